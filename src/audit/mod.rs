@@ -1,0 +1,13 @@
+//! The append-only record of what happened: one JSON object a line, each linked to the one before.
+//!
+//! `record` is one line's content, `append` writes it whole among any number of writers, `read` reads
+//! from the end. The file is `.flowspec/hooks/audit.log` or `.knockon/audit.log`; a project with
+//! neither folder has its log in the user's state folder.
+
+mod append;
+mod read;
+mod record;
+
+pub use append::{AuditError, AuditLog};
+pub use read::{Entry, Tail};
+pub use record::AuditRecord;

@@ -1,0 +1,128 @@
+//! One line of the audit log (ADR-006, and ours).
+
+use crate::delivery::{Captured, Delivery, Outcome};
+use crate::event::Event;
+use crate::text::terminal_safe;
+use crate::time::{Timestamp, millis};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The most characters kept of a failed hook's output.
+const TAIL_CHARACTERS: usize = 2000;
+
+/// What is recorded. Absent fields are left out; `seq` and `prev` are added when the line is written.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuditRecord<'a> {
+    timestamp: String,
+    event_id: String,
+    event_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<&'a str>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout_lines: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr_lines: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    leaky: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout_tail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr_tail: Option<String>,
+    /// The event's exact bytes, when they are one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Box<RawValue>>,
+    /// The event's exact bytes as a string, when a line could not hold them as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_text: Option<&'a str>,
+}
+
+impl<'a> AuditRecord<'a> {
+    fn new(event: &'a Event, status: &'static str, now: Timestamp) -> Self {
+        AuditRecord {
+            timestamp: now.to_string(),
+            event_id: event.id().to_string(),
+            event_type: event.kind().as_str(),
+            hook: None,
+            status,
+            exit_code: None,
+            signal: None,
+            duration_ms: None,
+            pid: None,
+            attempt: None,
+            stdout_lines: None,
+            stderr_lines: None,
+            leaky: false,
+            error: None,
+            stdout_tail: None,
+            stderr_tail: None,
+            event: None,
+            event_text: None,
+        }
+    }
+
+    /// That an event was made, with its exact bytes: enough to run its hooks again later.
+    pub fn emitted(event: &'a Event, now: Timestamp) -> Self {
+        let text = event.json().text();
+        let as_it_is = text.len() == event.bytes().len() && !text.contains(['\n', '\r']);
+        let raw = as_it_is.then(|| RawValue::from_string(text.to_owned()).ok()).flatten();
+        let event_text = if raw.is_some() { None } else { std::str::from_utf8(event.bytes()).ok() };
+        AuditRecord { event: raw, event_text, ..Self::new(event, "emitted", now) }
+    }
+
+    /// That a hook is about to be started.
+    pub fn started(delivery: &Delivery<'a>, now: Timestamp) -> Self {
+        AuditRecord {
+            hook: Some(delivery.hook.name.as_str()),
+            attempt: Some(delivery.attempt),
+            ..Self::new(delivery.event, "started", now)
+        }
+    }
+
+    /// How a delivery ended, or why it did not begin.
+    pub fn finished(delivery: &Delivery<'a>, outcome: &Outcome, now: Timestamp) -> Self {
+        let ran = outcome.pid.is_some();
+        let failed = outcome.status.is_failure();
+        AuditRecord {
+            hook: Some(delivery.hook.name.as_str()),
+            attempt: Some(delivery.attempt),
+            exit_code: outcome.exit_code,
+            signal: outcome.signal,
+            duration_ms: ran.then(|| millis(outcome.duration)),
+            pid: outcome.pid,
+            stdout_lines: ran.then_some(outcome.stdout.lines),
+            stderr_lines: ran.then_some(outcome.stderr.lines),
+            leaky: outcome.leaky,
+            error: outcome.reason.clone(),
+            stdout_tail: failed.then(|| tail(&outcome.stdout)).flatten(),
+            stderr_tail: failed.then(|| tail(&outcome.stderr)).flatten(),
+            ..Self::new(delivery.event, outcome.status.as_str(), now)
+        }
+    }
+
+    /// That something other than a hook went wrong while an event was handled, such as a configuration
+    /// that cannot be read.
+    pub fn problem(event: &'a Event, error: String, now: Timestamp) -> Self {
+        AuditRecord { error: Some(error), ..Self::new(event, "error", now) }
+    }
+}
+
+/// The end of what a hook wrote, harmless for whoever prints it later.
+fn tail(captured: &Captured) -> Option<String> {
+    let text = captured.text();
+    let skip = text.chars().count().saturating_sub(TAIL_CHARACTERS);
+    let tail: String = text.chars().skip(skip).collect();
+    (!tail.trim().is_empty()).then(|| terminal_safe(&tail).into_owned())
+}

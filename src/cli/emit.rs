@@ -1,0 +1,185 @@
+//! `knockon emit`: an event from flags.
+
+use super::error::{CliError, Exit};
+use super::options::{ProjectOptions, TrustOptions};
+use super::report::{self, Show};
+use super::terminal::{Paint, Terminal};
+use crate::emitter::{Emitter, Preview};
+use crate::event::{EventDraft, EventError, EventType};
+use crate::text::one_line;
+use crate::trust::Verdict;
+use clap::Args;
+use serde_json::{Value, json, value::RawValue};
+
+/// Emit an event and run the hooks it matches.
+#[derive(Args, Debug)]
+pub(super) struct Emit {
+    /// The event's type, such as task.completed; `knockon events` lists the known ones
+    #[arg(value_name = "TYPE")]
+    kind: EventType,
+    /// The spec or feature: the event's `feature`, and `context.feature`
+    #[arg(long, value_name = "ID")]
+    spec_id: Option<String>,
+    /// The task: `context.task_id`
+    #[arg(long, value_name = "ID")]
+    task_id: Option<String>,
+    /// A file that took part; repeat for more: `artifacts`
+    #[arg(long = "file", short = 'f', value_name = "PATH")]
+    files: Vec<String>,
+    /// How far an agent is, in percent: `context.progress_percent`
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    progress: Option<u8>,
+    /// What an agent has to say: `context.status_message`
+    #[arg(long, value_name = "TEXT")]
+    message: Option<String>,
+    /// The agent, such as claude-code@laptop: `context.agent_id`
+    #[arg(long, value_name = "ID")]
+    agent_id: Option<String>,
+    /// A field of the context: NAME=TEXT, or NAME:=JSON for any other value; repeat for more
+    #[arg(long = "context", value_name = "FIELD", value_parser = context_field)]
+    context: Vec<(String, Value)>,
+    #[command(flatten)]
+    how: EmitOptions,
+}
+
+/// How an event is emitted, whatever it is made from.
+#[derive(Args, Clone, Debug)]
+pub(super) struct EmitOptions {
+    /// Show which hooks would run; run and record nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Exit with 3 when hooks did not run because they are not trusted
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Show the output of every hook, not only of those that failed
+    #[arg(long, short)]
+    pub(super) verbose: bool,
+    /// Say nothing about hooks that succeeded
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) project: ProjectOptions,
+    #[command(flatten)]
+    pub(super) trust: TrustOptions,
+}
+
+fn context_field(text: &str) -> Result<(String, Value), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && name != ":" => match name.strip_suffix(':') {
+            Some(name) => match serde_json::from_str(value) {
+                Ok(value) => Ok((name.to_owned(), value)),
+                Err(error) => Err(format!("after `{name}:=` JSON is wanted: {error}")),
+            },
+            None => Ok((name.to_owned(), value.into())),
+        },
+        _ => Err("NAME=TEXT or NAME:=JSON is wanted".into()),
+    }
+}
+
+impl super::Command for Emit {
+    fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        let (draft, how) = self.draft();
+        let emitter = how.project.emitter(&how.trust)?;
+        how.emit(&emitter, draft, "the event", terminal)
+    }
+}
+
+impl Emit {
+    fn draft(self) -> (EventDraft, EmitOptions) {
+        // Agents report from several machines; flowspec's progress hook reads this field.
+        let machine = (self.kind.domain() == "agent").then(crate::sys::host_name);
+        let fields: [(&str, Option<Value>); 6] = [
+            ("task_id", self.task_id.map(Value::from)),
+            ("feature", self.spec_id.clone().map(Value::from)),
+            ("agent_id", self.agent_id.map(Value::from)),
+            ("machine", machine.map(Value::from)),
+            ("progress_percent", self.progress.map(Value::from)),
+            ("status_message", self.message.map(Value::from)),
+        ];
+        let mut draft = EventDraft::new(self.kind);
+        if let Some(feature) = self.spec_id {
+            draft = draft.feature(feature);
+        }
+        let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        for (name, value) in given.chain(self.context) {
+            draft = draft.context(name, value);
+        }
+        for file in self.files {
+            draft = draft.artifact("file", file);
+        }
+        (draft, self.how)
+    }
+}
+
+impl EmitOptions {
+    /// Emits `draft`, or shows what would happen. `origin` names where it came from, for an error.
+    pub(super) fn emit(
+        &self,
+        emitter: &Emitter,
+        draft: EventDraft,
+        origin: &str,
+        terminal: &mut Terminal,
+    ) -> Result<Exit, CliError> {
+        if self.dry_run {
+            let preview = emitter.preview(draft).map_err(|error| refused(origin, &error))?;
+            self.show_preview(emitter, &preview, terminal);
+            return Ok(Exit::Fine);
+        }
+        let report = emitter.emit(draft);
+        if let Some(error) = &report.refused {
+            return Err(refused(origin, error));
+        }
+        let show = Show { json: self.json, verbose: self.verbose, quiet: self.quiet };
+        Ok(report::show(&report, show, self.strict, terminal))
+    }
+
+    fn show_preview(&self, emitter: &Emitter, preview: &Preview, terminal: &mut Terminal) {
+        let name = |index: usize| emitter.loaded().hooks[index].hook.name.as_str();
+        if self.json {
+            let hooks = preview.hooks.iter().map(|(matched, verdict)| {
+                json!({
+                    "hook": name(matched.hook),
+                    "matched": matched.reason,
+                    "would_run": *verdict == Verdict::Trusted,
+                    "trust": verdict.to_string(),
+                })
+            });
+            let hooks: Vec<Value> = hooks.collect();
+            #[derive(serde::Serialize)]
+            struct Document {
+                dry_run: bool,
+                event: Option<Box<RawValue>>,
+                hooks: Vec<Value>,
+            }
+            let event = RawValue::from_string(preview.event.json().text().to_owned()).ok();
+            terminal.json(&Document { dry_run: true, event, hooks });
+        } else {
+            terminal.line(&format!("{}  (dry run, nothing is run or recorded)", preview.event.kind()));
+            for (matched, verdict) in &preview.hooks {
+                let what = match verdict {
+                    Verdict::Trusted => "would run",
+                    _ => "would not run",
+                };
+                let trust = if *verdict == Verdict::Trusted { String::new() } else { format!(": {verdict}") };
+                let hook = terminal.paint(Paint::Bold, name(matched.hook));
+                terminal.line(&format!("  {hook} {what}{} ({})", one_line(&trust), one_line(&matched.reason)));
+            }
+            if preview.hooks.is_empty() {
+                terminal.line("  no hook matches");
+            }
+        }
+        for problem in emitter.problems() {
+            terminal.problem(problem);
+        }
+    }
+}
+
+/// An event that cannot be accepted: `origin:line:column: what`.
+pub(super) fn refused(origin: &str, error: &EventError) -> CliError {
+    let place = error.place().map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
+    CliError::usage(format!("{origin}{place}: {}", error.problem()))
+        .hint("`knockon schema event` prints the rules of an event")
+}

@@ -1,0 +1,115 @@
+//! The command line: one file a command, one table of all of them.
+//!
+//! Each command's arguments are defined only when it is the one that was called: building all of them
+//! costs a cold start more than parsing does. `options` has what commands share, `terminal` is the only
+//! place that prints, `error` the only one that knows exit codes.
+
+mod audit;
+mod completions;
+mod emit;
+mod error;
+mod events;
+mod init;
+mod list;
+mod options;
+mod report;
+mod run;
+mod schema;
+mod terminal;
+mod test;
+mod trust;
+mod validate;
+
+use clap::{ArgMatches, Args};
+use error::{CliError, Exit};
+use std::process::ExitCode;
+use terminal::Terminal;
+
+/// A command: its arguments, and what it does with them.
+trait Command: Args {
+    fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError>;
+}
+
+/// A row of the table of commands.
+struct Row {
+    name: &'static str,
+    about: &'static str,
+    define: fn(clap::Command) -> clap::Command,
+    run: fn(&ArgMatches, &mut Terminal) -> Result<Exit, CliError>,
+}
+
+const fn row<C: Command>(name: &'static str, about: &'static str) -> Row {
+    Row {
+        name,
+        about,
+        define: C::augment_args,
+        run: |matches, terminal| {
+            let command = C::from_arg_matches(matches).map_err(CliError::from_clap)?;
+            command.run(terminal)
+        },
+    }
+}
+
+/// Every command, in the order `--help` shows them.
+const COMMANDS: &[Row] = &[
+    row::<emit::Emit>("emit", "Emit an event and run the hooks it matches"),
+    row::<run::Run>("run", "Emit an event given as JSON: an argument, a file or standard input"),
+    row::<list::List>("list", "List the hooks"),
+    row::<test::Test>("test", "Run one hook with a made-up event"),
+    row::<validate::Validate>("validate", "Check hooks.yaml and everything it names"),
+    row::<trust::Trust>("trust", "Review the project's hooks and allow exactly this content to run"),
+    row::<trust::Untrust>("untrust", "Take the trust in the project's hooks back"),
+    row::<audit::Audit>("audit", "Show what happened: the last records of the audit log"),
+    row::<init::Init>("init", "Write a commented hooks.yaml and example scripts"),
+    row::<events::Events>("events", "List the known event types"),
+    row::<schema::Schema>("schema", "Print a JSON Schema"),
+    row::<completions::Completions>("completions", "Print shell completions"),
+];
+
+/// The whole command line, as clap sees it.
+pub fn command() -> clap::Command {
+    let rows = COMMANDS.iter().map(|row| clap::Command::new(row.name).about(row.about).defer(row.define));
+    clap::Command::new("knockon")
+        .about("Runs your own scripts when something happened: one event in, every run audited")
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(error::exit_code_table())
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommands(rows)
+}
+
+/// The names of all commands.
+pub fn command_names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|row| row.name)
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let mut terminal = Terminal::of_this_process();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(&mut terminal)));
+    let exit = match outcome {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => {
+            terminal.error(&error);
+            error.exit
+        }
+        Err(_) => {
+            terminal.note("this is a bug in knockon; please report it with the lines above");
+            Exit::Bug
+        }
+    };
+    ExitCode::from(terminal.finish(exit).code())
+}
+
+fn dispatch(terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let matches = match command().try_get_matches_from(std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(error) => return terminal.clap(&error),
+    };
+    let Some((name, arguments)) = matches.subcommand() else { return Err(CliError::usage("a command is missing")) };
+    match COMMANDS.iter().find(|row| row.name == name) {
+        Some(row) => (row.run)(arguments, terminal),
+        None => Err(CliError::usage(format!("`{name}` is no command"))),
+    }
+}

@@ -1,0 +1,214 @@
+//! What became of an event, for people and for programs.
+
+use super::error::Exit;
+use super::terminal::{Paint, Terminal};
+use crate::config::Diagnostic;
+use crate::delivery::{Outcome, Status};
+use crate::dispatch::HookReport;
+use crate::emitter::EmitReport;
+use crate::text::{count, one_line, terminal_safe};
+use crate::time::{human, millis};
+use crate::trust::Verdict;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::path::Path;
+
+/// How many lines of a failed hook's output are shown.
+const SHOWN_LINES: usize = 10;
+
+/// How a report is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Show {
+    pub(super) json: bool,
+    /// The output of every hook, not only of those that failed.
+    pub(super) verbose: bool,
+    /// Nothing about hooks that succeeded.
+    pub(super) quiet: bool,
+}
+
+/// Shows a report and says how the command ends. `strict`: blocked hooks are an error.
+pub(super) fn show(report: &EmitReport, show: Show, strict: bool, terminal: &mut Terminal) -> Exit {
+    if show.json {
+        terminal.json(&Document::of(report));
+    } else {
+        for_people(report, show, terminal);
+    }
+    for warning in report.warnings.iter().chain(&report.dispatched.unrecorded) {
+        terminal.warning(warning);
+    }
+    for problem in &report.problems {
+        terminal.problem(problem);
+    }
+    if let Some(verdict) = &report.dispatched.blocked {
+        let blocked = report.hooks().iter().filter(|hook| hook.outcome.status == Status::BlockedUntrusted).count();
+        let advice = match verdict {
+            Verdict::Refused(_) => "mend that, then review with `knockon trust`",
+            _ => "review with `knockon trust`",
+        };
+        terminal.note(&format!("{} did not run, {}: {advice}", count(blocked, "hook"), one_line(&verdict.to_string())));
+    }
+    if let Some(signal) = report.interrupted() {
+        return Exit::Interrupted(signal);
+    }
+    if let Some(hook) = report.stopped_by() {
+        let message = stop_message(&hook.outcome);
+        terminal.note(&format!("`{}` stops this: {}", hook.name, terminal_safe(&message)));
+        return Exit::Stopped;
+    }
+    if strict && report.dispatched.blocked.is_some() { Exit::Untrusted } else { Exit::Fine }
+}
+
+/// A hook that blocked says why on its standard error (exit 2, as agents' hooks do).
+fn stop_message(outcome: &Outcome) -> String {
+    let said = outcome.stderr.last_lines(SHOWN_LINES).join("\n");
+    if outcome.exit_code == Some(2) && !said.is_empty() { said } else { outcome.summary() }
+}
+
+fn for_people(report: &EmitReport, show: Show, terminal: &mut Terminal) {
+    let Some(event) = &report.event else { return };
+    if !show.quiet {
+        let header = format!("{}  {}", event.kind(), event.id());
+        let header = terminal.paint(Paint::Dim, &header);
+        terminal.line(&header);
+        if report.hooks().is_empty() && report.problems.is_empty() {
+            let none = terminal.paint(Paint::Dim, "  no hook matched");
+            terminal.line(&none);
+        }
+    }
+    let width = report.hooks().iter().map(|hook| hook.name.len()).max().unwrap_or(0);
+    for hook in report.hooks() {
+        let uneventful = matches!(hook.outcome.status, Status::Success | Status::Skipped);
+        // One line about all blocked hooks goes to standard error.
+        if hook.outcome.status != Status::BlockedUntrusted && !(show.quiet && uneventful) {
+            hook_lines(hook, width, show.verbose, terminal);
+        }
+    }
+}
+
+fn hook_lines(hook: &HookReport, width: usize, verbose: bool, terminal: &mut Terminal) {
+    let outcome = &hook.outcome;
+    let (mark, paint) = match outcome.status {
+        Status::Success => ("✓", Paint::Good),
+        Status::Skipped => ("-", Paint::Dim),
+        Status::Failed | Status::Timeout | Status::Error | Status::Interrupted | Status::BlockedUntrusted => {
+            ("✗", Paint::Bad)
+        }
+    };
+    let mark = terminal.paint(paint, mark);
+    let time = if outcome.pid.is_some() { human(outcome.duration) } else { String::new() };
+    let why = if outcome.status == Status::Success { String::new() } else { one_line(&outcome.summary()) };
+    let leaky = if outcome.leaky { "  (left a process with its output open)" } else { "" };
+    terminal.line(format!("  {mark} {:<width$}  {time:>9}  {why}{leaky}", hook.name).trim_end());
+    if let Some(help) = &outcome.help {
+        terminal.line(&format!("      {}", one_line(help)));
+    }
+    if verbose || outcome.status.is_failure() {
+        let limit = if verbose { usize::MAX } else { SHOWN_LINES };
+        for stream in [&outcome.stdout, &outcome.stderr] {
+            for line in stream.last_lines(limit) {
+                terminal.line(&format!("      {}", terminal_safe(&line)));
+            }
+        }
+    }
+}
+
+/// The report as one JSON document; `hooks_executed`, `all_successful` and `results` are what flowspec
+/// calls them.
+#[derive(Serialize)]
+struct Document<'a> {
+    event: Option<Box<RawValue>>,
+    error: Option<String>,
+    hooks_executed: usize,
+    all_successful: bool,
+    blocked: Option<String>,
+    stopped_by: Option<&'a str>,
+    results: Vec<ResultDocument<'a>>,
+    warnings: Vec<&'a str>,
+    problems: Vec<Problem<'a>>,
+}
+
+#[derive(Serialize)]
+struct ResultDocument<'a> {
+    hook: &'a str,
+    status: &'static str,
+    success: bool,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    duration_ms: f64,
+    fail_mode: &'static str,
+    matched: &'a str,
+    error: Option<&'a str>,
+    help: Option<&'a str>,
+    leaky: bool,
+    stdout: String,
+    stderr: String,
+    stdout_bytes: u64,
+    stderr_bytes: u64,
+}
+
+/// A problem of a configuration as data.
+#[derive(Serialize)]
+pub(super) struct Problem<'a> {
+    severity: &'static str,
+    code: &'static str,
+    path: &'a Path,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+impl<'a> Problem<'a> {
+    pub(super) fn of(problem: &'a Diagnostic) -> Self {
+        Problem {
+            severity: problem.severity.as_str(),
+            code: problem.code,
+            path: &problem.path,
+            line: problem.span.map(|span| span.line),
+            column: problem.span.map(|span| span.column),
+            message: &problem.message,
+            help: problem.help.as_deref(),
+        }
+    }
+}
+
+impl<'a> Document<'a> {
+    fn of(report: &'a EmitReport) -> Self {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
+        let warnings = report.warnings.iter().chain(&report.dispatched.unrecorded);
+        Document {
+            event: report.event.as_ref().and_then(|event| raw(event.json().text())),
+            error: report.refused.as_ref().map(ToString::to_string),
+            hooks_executed: report.hooks().iter().filter(|hook| hook.outcome.pid.is_some()).count(),
+            all_successful: report.all_successful(),
+            blocked: report.dispatched.blocked.as_ref().map(ToString::to_string),
+            stopped_by: report.stopped_by().map(|hook| hook.name.as_str()),
+            results: report.hooks().iter().map(ResultDocument::of).collect(),
+            warnings: warnings.map(String::as_str).collect(),
+            problems: report.problems.iter().map(Problem::of).collect(),
+        }
+    }
+}
+
+impl<'a> ResultDocument<'a> {
+    fn of(hook: &'a HookReport) -> Self {
+        let outcome = &hook.outcome;
+        ResultDocument {
+            hook: &hook.name,
+            status: outcome.status.as_str(),
+            success: outcome.status == Status::Success,
+            exit_code: outcome.exit_code,
+            signal: outcome.signal,
+            duration_ms: millis(outcome.duration),
+            fail_mode: hook.fail_mode.as_str(),
+            matched: &hook.reason,
+            error: outcome.reason.as_deref(),
+            help: outcome.help.as_deref(),
+            leaky: outcome.leaky,
+            stdout: outcome.stdout.text(),
+            stderr: outcome.stderr.text(),
+            stdout_bytes: outcome.stdout.bytes,
+            stderr_bytes: outcome.stderr.bytes,
+        }
+    }
+}

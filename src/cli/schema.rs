@@ -1,0 +1,41 @@
+//! `knockon schema`: the published JSON Schemas.
+
+use super::error::{CliError, Exit};
+use super::terminal::{Terminal, columns};
+use crate::event::SCHEMAS;
+use clap::Args;
+use serde_json::json;
+
+/// Print a JSON Schema, or list them.
+#[derive(Args, Debug)]
+pub(super) struct Schema {
+    /// The schema: event or config [default: list them]
+    name: Option<String>,
+    /// Print the list as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl super::Command for Schema {
+    fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        if let Some(name) = &self.name {
+            let found = SCHEMAS.iter().find(|schema| schema.name == name || schema.file == name);
+            let Some(schema) = found else {
+                let names: Vec<&str> = SCHEMAS.iter().map(|schema| schema.name).collect();
+                return Err(CliError::usage(format!("there is no schema `{name}`"))
+                    .hint(format!("there are {}", names.join(", "))));
+            };
+            terminal.line(schema.text.trim_end());
+        } else if self.json {
+            let schemas =
+                SCHEMAS.iter().map(|schema| json!({ "name": schema.name, "about": schema.about, "file": schema.file }));
+            terminal.json(&json!({ "schemas": schemas.collect::<Vec<_>>() }));
+        } else {
+            let row = |schema: &crate::event::Schema| vec![schema.name.to_owned(), schema.about.to_owned()];
+            for line in columns(&SCHEMAS.iter().map(row).collect::<Vec<_>>()) {
+                terminal.line(&line);
+            }
+        }
+        Ok(Exit::Fine)
+    }
+}

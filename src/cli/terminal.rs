@@ -1,0 +1,171 @@
+//! The only place that prints: results to standard output, everything else to standard error; colour
+//! on a terminal only, and nothing that a terminal would act on but our own colours.
+
+use super::error::{CliError, Exit};
+use crate::config::{Diagnostic, Severity};
+use crate::text::{one_line, terminal_safe};
+use serde::Serialize;
+use std::io::{self, BufRead, Write};
+
+/// A colour of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paint {
+    Good,
+    Bad,
+    Warn,
+    Dim,
+    Bold,
+}
+
+impl Paint {
+    fn code(self) -> &'static str {
+        match self {
+            Paint::Good => "32",
+            Paint::Bad => "31",
+            Paint::Warn => "33",
+            Paint::Dim => "2",
+            Paint::Bold => "1",
+        }
+    }
+}
+
+/// Standard output and standard error.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    out: String,
+    /// Colour on standard output, and on standard error.
+    colour: (bool, bool),
+    failed: Option<io::Error>,
+}
+
+impl Terminal {
+    pub(super) fn of_this_process() -> Self {
+        // https://no-color.org: any non-empty value switches colour off.
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let (out, err) = crate::sys::terminals();
+        Terminal { out: String::new(), colour: (out && wanted, err && wanted), failed: None }
+    }
+
+    /// A text in a colour, for standard output.
+    pub(super) fn paint(&self, paint: Paint, text: &str) -> String {
+        coloured(self.colour.0, paint, text)
+    }
+
+    /// A line of the result. The text must be harmless: see [`crate::text`].
+    pub(super) fn line(&mut self, line: &str) {
+        self.out.push_str(line);
+        self.out.push('\n');
+        if self.out.len() > 64 * 1024 {
+            self.flush();
+        }
+    }
+
+    /// A JSON document as the result.
+    pub(super) fn json(&mut self, document: &impl Serialize) {
+        match serde_json::to_string(document) {
+            Ok(text) => self.line(&text),
+            Err(error) => self.failed = Some(error.into()),
+        }
+    }
+
+    /// A line for people, on standard error.
+    pub(super) fn note(&mut self, line: &str) {
+        self.flush();
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(io::stderr(), "{} {line}", coloured(self.colour.1, Paint::Dim, "knockon:"));
+    }
+
+    /// A warning, on standard error.
+    pub(super) fn warning(&mut self, text: &str) {
+        let word = coloured(self.colour.1, Paint::Warn, "warning:");
+        self.note(&format!("{word} {}", one_line(text)));
+    }
+
+    /// A problem of a configuration, on standard error.
+    pub(super) fn problem(&mut self, problem: &Diagnostic) {
+        let (word, paint) = match problem.severity {
+            Severity::Error => ("error:", Paint::Bad),
+            Severity::Warning => ("warning:", Paint::Warn),
+        };
+        let word = coloured(self.colour.1, paint, word);
+        self.note(&format!("{word} {}", one_line(&problem.to_string())));
+    }
+
+    /// Why the command failed.
+    pub(super) fn error(&mut self, error: &CliError) {
+        if let Some(clap) = &error.clap {
+            let _ = write!(io::stderr(), "{}", terminal_safe(&clap.to_string()));
+            return;
+        }
+        let word = coloured(self.colour.1, Paint::Bad, "error:");
+        self.note(&format!("{word} {}", terminal_safe(&error.message)));
+        for hint in &error.hints {
+            let word = coloured(self.colour.1, Paint::Dim, "  hint:");
+            let _ = writeln!(io::stderr(), "{word} {}", terminal_safe(hint));
+        }
+    }
+
+    /// What clap answers by itself: help and version as a result, a usage error as an error.
+    pub(super) fn clap(&mut self, error: &clap::Error) -> Result<Exit, CliError> {
+        self.flush();
+        let text = error.render().to_string();
+        if error.use_stderr() {
+            let _ = write!(io::stderr(), "{}", terminal_safe(&text));
+            return Ok(Exit::Usage);
+        }
+        self.out.push_str(&text);
+        Ok(Exit::Fine)
+    }
+
+    /// Asks a question on standard error; only `y` and `yes` are a yes.
+    pub(super) fn confirm(&mut self, question: &str) -> bool {
+        self.flush();
+        let _ = write!(io::stderr(), "{question} [y/N] ");
+        let _ = io::stderr().flush();
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
+    }
+
+    fn flush(&mut self) {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(self.out.as_bytes()).and_then(|()| stdout.flush());
+        self.out.clear();
+        match written {
+            // The reader has seen enough, as `| head` does.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => self.failed = Some(error),
+            Ok(()) => {}
+        }
+    }
+
+    /// Writes what is left; a result that could not be written is a failure.
+    pub(super) fn finish(&mut self, exit: Exit) -> Exit {
+        self.flush();
+        match (self.failed.take(), exit) {
+            (Some(error), Exit::Fine) => {
+                self.note(&format!("the result could not be written: {error}"));
+                Exit::Io
+            }
+            (_, exit) => exit,
+        }
+    }
+}
+
+fn coloured(colour: bool, paint: Paint, text: &str) -> String {
+    if colour { format!("\u{1b}[{}m{text}\u{1b}[0m", paint.code()) } else { text.to_owned() }
+}
+
+/// Rows as aligned columns, two spaces between them. Cells must not contain colour.
+pub(super) fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    rows.iter()
+        .map(|row| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        })
+        .collect()
+}

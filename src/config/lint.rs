@@ -1,0 +1,75 @@
+//! Checks that only `validate` makes: is everything on disk that the hooks name, and is it wise?
+
+use super::diagnostic::Diagnostic;
+use super::load::{ConfigFile, Loaded};
+use super::model::{Action, Hook};
+use super::script::ScriptFile;
+use crate::project::Project;
+use crate::sys::{self, OpenMode};
+use std::ffi::OsStr;
+use std::time::Duration;
+
+/// Above this a timeout deserves a second thought (ADR-007).
+const LONG_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Looks at every hook of `loaded`, disabled ones included. `search` is the `PATH` hooks get.
+pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    for loaded_hook in &loaded.hooks {
+        let file = loaded.file_of(loaded_hook);
+        let hook = &loaded_hook.hook;
+        action(file, hook, search, &mut problems);
+        working_directory(file, hook, project, &mut problems);
+        if hook.timeout > LONG_TIMEOUT {
+            let message = format!(
+                "the timeout of `{}` is {} s; more than {} s keeps the caller waiting for long",
+                hook.name,
+                hook.timeout.as_secs(),
+                LONG_TIMEOUT.as_secs()
+            );
+            problems.push(Diagnostic::warning(&file.path, Some(hook.span), "long-timeout", message));
+        }
+    }
+    for file in &loaded.files {
+        if let Some(why) = &file.distrust {
+            let help = "take ownership of it, and run `chmod go-w` on it; until then its hooks do not run";
+            problems.push(Diagnostic::warning(&file.path, None, "writable-by-others", why.as_str()).help(help));
+        }
+    }
+    problems
+}
+
+fn action(file: &ConfigFile, hook: &Hook, search: &OsStr, problems: &mut Vec<Diagnostic>) {
+    match &hook.action {
+        Action::Script { path, span } => {
+            let fault = match ScriptFile::open(&file.hooks_folder, path) {
+                Ok(script) => script.diagnose(search),
+                Err(fault) => Some(fault),
+            };
+            if let Some(fault) = fault {
+                let problem = Diagnostic::error(&file.path, Some(*span), fault.code(), fault.to_string());
+                problems.push(problem.help(fault.help()));
+            }
+        }
+        Action::Command(_) => {
+            if !hook.shell.is_file() {
+                let message = format!("the shell {} of `{}` does not exist", hook.shell.display(), hook.name);
+                let problem = Diagnostic::error(&file.path, Some(hook.span), "shell-missing", message);
+                problems.push(problem.help("install it, or name another with `shell`"));
+            }
+        }
+        Action::Webhook(_) => {
+            let message = format!("`{}` is a webhook; this version reads webhooks and does not send them", hook.name);
+            problems.push(Diagnostic::warning(&file.path, Some(hook.span), "webhook-not-sent", message));
+        }
+    }
+}
+
+fn working_directory(file: &ConfigFile, hook: &Hook, project: &Project, problems: &mut Vec<Diagnostic>) {
+    let folder = hook.working_directory.as_path();
+    let opened = sys::open_folder(project.root()).and_then(|root| sys::open_beneath(&root, folder, OpenMode::Folder));
+    if let Err(fault) = opened {
+        let message = format!("the working directory {} of `{}` cannot be used: {fault}", folder.display(), hook.name);
+        problems.push(Diagnostic::error(&file.path, Some(hook.span), "working-directory", message));
+    }
+}

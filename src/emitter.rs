@@ -1,0 +1,228 @@
+//! Makes events and sends them on their way: the one door to the path every event takes.
+
+use crate::audit::{AuditLog, AuditRecord};
+use crate::config::{Diagnostic, Loaded, Severity, load};
+use crate::dispatch::{Dispatched, Dispatcher, HookReport, note};
+use crate::event::{Event, EventDraft, EventError, EventId};
+use crate::matcher::{Match, Matcher};
+use crate::project::{Project, UserFolders};
+use crate::registry;
+use crate::runner::CallerEnvironment;
+use crate::sys::{Interrupts, Signal};
+use crate::time::Timestamp;
+use crate::trust::{ContentHash, TrustStore, Verdict};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What an [`Emitter`] is opened with.
+#[derive(Debug, Default)]
+pub struct EmitterOptions {
+    /// A configuration to use instead of the project's (`--config`).
+    pub config: Option<PathBuf>,
+    /// The hash of the content that may run (`--trust-hash`, `KNOCKON_TRUST`), instead of the store.
+    pub trust_hash: Option<ContentHash>,
+    /// Signals to forward to hooks. Without it a signal ends this process as usual.
+    pub interrupts: Option<Interrupts>,
+}
+
+/// Emits events of one project to its hooks.
+///
+/// ```no_run
+/// use knockon::{Emitter, drafts};
+///
+/// let emitter = Emitter::discover(".")?;
+/// let report = emitter.emit(drafts::task_completed("task-123").feature("user-auth"));
+/// for hook in report.hooks() {
+///     println!("{}: {}", hook.name, hook.outcome.status);
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Emitter {
+    project: Project,
+    loaded: Loaded,
+    matcher: Matcher,
+    audit: AuditLog,
+    store: TrustStore,
+    caller: CallerEnvironment,
+    options: EmitterOptions,
+    problems: Vec<Diagnostic>,
+}
+
+/// What became of one event. Nothing in it has to be handled for the caller to go on.
+#[derive(Debug, Default)]
+pub struct EmitReport {
+    /// The event, unless it was refused.
+    pub event: Option<Event>,
+    /// Why no event was made.
+    pub refused: Option<EventError>,
+    /// How its hooks fared.
+    pub dispatched: Dispatched,
+    /// What is wrong with the configuration.
+    pub problems: Vec<Diagnostic>,
+    /// What the producer may want to know, such as a type nobody declared.
+    pub warnings: Vec<String>,
+}
+
+/// What would happen, without it happening.
+#[derive(Debug)]
+pub struct Preview {
+    /// The event as it would be.
+    pub event: Event,
+    /// The hooks it would trigger, each with whether it may run.
+    pub hooks: Vec<(Match, Verdict)>,
+}
+
+impl Emitter {
+    /// An emitter for the project that `start` is in, with the settings of this process's user.
+    ///
+    /// # Errors
+    /// `start` does not exist.
+    pub fn discover(start: impl AsRef<Path>) -> io::Result<Self> {
+        let user = UserFolders::of_this_process();
+        let project = Project::discover(start.as_ref(), user.home.as_deref())?;
+        Ok(Self::open(project, &user, EmitterOptions::default()))
+    }
+
+    /// An emitter for `project`. A configuration that cannot be read switches its hooks off and is
+    /// told in every report.
+    pub fn open(project: Project, user: &UserFolders, options: EmitterOptions) -> Self {
+        let mut loaded = load(&project, user, options.config.as_deref());
+        let (matcher, unclear) = Matcher::compile(&loaded);
+        let mut problems = std::mem::take(&mut loaded.problems);
+        problems.extend(unclear);
+        Emitter {
+            audit: AuditLog::of(&project, user),
+            store: TrustStore::of(user),
+            caller: CallerEnvironment::of_this_process(),
+            project,
+            loaded,
+            matcher,
+            options,
+            problems,
+        }
+    }
+
+    /// The project.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// Its hooks and the files they are in.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// What is wrong with its configuration.
+    pub fn problems(&self) -> &[Diagnostic] {
+        &self.problems
+    }
+
+    /// Its audit log.
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
+    /// What its user trusted.
+    pub fn store(&self) -> &TrustStore {
+        &self.store
+    }
+
+    /// The environment its hooks get a part of.
+    pub fn caller(&self) -> &CallerEnvironment {
+        &self.caller
+    }
+
+    /// Makes the event, records it, and runs the hooks it matches, waiting for them.
+    ///
+    /// Never panics, and returns no error the caller would have to handle: the report has it all.
+    pub fn emit(&self, draft: EventDraft) -> EmitReport {
+        self.emit_to(draft, |event| self.matcher.matches(event))
+    }
+
+    /// Makes the event and runs one hook with it, whether it matches or not and whether it is enabled
+    /// or not. It still has to be trusted.
+    pub fn emit_to_hook(&self, draft: EventDraft, hook: usize) -> EmitReport {
+        self.emit_to(draft, |_| vec![Match { hook, reason: "asked for by name".into() }])
+    }
+
+    fn emit_to(&self, draft: EventDraft, select: impl FnOnce(&Event) -> Vec<Match>) -> EmitReport {
+        let mut report = EmitReport { problems: self.problems.clone(), ..EmitReport::default() };
+        report.warnings.extend(registry::admit(draft.kind()));
+        let event = match self.stamp(draft) {
+            Ok(event) => event,
+            Err(refused) => {
+                report.refused = Some(refused);
+                return report;
+            }
+        };
+        let mut unrecorded = Vec::new();
+        let mut record = |record: &AuditRecord<'_>| {
+            if let Err(error) = self.audit.append(record) {
+                note(&mut unrecorded, &error);
+            }
+        };
+        let now = Timestamp::now();
+        record(&AuditRecord::emitted(&event, now));
+        for problem in self.problems.iter().filter(|problem| problem.severity == Severity::Error) {
+            record(&AuditRecord::problem(&event, problem.to_string(), now));
+        }
+        let matches = select(&event);
+        report.dispatched = self.dispatcher().dispatch(&event, &matches);
+        report.dispatched.unrecorded.splice(0..0, unrecorded);
+        report.dispatched.unrecorded.dedup();
+        report.event = Some(event);
+        report
+    }
+
+    /// What [`Emitter::emit`] would do. Nothing is run and nothing recorded.
+    ///
+    /// # Errors
+    /// The draft makes no valid event.
+    pub fn preview(&self, draft: EventDraft) -> Result<Preview, EventError> {
+        let event = self.stamp(draft)?;
+        let dispatcher = self.dispatcher();
+        let matches = self.matcher.matches(&event);
+        let hooks = matches.into_iter().map(|matched| (matched.clone(), dispatcher.verdict(matched.hook))).collect();
+        Ok(Preview { event, hooks })
+    }
+
+    fn stamp(&self, draft: EventDraft) -> Result<Event, EventError> {
+        let now = Timestamp::now();
+        draft.stamp(EventId::generate(now), now, &self.project.root_text())
+    }
+
+    fn dispatcher(&self) -> Dispatcher<'_> {
+        Dispatcher {
+            project: &self.project,
+            loaded: &self.loaded,
+            audit: &self.audit,
+            store: &self.store,
+            given_hash: self.options.trust_hash.as_ref(),
+            caller: &self.caller,
+            interrupts: self.options.interrupts.as_ref(),
+        }
+    }
+}
+
+impl EmitReport {
+    /// One report a matched hook, in file order.
+    pub fn hooks(&self) -> &[HookReport] {
+        &self.dispatched.hooks
+    }
+
+    /// The hook whose failure the caller should stop for, if there is one.
+    pub fn stopped_by(&self) -> Option<&HookReport> {
+        self.dispatched.stopped_by()
+    }
+
+    /// The signal that ended it early, if one did.
+    pub fn interrupted(&self) -> Option<Signal> {
+        self.dispatched.interrupted
+    }
+
+    /// Whether every hook that ran succeeded.
+    pub fn all_successful(&self) -> bool {
+        self.hooks().iter().all(|hook| !hook.outcome.status.is_failure())
+    }
+}

@@ -1,0 +1,251 @@
+//! An event before it has an id and a time.
+
+use super::envelope::{Rules, into_text};
+use super::{Event, EventError, EventId, EventType};
+use crate::json::{Json, push_string};
+use crate::time::Timestamp;
+use serde_json::{Map, Value};
+
+/// What a producer says about an event; the emitter adds id, time, version and project.
+///
+/// ```
+/// use knockon::EventDraft;
+///
+/// let draft = EventDraft::new("task.completed".parse()?)
+///     .feature("user-auth")
+///     .context("task_id", "task-123")
+///     .context("labels", vec!["backend"])
+///     .artifact("source_code", "src/auth.rs");
+/// # Ok::<(), knockon::InvalidEventType>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EventDraft {
+    body: Body,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Fields(Box<Fields>),
+    /// A JSON object as its producer wrote it, and the type to add when it names none.
+    Document(String, EventType),
+}
+
+#[derive(Clone, Debug)]
+struct Fields {
+    kind: EventType,
+    feature: Option<String>,
+    context: Map<String, Value>,
+    artifacts: Vec<Value>,
+    metadata: Map<String, Value>,
+}
+
+impl EventDraft {
+    /// A draft of an event of type `kind` with nothing else in it.
+    pub fn new(kind: EventType) -> Self {
+        let (feature, context, artifacts) = (None, Map::new(), Vec::new());
+        let mut metadata = Map::new();
+        metadata.insert("cli_version".into(), env!("CARGO_PKG_VERSION").into());
+        EventDraft { body: Body::Fields(Box::new(Fields { kind, feature, context, artifacts, metadata })) }
+    }
+
+    /// A draft from a JSON object that may lack the fields the emitter adds; everything in it stays
+    /// byte for byte. `kind` is the type when the object names none.
+    ///
+    /// # Errors
+    /// Not JSON, not an object, too large, no type at all, or two types that differ.
+    pub fn from_json(bytes: Vec<u8>, kind: Option<EventType>) -> Result<Self, EventError> {
+        let text = into_text(bytes)?;
+        let json = Json::parse(text.as_bytes()).map_err(EventError::Json)?;
+        let rules = Rules { whole: &text };
+        rules.object(json)?;
+        let own = match json.get("event_type") {
+            None if kind.is_some() => None,
+            _ => Some(rules.kind(json)?),
+        };
+        if let (Some(own), Some(kind)) = (&own, &kind)
+            && own != kind
+        {
+            let problem = format!("the event says `{own}`, the command says `{kind}`");
+            return Err(EventError::Member { pointer: "/event_type".into(), place: (1, 1), problem });
+        }
+        match own.or(kind) {
+            Some(kind) => Ok(EventDraft { body: Body::Document(text, kind) }),
+            None => rules.kind(json).map(|kind| EventDraft { body: Body::Document(text, kind) }),
+        }
+    }
+
+    /// The type of the event.
+    pub fn kind(&self) -> &EventType {
+        match &self.body {
+            Body::Fields(fields) => &fields.kind,
+            Body::Document(_, kind) => kind,
+        }
+    }
+
+    /// Names the feature. No effect on a draft made from JSON, as for the other setters.
+    #[must_use]
+    pub fn feature(self, feature: impl Into<String>) -> Self {
+        let feature = feature.into();
+        self.with(|fields| fields.feature = Some(feature))
+    }
+
+    /// Adds a field of the event's context.
+    #[must_use]
+    pub fn context(self, field: impl Into<String>, value: impl Into<Value>) -> Self {
+        let (field, value) = (field.into(), value.into());
+        self.with(|fields| {
+            fields.context.insert(field, value);
+        })
+    }
+
+    /// Adds an artifact: what kind of thing it is, and its path.
+    #[must_use]
+    pub fn artifact(self, kind: impl Into<String>, path: impl Into<String>) -> Self {
+        let mut artifact = Map::new();
+        artifact.insert("type".into(), Value::String(kind.into()));
+        artifact.insert("path".into(), Value::String(path.into()));
+        self.with(|fields| fields.artifacts.push(Value::Object(artifact)))
+    }
+
+    /// Adds a runtime fact.
+    #[must_use]
+    pub fn metadata(self, field: impl Into<String>, value: impl Into<Value>) -> Self {
+        let (field, value) = (field.into(), value.into());
+        self.with(|fields| {
+            fields.metadata.insert(field, value);
+        })
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Fields)) -> Self {
+        if let Body::Fields(fields) = &mut self.body {
+            change(fields);
+        }
+        self
+    }
+
+    /// Makes the event: gives it the id and the time, and the project where it names none.
+    ///
+    /// # Errors
+    /// The result would break the rules of an event: a bad member of the document, too much depth or size.
+    pub fn stamp(self, id: EventId, now: Timestamp, project_root: &str) -> Result<Event, EventError> {
+        let bytes = match self.body {
+            Body::Fields(fields) => fields.write(id, now, project_root),
+            Body::Document(text, kind) => complete(text, &kind, id, now, project_root),
+        };
+        Event::parse(bytes.into_bytes())
+    }
+}
+
+impl Fields {
+    fn write(self, id: EventId, now: Timestamp, project_root: &str) -> String {
+        let mut out = String::with_capacity(512);
+        for (name, value) in required(&self.kind, id, now, project_root) {
+            push_member(&mut out, name, &value);
+        }
+        if let Some(feature) = &self.feature {
+            push_member(&mut out, "feature", feature);
+        }
+        for (name, object) in [("context", self.context), ("metadata", self.metadata)] {
+            // An absent optional field is left out.
+            if !object.is_empty() {
+                out.push_str(&format!(",\"{name}\":{}", Value::Object(object)));
+            }
+            if name == "context" && !self.artifacts.is_empty() {
+                out.push_str(&format!(",\"artifacts\":{}", Value::Array(self.artifacts.clone())));
+            }
+        }
+        out.replace_range(..1, "{");
+        out.push('}');
+        out
+    }
+}
+
+/// `document` with the required members it lacks put before its own, which stay as they are.
+fn complete(mut document: String, kind: &EventType, id: EventId, now: Timestamp, project_root: &str) -> String {
+    let json = Json::already_checked(document.trim());
+    let mut missing = String::new();
+    for (name, value) in required(kind, id, now, project_root) {
+        if json.get(name).is_none() {
+            push_member(&mut missing, name, &value);
+        }
+    }
+    if missing.is_empty() {
+        return document;
+    }
+    let has_members = json.entries().next().is_some();
+    if let Some(brace) = document.find('{') {
+        missing.push_str(if has_members { "," } else { "" });
+        document.insert_str(brace + 1, &missing[1..]);
+    }
+    document
+}
+
+fn required(kind: &EventType, id: EventId, now: Timestamp, root: &str) -> [(&'static str, String); 5] {
+    [
+        ("event_type", kind.to_string()),
+        ("event_id", id.to_string()),
+        ("schema_version", "1.0".into()),
+        ("timestamp", now.to_string()),
+        ("project_root", root.into()),
+    ]
+}
+
+fn push_member(out: &mut String, name: &str, value: &str) {
+    out.push(',');
+    push_string(out, name);
+    out.push(':');
+    push_string(out, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(draft: EventDraft) -> Result<String, String> {
+        let id = "evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A".parse().unwrap();
+        let event = draft.stamp(id, Timestamp::from_millis(1_764_689_445_123), "/p");
+        event.map(|event| String::from_utf8(event.bytes().to_vec()).unwrap()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn leaves_absent_fields_out() {
+        let kind: EventType = "spec.created".parse().unwrap();
+        let plain = stamp(EventDraft::new(kind.clone())).unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            plain,
+            format!(
+                r#"{{"event_type":"spec.created","event_id":"evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A","schema_version":"1.0","timestamp":"2025-12-02T15:30:45.123Z","project_root":"/p","metadata":{{"cli_version":"{version}"}}}}"#
+            )
+        );
+        let full = EventDraft::new(kind).feature("f\"x").context("n", 1).artifact("file", "a.rs");
+        assert!(
+            stamp(full).unwrap().contains(
+                r#""feature":"f\"x","context":{"n":1},"artifacts":[{"type":"file","path":"a.rs"}],"metadata""#
+            )
+        );
+    }
+
+    #[test]
+    fn keeps_a_document_byte_for_byte_and_adds_what_it_lacks() {
+        let own = r#" {  "feature" : "x", "n":1e400, "deep":{"a":[ ]} }"#;
+        let draft = EventDraft::from_json(own.into(), Some("spec.created".parse().unwrap())).unwrap();
+        let text = stamp(draft).unwrap();
+        assert!(text.starts_with(r#" {"event_type":"spec.created","event_id":"evt_"#), "{text}");
+        assert!(text.ends_with(r#","project_root":"/p",  "feature" : "x", "n":1e400, "deep":{"a":[ ]} }"#), "{text}");
+        let empty = EventDraft::from_json(b"{}".to_vec(), Some("spec.created".parse().unwrap())).unwrap();
+        assert!(stamp(empty).unwrap().ends_with(r#""project_root":"/p"}"#));
+    }
+
+    #[test]
+    fn refuses_a_document_without_one_type() {
+        let error = |text: &str, kind: Option<&str>| {
+            let kind = kind.map(|kind| kind.parse().unwrap());
+            EventDraft::from_json(text.into(), kind).unwrap_err().to_string()
+        };
+        assert!(error("{}", None).contains("`event_type` is missing"));
+        assert!(error(r#"{"event_type":"a.b"}"#, Some("a.c")).contains("the command says `a.c`"));
+        assert!(error(r#"{"event_type":5}"#, Some("a.c")).contains("a string is wanted, this is a number"));
+        assert!(error("[]", Some("a.c")).contains("an event is a JSON object"));
+    }
+}

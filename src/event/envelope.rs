@@ -1,0 +1,284 @@
+//! An event together with the exact bytes it was emitted as.
+
+use super::{EventId, EventType};
+use crate::json::{self, Json, JsonError, Kind};
+use crate::time::Timestamp;
+use std::fmt;
+use std::ops::Range;
+
+/// The largest event, in bytes.
+pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// The major version of `schema_version` this build understands.
+const MAJOR: u32 = 1;
+
+/// What happened: immutable, complete, and byte for byte what its producer sent.
+///
+/// A value of this type keeps the rules of the base event 1.0 (ADR-005): see [`Event::parse`].
+#[derive(Clone)]
+pub struct Event {
+    text: String,
+    value: Range<usize>,
+    id: EventId,
+    kind: EventType,
+}
+
+/// Why a text is not an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventError {
+    /// Not JSON, or not JSON that can be kept.
+    Json(JsonError),
+    /// Larger than [`MAX_BYTES`]; holds the size in bytes.
+    TooLarge(usize),
+    /// A member that breaks a rule of the base event.
+    Member {
+        /// Where it is, as a JSON pointer (RFC 6901).
+        pointer: String,
+        /// Line and column of the member, or of the object that lacks it.
+        place: (usize, usize),
+        /// What is wrong and what is wanted.
+        problem: String,
+    },
+}
+
+impl EventError {
+    /// Line and column of the fault, where it has one.
+    pub fn place(&self) -> Option<(usize, usize)> {
+        match self {
+            EventError::Json(error) => Some((error.line, error.column)),
+            EventError::Member { place, .. } => Some(*place),
+            EventError::TooLarge(_) => None,
+        }
+    }
+
+    /// What is wrong, without the place.
+    pub fn problem(&self) -> String {
+        match self {
+            EventError::Json(error) => error.problem.clone(),
+            EventError::TooLarge(bytes) => {
+                format!("the event has {bytes} bytes; at most {MAX_BYTES} (8 MiB) are accepted")
+            }
+            EventError::Member { pointer, problem, .. } if pointer.is_empty() => problem.clone(),
+            EventError::Member { pointer, problem, .. } => format!("{pointer}: {problem}"),
+        }
+    }
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.place() {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        f.write_str(&self.problem())
+    }
+}
+
+impl std::error::Error for EventError {}
+
+impl Event {
+    /// Takes a complete event as its producer wrote it, white space around it included.
+    ///
+    /// # Errors
+    /// Whatever breaks the contract of the base event, with its place: see [`EventError`].
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, EventError> {
+        let text = into_text(bytes)?;
+        let json = Json::parse(text.as_bytes()).map_err(EventError::Json)?;
+        let (id, kind) = Rules { whole: &text }.check(json)?;
+        let start = text.len() - text.trim_start_matches([' ', '\t', '\n', '\r']).len();
+        let value = start..start + json.text().len();
+        Ok(Event { value, id, kind, text })
+    }
+
+    /// The id.
+    pub fn id(&self) -> EventId {
+        self.id
+    }
+
+    /// The type.
+    pub fn kind(&self) -> &EventType {
+        &self.kind
+    }
+
+    /// The exact bytes, as a hook gets them on standard input.
+    pub fn bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    /// The event as JSON, without the white space around it.
+    pub fn json(&self) -> Json<'_> {
+        Json::already_checked(&self.text[self.value.clone()])
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The bytes as text, when there are not too many of them.
+pub(super) fn into_text(bytes: Vec<u8>) -> Result<String, EventError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(EventError::TooLarge(bytes.len()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        // `Json::parse` finds the same fault and knows its place.
+        match Json::parse(error.as_bytes()) {
+            Err(error) => EventError::Json(error),
+            Ok(_) => EventError::Json(JsonError { line: 1, column: 1, problem: "not UTF-8".into() }),
+        }
+    })
+}
+
+/// The rules of the base event 1.0, as typed code; `tests/contracts.rs` holds them against the schema.
+pub(super) struct Rules<'a> {
+    pub(super) whole: &'a str,
+}
+
+impl<'a> Rules<'a> {
+    fn check(&self, event: Json<'a>) -> Result<(EventId, EventType), EventError> {
+        self.object(event)?;
+        let kind = self.kind(event)?;
+        let id = self.text(event, "event_id")?;
+        let id = id.parse().map_err(|error| self.broken(event, "event_id", &error))?;
+        let version = self.text(event, "schema_version")?;
+        understood(&version).map_err(|error| self.broken(event, "schema_version", &error))?;
+        let timestamp = self.text(event, "timestamp")?;
+        if Timestamp::parse(&timestamp).is_none() {
+            let wanted = "wanted is UTC with milliseconds, such as 2025-12-02T15:30:45.123Z";
+            return Err(self.broken(event, "timestamp", &wanted));
+        }
+        if !self.text(event, "project_root")?.starts_with('/') {
+            return Err(self.broken(event, "project_root", &"wanted is an absolute path"));
+        }
+        self.optional(event)?;
+        Ok((id, kind))
+    }
+
+    /// That the document is an object.
+    pub(super) fn object(&self, event: Json<'a>) -> Result<(), EventError> {
+        if event.kind() == Kind::Object {
+            return Ok(());
+        }
+        let problem = format!("an event is a JSON object; this is {}", event.kind());
+        Err(EventError::Member { pointer: String::new(), place: json::position(self.whole, event), problem })
+    }
+
+    /// The type of the event.
+    pub(super) fn kind(&self, event: Json<'a>) -> Result<EventType, EventError> {
+        let kind = self.text(event, "event_type")?;
+        kind.parse().map_err(|error| self.broken(event, "event_type", &error))
+    }
+
+    fn optional(&self, event: Json<'a>) -> Result<(), EventError> {
+        for (member, kind) in [("feature", Kind::String), ("context", Kind::Object), ("metadata", Kind::Object)] {
+            if let Some(value) = event.get(member) {
+                self.is(value, kind, &format!("/{member}"))?;
+            }
+        }
+        let Some(artifacts) = event.get("artifacts") else { return Ok(()) };
+        self.is(artifacts, Kind::Array, "/artifacts")?;
+        for (index, artifact) in artifacts.items().enumerate() {
+            let pointer = format!("/artifacts/{index}");
+            self.is(artifact, Kind::Object, &pointer)?;
+            for member in ["type", "path"] {
+                let Some(value) = artifact.get(member) else {
+                    return Err(self.error(artifact, pointer, format!("`{member}` is missing")));
+                };
+                self.is(value, Kind::String, &format!("{pointer}/{member}"))?;
+            }
+            if let Some(value) = artifact.get("files_changed")
+                && !is_integer(value)
+            {
+                let problem = format!("an integer is wanted, this is {}", value.kind());
+                return Err(self.error(value, format!("{pointer}/files_changed"), problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn is(&self, value: Json<'a>, wanted: Kind, pointer: &str) -> Result<(), EventError> {
+        let problem = match value.kind() {
+            kind if kind == wanted => return Ok(()),
+            Kind::Null => format!("{wanted} is wanted; leave an absent field out instead of writing null"),
+            kind => format!("{wanted} is wanted, this is {kind}"),
+        };
+        Err(self.error(value, pointer.to_owned(), problem))
+    }
+
+    fn text(&self, event: Json<'a>, member: &str) -> Result<std::borrow::Cow<'a, str>, EventError> {
+        let Some(value) = event.get(member) else {
+            return Err(self.error(event, String::new(), format!("the required field `{member}` is missing")));
+        };
+        self.is(value, Kind::String, &format!("/{member}"))?;
+        Ok(value.as_str().unwrap_or_default())
+    }
+
+    fn broken(&self, event: Json<'a>, member: &str, problem: &dyn fmt::Display) -> EventError {
+        self.error(event.get(member).unwrap_or(event), format!("/{member}"), problem.to_string())
+    }
+
+    fn error(&self, value: Json<'a>, pointer: String, problem: String) -> EventError {
+        EventError::Member { pointer, place: json::position(self.whole, value), problem }
+    }
+}
+
+/// Whether JSON Schema calls this number an integer: no fraction, or one of zeros.
+fn is_integer(value: Json<'_>) -> bool {
+    value.as_f64().is_some_and(|number| number.fract() == 0.0)
+}
+
+fn understood(version: &str) -> Result<(), String> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match version.split_once('.') {
+        Some((major, minor)) if digits(major) && digits(minor) => match major.parse::<u32>() {
+            Ok(MAJOR) => Ok(()),
+            _ => Err(format!("version {version} is not understood; this build understands {MAJOR}.x")),
+        },
+        _ => Err("wanted is `<major>.<minor>`, such as \"1.0\"".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: &str = r#"{"event_type":"task.completed","event_id":"evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A","schema_version":"1.0","timestamp":"2025-12-02T15:30:45.123Z","project_root":"/p","big":123456789012345678901234567890}"#;
+
+    #[test]
+    fn keeps_the_bytes_with_the_white_space_around_them() {
+        let text = format!("\n {COMPLETE} \n");
+        let event = Event::parse(text.clone().into_bytes()).unwrap();
+        assert_eq!(event.bytes(), text.as_bytes());
+        assert_eq!(event.json().text(), COMPLETE);
+        assert_eq!(event.kind().as_str(), "task.completed");
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_where() {
+        let broken = |from: &str, to: &str| {
+            assert!(COMPLETE.contains(from));
+            Event::parse(COMPLETE.replace(from, to).into_bytes()).unwrap_err().to_string()
+        };
+        assert_eq!(
+            broken(r#""project_root":"/p","#, r#""project_root":"p","#),
+            "line 1, column 153: /project_root: wanted is an absolute path"
+        );
+        assert_eq!(
+            broken(r#""schema_version":"1.0","#, ""),
+            "line 1, column 1: the required field `schema_version` is missing"
+        );
+        assert!(broken(r#""1.0""#, r#""2.0""#).ends_with("version 2.0 is not understood; this build understands 1.x"));
+        assert!(Event::parse(COMPLETE.replace(r#""1.0""#, r#""1.7""#).into_bytes()).is_ok());
+        assert!(broken(r#""big":"#, r#""feature":null,"big":"#).contains("instead of writing null"));
+        assert!(
+            broken(r#""big":"#, r#""artifacts":[{"type":"x"}],"big":"#).contains("/artifacts/0: `path` is missing")
+        );
+        assert!(broken(".123Z", "Z").contains("UTC with milliseconds"));
+        assert_eq!(
+            Event::parse(b"[1]".to_vec()).unwrap_err().to_string(),
+            "line 1, column 1: an event is a JSON object; this is an array"
+        );
+        assert_eq!(Event::parse(vec![b' '; MAX_BYTES + 1]).unwrap_err(), EventError::TooLarge(MAX_BYTES + 1));
+    }
+}

@@ -1,0 +1,111 @@
+//! Event ids: `evt_` and a ULID, which sort by the time they were made.
+
+use crate::time::Timestamp;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Mutex;
+use ulid::Ulid;
+
+/// The identity of an event: `evt_` + 26 characters of Crockford base 32 (ADR-005).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId([u8; ulid::ULID_LEN]);
+
+/// A text that is not an event id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidEventId(String);
+
+impl fmt::Display for InvalidEventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` is no event id; one is `evt_` and 26 characters of 0-9 and A-Z without I, L, O and U",
+            crate::text::one_line(&crate::text::shorten(&self.0, 60))
+        )
+    }
+}
+
+impl std::error::Error for InvalidEventId {}
+
+/// The last id this process made; the next one is greater, also within one millisecond and when the
+/// clock steps back.
+static LAST: Mutex<u128> = Mutex::new(0);
+
+impl EventId {
+    /// A new id for an event made at `now`, greater than every id this process made before.
+    pub fn generate(now: Timestamp) -> Self {
+        let fresh = Ulid::from_parts(now.as_millis(), random_80_bits()).0;
+        let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *last = fresh.max(last.saturating_add(1));
+        let mut digits = [0; ulid::ULID_LEN];
+        Ulid(*last).array_to_str(&mut digits);
+        EventId(digits)
+    }
+}
+
+/// 80 random bits; when the kernel has none to give, bits that still differ between processes.
+fn random_80_bits() -> u128 {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes[..10]).is_err() {
+        let nanos =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        bytes[..4].copy_from_slice(&std::process::id().to_le_bytes());
+        bytes[4..8].copy_from_slice(&nanos.to_le_bytes());
+    }
+    u128::from_le_bytes(bytes)
+}
+
+impl FromStr for EventId {
+    type Err = InvalidEventId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEventId> {
+        let digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z');
+        text.strip_prefix("evt_")
+            .and_then(|digits| <[u8; ulid::ULID_LEN]>::try_from(digits.as_bytes()).ok())
+            .filter(|digits| digits.iter().all(digit))
+            .map(EventId)
+            .ok_or_else(|| InvalidEventId(text.to_owned()))
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("evt_")?;
+        self.0.iter().try_for_each(|&digit| fmt::Write::write_char(f, char::from(digit)))
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_increase_within_one_millisecond_and_when_the_clock_steps_back() {
+        let now = Timestamp::from_millis(1_764_689_445_123);
+        let ids: Vec<String> = (0..10_000u64)
+            .map(|n| EventId::generate(Timestamp::from_millis(now.as_millis() - n % 3)).to_string())
+            .collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(ids.iter().all(|id| id.len() == 30));
+    }
+
+    #[test]
+    fn reads_only_the_form_of_the_contract() {
+        assert!("evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A".parse::<EventId>().is_ok());
+        for text in [
+            "01JDPY4W3ZK8Q0RV5T6X7Y8Z9A",
+            "evt_01jdpy4w3zk8q0rv5t6x7y8z9a",
+            "evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9U",
+            "evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9",
+            "evt_",
+            "",
+        ] {
+            assert!(text.parse::<EventId>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What an event is, and nothing else: its identity, its type, its bytes and the rules they keep.
+//!
+//! `id` makes and reads event ids, `kind` reads event types, `envelope` holds an [`Event`] with the
+//! bytes it was emitted as, `draft` is an event before it has an id and a time, `schema` has the
+//! published JSON Schemas. No project, no configuration, no policy.
+
+mod draft;
+mod envelope;
+mod id;
+mod kind;
+mod schema;
+
+pub use draft::EventDraft;
+pub use envelope::{Event, EventError, MAX_BYTES};
+pub use id::{EventId, InvalidEventId};
+pub use kind::{EventType, InvalidEventType};
+pub use schema::{SCHEMAS, Schema};

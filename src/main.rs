@@ -1,0 +1,5 @@
+//! The `knockon` command.
+
+fn main() -> std::process::ExitCode {
+    knockon::cli::main()
+}

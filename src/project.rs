@@ -1,0 +1,183 @@
+//! Where a project begins, and where knockon keeps things: in the project, and in the user's folders.
+//!
+//! Reads folder names only; what is in the files is for other rooms.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The user's own folders, after the XDG base directory specification.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserFolders {
+    /// `$HOME`.
+    pub home: Option<PathBuf>,
+    /// `$XDG_CONFIG_HOME/knockon`, else `~/.config/knockon`.
+    pub config: Option<PathBuf>,
+    /// `$XDG_STATE_HOME/knockon`, else `~/.local/state/knockon`.
+    pub state: Option<PathBuf>,
+}
+
+impl UserFolders {
+    /// Reads the folders from environment variables. A relative path counts as unset, as the
+    /// specification asks.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let folder = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = folder("HOME");
+        let under = |name: &str, fallback: &str| {
+            let base = folder(name).or_else(|| Some(home.as_ref()?.join(fallback)))?;
+            Some(base.join("knockon"))
+        };
+        UserFolders {
+            config: under("XDG_CONFIG_HOME", ".config"),
+            state: under("XDG_STATE_HOME", ".local/state"),
+            home,
+        }
+    }
+
+    /// The folders of the user who runs this process.
+    pub fn of_this_process() -> Self {
+        Self::from_environment(|name| std::env::var_os(name))
+    }
+}
+
+/// Which tool's folder a project has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `.flowspec/`, with hooks in `.flowspec/hooks/`.
+    Flowspec,
+    /// `.knockon/`, with hooks right in it.
+    Knockon,
+    /// Neither: there are no project hooks, and the audit log is kept in the user's state folder.
+    Bare,
+}
+
+impl Layout {
+    /// The hooks folder below the project root.
+    pub fn hooks_folder(self) -> Option<&'static str> {
+        match self {
+            Layout::Flowspec => Some(".flowspec/hooks"),
+            Layout::Knockon => Some(".knockon"),
+            Layout::Bare => None,
+        }
+    }
+
+    /// The names a project's configuration may have, in the order they are tried.
+    pub fn config_files(self) -> &'static [&'static str] {
+        match self {
+            Layout::Flowspec => &[".flowspec/hooks/hooks.yaml", ".flowspec/hooks/hooks.yml"],
+            Layout::Knockon => &[".knockon/hooks.yaml"],
+            Layout::Bare => &[],
+        }
+    }
+}
+
+/// A project: a folder, and where its hooks are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    root: PathBuf,
+    layout: Layout,
+}
+
+impl Project {
+    /// Finds the project that `start` is in: the nearest folder upward that has `.flowspec/` or
+    /// `.knockon/`, else the nearest with `.git`, else `start` itself.
+    ///
+    /// The home folder's own `.flowspec/` holds the user's hooks and makes no project of everything
+    /// below it.
+    ///
+    /// # Errors
+    /// `start` does not exist or cannot be read.
+    pub fn discover(start: &Path, home: Option<&Path>) -> io::Result<Self> {
+        let start = start.canonicalize()?;
+        let home = home.and_then(|home| home.canonicalize().ok());
+        let not_home = |folder: &&Path| Some(*folder) != home.as_deref() || *folder == start;
+        let root = start
+            .ancestors()
+            .filter(not_home)
+            .find(|folder| layout_of(folder) != Layout::Bare)
+            .or_else(|| start.ancestors().find(|folder| folder.join(".git").exists()))
+            .unwrap_or(&start)
+            .to_path_buf();
+        Ok(Project { layout: layout_of(&root), root })
+    }
+
+    /// Takes `root` as the project, as `--project-root` asks.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub fn at(root: &Path) -> io::Result<Self> {
+        let root = root.canonicalize()?;
+        if !root.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+        }
+        Ok(Project { layout: layout_of(&root), root })
+    }
+
+    /// The real path of the project's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The root as text, for an event; bytes that are not UTF-8 are replaced.
+    pub fn root_text(&self) -> String {
+        self.root.to_string_lossy().into_owned()
+    }
+
+    /// Which tool's folder it has.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// A name for this project's files in the user's state folder.
+    pub fn key(&self) -> String {
+        use sha2::{Digest, Sha256};
+        crate::text::hex(&Sha256::digest(self.root.as_os_str().as_encoded_bytes())[..16])
+    }
+}
+
+fn layout_of(root: &Path) -> Layout {
+    if root.join(".flowspec").is_dir() {
+        Layout::Flowspec
+    } else if root.join(".knockon").is_dir() {
+        Layout::Knockon
+    } else {
+        Layout::Bare
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_nearest_marker_upward() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let deep = root.join("outer/inner/src/deep");
+        std::fs::create_dir_all(&deep).unwrap();
+        let found = |home: Option<&Path>| {
+            let project = Project::discover(&deep, home).unwrap();
+            (project.root().strip_prefix(&root).unwrap().to_owned(), project.layout())
+        };
+        assert_eq!(found(None), ("outer/inner/src/deep".into(), Layout::Bare));
+        std::fs::create_dir_all(root.join("outer/.git")).unwrap();
+        assert_eq!(found(None), ("outer".into(), Layout::Bare));
+        std::fs::create_dir_all(root.join("outer/.flowspec")).unwrap();
+        assert_eq!(found(None), ("outer".into(), Layout::Flowspec));
+        assert_eq!(found(Some(&root.join("outer"))), ("outer".into(), Layout::Flowspec), "by its .git");
+        std::fs::create_dir_all(root.join("outer/inner/.knockon")).unwrap();
+        assert_eq!(found(None), ("outer/inner".into(), Layout::Knockon));
+    }
+
+    #[test]
+    fn relative_xdg_folders_count_as_unset() {
+        let folders = UserFolders::from_environment(|name| match name {
+            "HOME" => Some("/home/me".into()),
+            "XDG_STATE_HOME" => Some("state".into()),
+            "XDG_CONFIG_HOME" => Some("/etc/me".into()),
+            _ => None,
+        });
+        assert_eq!(folders.state, Some("/home/me/.local/state/knockon".into()));
+        assert_eq!(folders.config, Some("/etc/me/knockon".into()));
+    }
+}

@@ -1,0 +1,55 @@
+//! Which events exist: the canonical table, and typed drafts for its rows.
+//!
+//! `canonical` is the table, one row a type; `drafts` has a function for each type an application
+//! emits. What a type nobody declared means is decided here too: a warning that names the nearest.
+
+mod canonical;
+pub mod drafts;
+
+pub use canonical::{CANONICAL, CanonicalEvent};
+
+use crate::config::{Diagnostic, Loaded};
+use crate::event::EventType;
+use crate::text::nearest;
+
+/// Whether a type is in the table.
+pub fn is_known(name: &str) -> bool {
+    CANONICAL.iter().any(|event| event.name == name)
+}
+
+/// What to tell the producer of an event whose type nobody declared; nothing for a known type.
+pub fn admit(kind: &EventType) -> Option<String> {
+    if is_known(kind.as_str()) {
+        return None;
+    }
+    Some(match nearest_known(kind.as_str()) {
+        Some(near) => format!("nobody declared the event type `{kind}`; did you mean `{near}`?"),
+        None => format!("nobody declared the event type `{kind}`; `knockon events` lists the known ones"),
+    })
+}
+
+/// Warnings for hooks that wait for a type nobody declared.
+pub fn unknown_types(loaded: &Loaded) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    for loaded_hook in &loaded.hooks {
+        let path = &loaded.file_of(loaded_hook).path;
+        for matcher in &loaded_hook.hook.events {
+            let name = &matcher.pattern.name;
+            if name.contains(['*', '?', '[']) || is_known(name) {
+                continue;
+            }
+            let message = format!("`{}` is no known event type", crate::text::one_line(name));
+            let help = match nearest_known(name) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`knockon events` lists the known ones".to_owned(),
+            };
+            let span = Some(matcher.pattern.span);
+            warnings.push(Diagnostic::warning(path, span, "unknown-event-type", message).help(help));
+        }
+    }
+    warnings
+}
+
+fn nearest_known(name: &str) -> Option<&'static str> {
+    nearest(name, CANONICAL.iter().map(|event| event.name))
+}

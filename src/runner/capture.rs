@@ -1,0 +1,69 @@
+//! Keeps the first and the last 64 KiB of a stream and counts the rest.
+
+use crate::delivery::Captured;
+use std::collections::VecDeque;
+
+/// How much is kept at each end.
+pub(super) const KEPT: usize = 64 * 1024;
+
+/// A stream as it comes in.
+#[derive(Debug, Default)]
+pub(super) struct Capture {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    bytes: u64,
+    line_feeds: u64,
+    ends_open: bool,
+}
+
+impl Capture {
+    /// Takes the next bytes; memory stays within two times [`KEPT`].
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.line_feeds += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        if let Some(last) = bytes.last() {
+            self.ends_open = *last != b'\n';
+        }
+        let (head, rest) = bytes.split_at(bytes.len().min(KEPT - self.head.len()));
+        self.head.extend_from_slice(head);
+        let rest = &rest[rest.len().saturating_sub(KEPT)..];
+        let too_many = (self.tail.len() + rest.len()).saturating_sub(KEPT);
+        self.tail.drain(..too_many);
+        self.tail.extend(rest);
+    }
+
+    /// What was kept.
+    pub(super) fn finish(self) -> Captured {
+        let kept = (self.head.len() + self.tail.len()) as u64;
+        Captured {
+            omitted: self.bytes - kept,
+            bytes: self.bytes,
+            lines: self.line_feeds + u64::from(self.ends_open),
+            head: self.head,
+            tail: self.tail.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_both_ends_and_counts_everything() {
+        for size in [0, 1, KEPT - 1, KEPT, KEPT + 1, 2 * KEPT, 2 * KEPT + 1, 5 * KEPT + 17] {
+            for step in [1000, KEPT, 3 * KEPT] {
+                let all: Vec<u8> = (0..size).map(|n| if n % 80 == 79 { b'\n' } else { (n % 251) as u8 }).collect();
+                let mut capture = Capture::default();
+                all.chunks(step).for_each(|chunk| capture.push(chunk));
+                let captured = capture.finish();
+                let tail = size.saturating_sub(KEPT).min(KEPT);
+                assert_eq!(captured.head, all[..size.min(KEPT)]);
+                assert_eq!(captured.tail, all[size - tail..]);
+                assert_eq!(captured.omitted as usize, size.saturating_sub(2 * KEPT));
+                let lines = all.split_inclusive(|&byte| byte == b'\n').count() as u64;
+                assert_eq!((captured.bytes as usize, captured.lines), (size, lines));
+            }
+        }
+    }
+}

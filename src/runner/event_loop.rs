@@ -1,0 +1,311 @@
+//! The one place that waits: for the output, the end and the deadline of every running hook at once.
+
+use super::attempt::{Attempt, Effect, Input, verdict};
+use super::capture::Capture;
+use super::environment::{CallerEnvironment, EventFile, environment};
+use super::program::{Program, ProgramFault};
+use crate::delivery::{Delivery, Outcome, Status};
+use crate::project::Project;
+use crate::sys::{self, Child, Interest, Interrupts, PIPE_CAPACITY, Signal, Spawning, Step, Transfer};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// Which run an outcome belongs to: the number [`Runner::start`] was given.
+pub type RunId = usize;
+
+/// Runs hooks, any number side by side, in one thread.
+///
+/// Dropping it ends what still runs, at once.
+#[derive(Debug)]
+pub struct Runner<'a> {
+    project: &'a Project,
+    caller: &'a CallerEnvironment,
+    interrupts: Option<&'a Interrupts>,
+    interrupted: Option<Signal>,
+    running: Vec<Running<'a>>,
+    finished: Vec<(RunId, Outcome)>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Running<'a> {
+    id: RunId,
+    attempt: Attempt,
+    child: Child,
+    started: Instant,
+    timeout: Duration,
+    /// What is still to be written to its standard input.
+    stdin: Option<(OwnedFd, &'a [u8])>,
+    /// Standard output and standard error, until their end.
+    streams: [Option<OwnedFd>; 2],
+    captures: [Capture; 2],
+    exited: bool,
+    _event_file: Option<EventFile>,
+}
+
+/// What a polled descriptor belongs to.
+#[derive(Clone, Copy)]
+enum Source {
+    Interrupts,
+    Stdin(usize),
+    Stream(usize, usize),
+    Process(usize),
+}
+
+impl<'a> Runner<'a> {
+    /// A runner for hooks of `project`. Signals that `interrupts` tells of are forwarded to the hooks.
+    pub fn new(project: &'a Project, caller: &'a CallerEnvironment, interrupts: Option<&'a Interrupts>) -> Self {
+        let (running, finished, buffer) = (Vec::new(), Vec::new(), Vec::new());
+        Runner { project, caller, interrupts, interrupted: None, running, finished, buffer }
+    }
+
+    /// The signal knockon was told to end with, if it was; looks for one that has just arrived.
+    pub fn interrupted(&mut self) -> Option<Signal> {
+        if let Some(signal) = self.interrupts.and_then(Interrupts::take) {
+            self.interrupt(signal);
+        }
+        self.interrupted
+    }
+
+    /// Starts the program of `delivery`. What cannot be started is an outcome too, told by
+    /// [`Runner::wait_any`] like the others.
+    pub fn start(&mut self, id: RunId, delivery: Delivery<'a>) {
+        let began = Instant::now();
+        match self.launch(id, &delivery) {
+            Ok(running) => self.running.push(running),
+            Err(fault) => {
+                let mut outcome = Outcome::without_process(Status::Error, fault.to_string());
+                if matches!(fault, ProgramFault::NotCarriedOut(_)) {
+                    outcome.status = Status::Skipped;
+                }
+                outcome.help = fault.help();
+                outcome.duration = began.elapsed();
+                self.finished.push((id, outcome));
+            }
+        }
+    }
+
+    fn launch(&mut self, id: RunId, delivery: &Delivery<'a>) -> Result<Running<'a>, ProgramFault> {
+        let search = self.caller.search_path();
+        let program = Program::of(delivery, self.project, search)?;
+        let (environment, event_file) =
+            environment(self.caller, self.project, delivery).map_err(ProgramFault::System)?;
+        let (stdin, hook_stdin) = sys::writing_pipe().map_err(ProgramFault::System)?;
+        let (stdout, hook_stdout) = sys::reading_pipe().map_err(ProgramFault::System)?;
+        let (stderr, hook_stderr) = sys::reading_pipe().map_err(ProgramFault::System)?;
+        // What fits into the pipe is in it before the hook starts, and is followed by end of file.
+        let stdin = feed(stdin, delivery.event.bytes());
+        let spawning = Spawning {
+            program: program.arguments.first().map(|name| name.as_c_str()).unwrap_or_default(),
+            arguments: &program.arguments,
+            environment: &environment,
+            folder: &program.folder,
+            stdio: [hook_stdin.as_fd(), hook_stdout.as_fd(), hook_stderr.as_fd()],
+        };
+        let started = Instant::now();
+        let child = spawn_when_written(&spawning).map_err(|error| program.explain(error, delivery, search))?;
+        let timeout = delivery.hook.timeout;
+        Ok(Running {
+            id,
+            attempt: Attempt::started(started, timeout),
+            child,
+            started,
+            timeout,
+            stdin,
+            streams: [Some(stdout), Some(stderr)],
+            captures: Default::default(),
+            exited: false,
+            _event_file: event_file,
+        })
+    }
+
+    /// Waits until a run has ended and returns it; `None` when none is left.
+    pub fn wait_any(&mut self) -> Option<(RunId, Outcome)> {
+        loop {
+            if let Some(finished) = self.finished.pop() {
+                return Some(finished);
+            }
+            if self.running.is_empty() {
+                return None;
+            }
+            self.turn();
+        }
+    }
+
+    /// One turn: wait, move bytes, take note of endings, look at the clock.
+    fn turn(&mut self) {
+        let (sources, ready) = self.poll();
+        for (source, ready) in sources.into_iter().zip(ready) {
+            match source {
+                _ if !ready => {}
+                Source::Interrupts => {
+                    self.interrupted();
+                }
+                Source::Stdin(index) => {
+                    let running = &mut self.running[index];
+                    running.stdin = running.stdin.take().and_then(|(pipe, rest)| feed(pipe, rest));
+                }
+                Source::Stream(index, stream) => self.drain(index, stream),
+                Source::Process(index) => {
+                    self.running[index].exited = true;
+                    self.step(index, Input::Exited);
+                }
+            }
+        }
+        for index in 0..self.running.len() {
+            self.step(index, Input::Tick);
+        }
+        self.collect();
+    }
+
+    fn poll(&self) -> (Vec<Source>, sys::Readiness) {
+        let mut sources = Vec::new();
+        let mut polled: Vec<(BorrowedFd<'_>, Interest)> = Vec::new();
+        if let Some(interrupts) = self.interrupts {
+            sources.push(Source::Interrupts);
+            polled.push((interrupts.as_fd(), Interest::Readable));
+        }
+        for (index, running) in self.running.iter().enumerate() {
+            if let Some((pipe, _)) = &running.stdin {
+                sources.push(Source::Stdin(index));
+                polled.push((pipe.as_fd(), Interest::Writable));
+            }
+            // Streams before the process: what it wrote last is there when its end is seen.
+            for (stream, pipe) in running.streams.iter().enumerate() {
+                if let Some(pipe) = pipe {
+                    sources.push(Source::Stream(index, stream));
+                    polled.push((pipe.as_fd(), Interest::Readable));
+                }
+            }
+            if !running.exited {
+                sources.push(Source::Process(index));
+                polled.push((running.child.pidfd.as_fd(), Interest::Readable));
+            }
+        }
+        let now = Instant::now();
+        let next = self.running.iter().filter_map(|running| running.attempt.wake_at()).min();
+        let limit = next.map(|at| at.saturating_duration_since(now));
+        let ready = sys::wait(&polled, limit).unwrap_or_else(|_| {
+            // Out of memory in the kernel: the deadlines still hold, and the next turn tries again.
+            std::thread::sleep(Duration::from_millis(1));
+            vec![false; polled.len()]
+        });
+        (sources, ready)
+    }
+
+    /// Reads what a stream has, at most a few buffers, so that no hook can keep the others waiting.
+    fn drain(&mut self, index: usize, stream: usize) {
+        self.buffer.resize(PIPE_CAPACITY, 0);
+        let running = &mut self.running[index];
+        for _ in 0..4 {
+            let Some(pipe) = &running.streams[stream] else { break };
+            match sys::read_some(pipe, &mut self.buffer) {
+                Transfer::Moved(count) => {
+                    running.captures[stream].push(&self.buffer[..count]);
+                    // A short read emptied the pipe; asking again would only be told to wait.
+                    if count < self.buffer.len() && !running.exited {
+                        break;
+                    }
+                }
+                Transfer::Later => break,
+                Transfer::Closed => running.streams[stream] = None,
+            }
+        }
+        if running.streams.iter().all(Option::is_none) {
+            self.step(index, Input::OutputClosed);
+        }
+    }
+
+    fn interrupt(&mut self, signal: Signal) {
+        self.interrupted.get_or_insert(signal);
+        for index in 0..self.running.len() {
+            self.step(index, Input::Interrupt(signal));
+        }
+    }
+
+    fn step(&mut self, index: usize, input: Input) {
+        let running = &mut self.running[index];
+        match running.attempt.step(input, Instant::now()) {
+            Effect::Wait => {}
+            Effect::Terminate => sys::signal_group(running.child.pid, Signal::Terminate),
+            // After `Finish` the process is not reaped yet, so that its group cannot be someone else's.
+            Effect::Kill | Effect::Finish => sys::signal_group(running.child.pid, Signal::Kill),
+        }
+    }
+
+    /// Reaps the runs that are done.
+    fn collect(&mut self) {
+        let mut index = 0;
+        while index < self.running.len() {
+            if self.running[index].attempt.is_done() {
+                let running = self.running.swap_remove(index);
+                self.finished.push(running.reap());
+            } else {
+                index += 1;
+            }
+        }
+    }
+}
+
+impl Running<'_> {
+    fn reap(self) -> (RunId, Outcome) {
+        let (ending, usage) = sys::reap(self.child.pid);
+        let (status, exit_code, signal, reason) = verdict(self.attempt.cause, ending, self.timeout);
+        let [stdout, stderr] = self.captures.map(Capture::finish);
+        let outcome = Outcome {
+            status,
+            exit_code,
+            signal,
+            reason,
+            help: None,
+            duration: self.started.elapsed(),
+            pid: Some(self.child.pid),
+            leaky: self.attempt.leaky,
+            usage,
+            stdout,
+            stderr,
+        };
+        (self.id, outcome)
+    }
+}
+
+impl Drop for Runner<'_> {
+    fn drop(&mut self) {
+        for running in self.running.drain(..) {
+            sys::signal_group(running.child.pid, Signal::Kill);
+            sys::reap(running.child.pid);
+        }
+    }
+}
+
+/// Writes what fits; returns what is left, nothing when all is written or nobody reads.
+fn feed(pipe: OwnedFd, mut bytes: &[u8]) -> Option<(OwnedFd, &[u8])> {
+    while !bytes.is_empty() {
+        match sys::write_some(&pipe, bytes) {
+            Transfer::Moved(count) => bytes = &bytes[count..],
+            Transfer::Later => return Some((pipe, bytes)),
+            Transfer::Closed => return None,
+        }
+    }
+    None
+}
+
+/// Starts a program, waiting a little for a writer that still has the file open (`ETXTBSY`): a script
+/// written a moment ago is often closed a moment later.
+fn spawn_when_written(spawning: &Spawning<'_>) -> Result<Child, sys::SpawnError> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match sys::spawn(spawning) {
+            Err(error)
+                if error.step == Step::Execute
+                    && error.source.kind() == io::ErrorKind::ExecutableFileBusy
+                    && pause < Duration::from_millis(200) =>
+            {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            result => return result,
+        }
+    }
+}

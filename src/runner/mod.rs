@@ -1,0 +1,15 @@
+//! Carries out deliveries that start a process: spawn, feed, capture, time, end, reap.
+//!
+//! A hook's life is a state machine without I/O (`attempt`); `event_loop` is the only place that
+//! waits, for all running hooks at once; `program` finds what to execute, `environment` makes the clean
+//! environment, `capture` keeps the two ends of the output. No policy about other hooks lives here.
+
+mod attempt;
+mod capture;
+mod environment;
+mod event_loop;
+mod program;
+
+pub use environment::CallerEnvironment;
+pub use event_loop::{RunId, Runner};
+pub use program::ProgramFault;

@@ -1,0 +1,114 @@
+//! What a hook's action executes: the program, its arguments, and the folder it starts in.
+
+use crate::config::{Action, ScriptFault, ScriptFile};
+use crate::delivery::Delivery;
+use crate::project::Project;
+use crate::sys::{self, OpenMode, SpawnError, Step};
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+
+/// Why a hook's program cannot be started.
+#[derive(Debug)]
+pub enum ProgramFault {
+    /// Its script is at fault.
+    Script(ScriptFault),
+    /// Its shell does not exist or cannot be executed.
+    Shell(OsString, io::Error),
+    /// Its working directory cannot be entered, or is not inside the project.
+    Folder(String, String),
+    /// This build does not carry out such an action.
+    NotCarriedOut(&'static str),
+    /// The system has no room for another process.
+    System(io::Error),
+}
+
+impl ProgramFault {
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            ProgramFault::Script(fault) => Some(fault.help()),
+            ProgramFault::Shell(shell, _) => {
+                Some(format!("install {}, or name another with `shell`", shell.to_string_lossy()))
+            }
+            ProgramFault::Folder(..) => Some("correct `working_directory`".into()),
+            ProgramFault::NotCarriedOut(_) => Some("call `curl` from a script or command instead".into()),
+            ProgramFault::System(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ProgramFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProgramFault::Script(fault) => fault.fmt(f),
+            ProgramFault::Shell(shell, error) => {
+                write!(f, "the shell {} cannot be executed: {error}", shell.to_string_lossy())
+            }
+            ProgramFault::Folder(folder, why) => write!(f, "the working directory {folder} cannot be used: {why}"),
+            ProgramFault::NotCarriedOut(what) => {
+                write!(f, "this version reads {what} hooks and does not carry them out")
+            }
+            ProgramFault::System(error) => write!(f, "no process could be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ProgramFault {}
+
+/// What to execute.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// The file first, then its arguments.
+    pub(super) arguments: Vec<CString>,
+    /// The folder to start in.
+    pub(super) folder: CString,
+    script: Option<ScriptFile>,
+}
+
+impl Program {
+    /// Finds the program of `delivery`; `search` is the `PATH` the hook gets.
+    pub(super) fn of(delivery: &Delivery<'_>, project: &Project, search: &OsStr) -> Result<Self, ProgramFault> {
+        let hook = delivery.hook;
+        let (arguments, script) = match &hook.action {
+            Action::Script { path, .. } => {
+                let script = ScriptFile::open(&delivery.file.hooks_folder, path).map_err(ProgramFault::Script)?;
+                (script.program(search).map_err(ProgramFault::Script)?, Some(script))
+            }
+            Action::Command(line) => (vec![hook.shell.clone().into(), "-c".into(), line.into()], None),
+            Action::Webhook(_) => return Err(ProgramFault::NotCarriedOut("webhook")),
+        };
+        let below = hook.working_directory.as_path();
+        let mut folder = project.root().to_owned();
+        if below != "." {
+            let opened = sys::open_folder(&folder).and_then(|root| sys::open_beneath(&root, below, OpenMode::Folder));
+            opened.map_err(|fault| ProgramFault::Folder(below.display().to_string(), fault.to_string()))?;
+            folder.push(below);
+        }
+        let to_c = |text: OsString| CString::new(text.into_vec()).map_err(|error| ProgramFault::System(error.into()));
+        let arguments = arguments.into_iter().map(to_c).collect::<Result<_, _>>()?;
+        Ok(Program { arguments, folder: to_c(folder.into_os_string())?, script })
+    }
+
+    /// Says why the system did not start it.
+    pub(super) fn explain(&self, error: SpawnError, delivery: &Delivery<'_>, search: &OsStr) -> ProgramFault {
+        match (error.step, &self.script) {
+            (Step::Execute, Some(script)) => match script.diagnose(search) {
+                Some(fault) => ProgramFault::Script(fault),
+                None => {
+                    let path = OsString::from_vec(
+                        self.arguments.first().map(|name| name.as_bytes().to_vec()).unwrap_or_default(),
+                    );
+                    ProgramFault::Script(ScriptFault::Io(path.into(), error.source))
+                }
+            },
+            (Step::Execute, None) => ProgramFault::Shell(delivery.hook.shell.clone().into(), error.source),
+            (Step::Folder, _) => ProgramFault::Folder(
+                delivery.hook.working_directory.as_path().display().to_string(),
+                error.source.to_string(),
+            ),
+            (Step::Clone | Step::SetUp, _) => ProgramFault::System(error.source),
+        }
+    }
+}

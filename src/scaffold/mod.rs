@@ -1,0 +1,132 @@
+//! What `init` writes: a commented `hooks.yaml`, a README, and example scripts that do something useful.
+//!
+//! Never overwrites: a file that exists stays as it is, whatever is in it.
+
+use crate::project::{Layout, Project};
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// What became of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is new.
+    New,
+    /// It was there, with the very content it would have got.
+    Same,
+    /// It was there with other content, and was left alone.
+    Foreign,
+}
+
+impl Written {
+    /// The word in `--json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Written::New => "written",
+            Written::Same => "present",
+            Written::Foreign => "kept",
+        }
+    }
+}
+
+/// A file of the scaffold.
+#[derive(Clone, Debug)]
+pub struct ScaffoldFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// What became of it.
+    pub written: Written,
+}
+
+/// Why the scaffold could not be written.
+#[derive(Debug)]
+pub enum ScaffoldError {
+    /// The hooks folder is a link out of the project.
+    Outside(PathBuf),
+    /// The system refused.
+    Io(PathBuf, io::Error),
+}
+
+impl fmt::Display for ScaffoldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ScaffoldError::Outside(path) => {
+                write!(f, "{} leads out of the project; nothing was written", path.display())
+            }
+            ScaffoldError::Io(path, error) => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for ScaffoldError {}
+
+macro_rules! scripts {
+    ($($name:literal),* $(,)?) => {
+        /// The example scripts, by file name.
+        pub const SCRIPTS: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../examples/hooks/", $name)))),*];
+    };
+}
+
+scripts![
+    "show-event.sh",
+    "run-tests.sh",
+    "lint-code.sh",
+    "update-changelog.py",
+    "coverage-gate.py",
+    "draft-pull-request.py",
+    "aggregate-progress.py",
+    "notify-desktop.sh",
+    "notify-webhook.py",
+    "record-metrics.py",
+    "check-secrets.py",
+    "tag-release.sh",
+    "task-summary.sh",
+];
+
+/// The commented configuration.
+pub const HOOKS_YAML: &str = include_str!("hooks.yaml");
+const README: &str = include_str!("README.md");
+const GITIGNORE: &str = "# What knockon and the example hooks write while they run.\naudit.log*\nprogress.md\nprogress.jsonl\nevents.csv\ntasks.md\npull-request.md\n*.lock\n";
+
+/// Writes what is missing into the project's hooks folder; `.knockon` when the project has none.
+///
+/// # Errors
+/// The folder is not inside the project, or a file cannot be written. What was written before stays.
+pub fn init(project: &Project) -> Result<Vec<ScaffoldFile>, ScaffoldError> {
+    let folder = match project.layout() {
+        Layout::Flowspec => ".flowspec/hooks",
+        Layout::Knockon | Layout::Bare => ".knockon",
+    };
+    let folder = project.root().join(folder);
+    let failed = |error| ScaffoldError::Io(folder.clone(), error);
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(failed)?;
+    if !folder.canonicalize().map_err(failed)?.starts_with(project.root()) {
+        return Err(ScaffoldError::Outside(folder));
+    }
+    let texts = [("hooks.yaml", HOOKS_YAML), ("README.md", README), (".gitignore", GITIGNORE)];
+    let plain = texts.iter().map(|(name, text)| (*name, *text, 0o644));
+    let scripts = SCRIPTS.iter().map(|(name, text)| (*name, *text, 0o755));
+    plain.chain(scripts).map(|(name, text, mode)| write_new(&folder.join(name), text, mode)).collect()
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<ScaffoldFile, ScaffoldError> {
+    let failed = |error| ScaffoldError::Io(path.to_owned(), error);
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = match opened {
+        Ok(mut file) => {
+            file.write_all(text.as_bytes()).map_err(failed)?;
+            // A umask that lets the group write would make the script untrustworthy.
+            file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
+            Written::New
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::read(path) {
+            Ok(bytes) if bytes == text.as_bytes() => Written::Same,
+            _ => Written::Foreign,
+        },
+        Err(error) => return Err(failed(error)),
+    };
+    Ok(ScaffoldFile { path: path.to_owned(), written })
+}

@@ -1,0 +1,58 @@
+//! File locks with a bound on the waiting.
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// Why a lock was not taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// Someone else held it all the time; holds how long we waited.
+    Busy(Duration),
+    /// The file cannot be locked.
+    Io(io::Error),
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Busy(waited) => {
+                write!(f, "another process held the lock for {}", crate::time::human(*waited))
+            }
+            LockError::Io(error) => write!(f, "the file cannot be locked: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LockError {}
+
+/// Takes an exclusive `flock` on `file`, waiting at most `limit`; it ends with the open file.
+///
+/// # Errors
+/// Someone held it for longer than `limit`, or the file system has no locks.
+pub fn lock_exclusive(file: &impl AsFd, limit: Duration) -> Result<(), LockError> {
+    let started = Instant::now();
+    let mut pause = Duration::from_micros(20);
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::AGAIN) if started.elapsed() >= limit => return Err(LockError::Busy(started.elapsed())),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(LockError::Io(error.into())),
+        }
+        std::thread::sleep(pause);
+        // Short enough that 32 writers pass each other in milliseconds, long enough to leave them the processor.
+        pause = (pause * 2).min(Duration::from_millis(2));
+    }
+}
+
+/// Gives a lock back.
+///
+/// # Errors
+/// The file system has no locks.
+pub fn unlock(file: &impl AsFd) -> io::Result<()> {
+    Ok(flock(file, FlockOperation::Unlock)?)
+}

@@ -1,0 +1,36 @@
+//! The operating system: the only room with `unsafe`, each block with its reason.
+//!
+//! `spawn` starts a program with vfork semantics, `process` signals and reaps it, `pipe` makes pipes
+//! and reads and writes them without blocking, `poll` waits, `signal` turns signals into readable
+//! events, `path` opens files without following links out of a folder, `lock` takes file locks with a
+//! bound. Nothing here knows what a hook is.
+
+mod lock;
+mod path;
+mod pipe;
+mod poll;
+mod process;
+mod signal;
+mod spawn;
+
+pub use lock::{LockError, lock_exclusive, unlock};
+pub use path::{
+    OpenFault, OpenMode, Owner, append_beneath, create_private, make_folder_beneath, open_beneath, open_folder, owner,
+    read_capped, user_id,
+};
+pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
+pub use poll::{Interest, Readiness, wait};
+pub use process::{Ending, Usage, reap, signal_group};
+pub use signal::{Interrupts, Signal};
+pub use spawn::{Child, SpawnError, Spawning, Step, spawn};
+
+/// The name of this machine, as `hostname` prints it.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Whether standard output and standard error are terminals.
+pub fn terminals() -> (bool, bool) {
+    use std::io::IsTerminal;
+    (std::io::stdout().is_terminal(), std::io::stderr().is_terminal())
+}

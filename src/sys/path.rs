@@ -1,0 +1,223 @@
+//! Opening files without being led astray: no link out of a folder, no device or pipe in place of a
+//! file, no more bytes than asked for; and whose a file is.
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, openat, openat2, statat};
+use rustix::io::Errno;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path};
+
+/// What an opened thing has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// A regular file, for reading.
+    File,
+    /// A folder.
+    Folder,
+}
+
+/// Why a path was not opened.
+#[derive(Debug)]
+pub enum OpenFault {
+    /// Nothing there.
+    Missing,
+    /// A symbolic link or `..` leads out of the folder.
+    Outside,
+    /// It is something else: the word says what it is.
+    Wrong(&'static str),
+    /// The system refused.
+    Io(io::Error),
+}
+
+impl fmt::Display for OpenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenFault::Missing => f.write_str("there is no such file"),
+            OpenFault::Outside => f.write_str("a symbolic link or `..` leads out of the folder"),
+            OpenFault::Wrong(what) => write!(f, "it is {what}"),
+            OpenFault::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenFault {}
+
+/// Opens `path` for `mode`, following links only as long as they stay beneath `folder`.
+///
+/// Uses `openat2` with `RESOLVE_BENEATH` (Linux 5.6), else the path must have no link in it at all.
+///
+/// # Errors
+/// See [`OpenFault`]; never blocks on a pipe or device that has the name.
+pub fn open_beneath(folder: &impl AsFd, path: &Path, mode: OpenMode) -> Result<File, OpenFault> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    beneath(folder, path, flags).and_then(|fd| checked(fd, mode))
+}
+
+/// Opens `path` for appending beneath `folder`, making it (0600) when it is absent; never through a
+/// symbolic link as the last part.
+///
+/// # Errors
+/// See [`OpenFault`].
+pub fn append_beneath(folder: &impl AsFd, path: &Path) -> Result<File, OpenFault> {
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    beneath(folder, path, flags).and_then(|fd| checked(fd, OpenMode::File))
+}
+
+/// Makes the folder `name` in `parent` beneath `folder`, unless it is there already.
+///
+/// # Errors
+/// See [`OpenFault`].
+pub fn make_folder_beneath(folder: &impl AsFd, parent: &Path, name: &Path) -> Result<(), OpenFault> {
+    let parent = open_beneath(folder, parent, OpenMode::Folder)?;
+    match mkdirat(&parent, name, Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// Opens a folder by its path, following links.
+///
+/// # Errors
+/// See [`OpenFault`].
+pub fn open_folder(path: &Path) -> Result<File, OpenFault> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty()).map(File::from).map_err(fault)
+}
+
+fn beneath(folder: &impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, OpenFault> {
+    let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mut tries = 0;
+    loop {
+        match openat2(folder, path, flags, mode, resolve) {
+            Err(Errno::NOSYS) => return walk(folder, path, flags, mode),
+            // A rename raced with the lookup (openat2(2)); bounded, so that nobody can hold us here.
+            Err(Errno::AGAIN | Errno::INTR) if tries < 64 => tries += 1,
+            result => return result.map_err(fault),
+        }
+    }
+}
+
+/// The same for kernels without `openat2`: one part at a time, no links at all.
+fn walk(folder: &impl AsFd, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, OpenFault> {
+    let mut at: Option<OwnedFd> = None;
+    let mut parts = path.components().peekable();
+    while let Some(part) = parts.next() {
+        let name = match part {
+            Component::Normal(name) => name,
+            Component::CurDir => std::ffi::OsStr::new("."),
+            _ => return Err(OpenFault::Outside),
+        };
+        let step = if parts.peek().is_some() { OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC } else { flags };
+        let base = at.as_ref().map_or(folder.as_fd(), AsFd::as_fd);
+        at = Some(openat(base, name, step | OFlags::NOFOLLOW, mode).map_err(fault)?);
+    }
+    at.ok_or(OpenFault::Missing)
+}
+
+fn fault(error: Errno) -> OpenFault {
+    match error {
+        Errno::NOENT | Errno::NOTDIR => OpenFault::Missing,
+        Errno::XDEV | Errno::LOOP => OpenFault::Outside,
+        // What opening a pipe without a reader, or a socket, answers.
+        Errno::NXIO => OpenFault::Wrong("a pipe or socket"),
+        Errno::ISDIR => OpenFault::Wrong("a folder"),
+        error => OpenFault::Io(error.into()),
+    }
+}
+
+fn checked(fd: OwnedFd, mode: OpenMode) -> Result<File, OpenFault> {
+    use rustix::fs::FileType;
+    let stat = fstat(&fd).map_err(fault)?;
+    let found = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile if mode == OpenMode::File => return Ok(File::from(fd)),
+        FileType::Directory if mode == OpenMode::Folder => return Ok(File::from(fd)),
+        FileType::RegularFile => "a file",
+        FileType::Directory => "a folder",
+        FileType::Fifo | FileType::Socket => "a pipe or socket",
+        _ => "a device",
+    };
+    Err(OpenFault::Wrong(found))
+}
+
+/// Reads a file of at most `cap` bytes; a longer one gives its first `cap + 1` bytes.
+///
+/// # Errors
+/// The system's reason.
+pub fn read_capped(file: &File, cap: usize) -> io::Result<Vec<u8>> {
+    let size = file.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(cap));
+    let mut bytes = Vec::with_capacity(size.min(cap) + 1);
+    let limit = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Creates `path` for writing with mode 0600; an existing file is an error.
+///
+/// # Errors
+/// The system's reason.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::RUSR | Mode::WUSR).map(File::from)?)
+}
+
+/// Whose a file is and who may change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The owner's user id.
+    pub uid: u32,
+    /// The permission bits, `0o644` and the like.
+    pub mode: u32,
+    /// Device and inode, which together name the file.
+    pub identity: (u64, u64),
+    /// Size in bytes.
+    pub size: u64,
+}
+
+impl Owner {
+    fn of(stat: &Stat) -> Self {
+        Owner {
+            uid: stat.st_uid,
+            mode: stat.st_mode & 0o7777,
+            identity: (stat.st_dev, stat.st_ino),
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+        }
+    }
+
+    /// The owner of an open file.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn of_open(file: &impl AsFd) -> io::Result<Self> {
+        Ok(Self::of(&fstat(file)?))
+    }
+
+    /// Whether someone other than the user could have changed this, and how; git's `safe.directory`
+    /// rule, with the permission bits added.
+    pub fn distrust(self) -> Option<String> {
+        if self.uid != user_id() {
+            return Some(format!("belongs to user {}, not to you (user {})", self.uid, user_id()));
+        }
+        match self.mode & 0o022 {
+            0 => None,
+            0o002 => Some("can be written by everyone".into()),
+            0o020 => Some("can be written by its group".into()),
+            _ => Some("can be written by its group and everyone".into()),
+        }
+    }
+}
+
+/// Whose the file at `path` is; links are not followed.
+///
+/// # Errors
+/// The system's reason.
+pub fn owner(path: &Path) -> io::Result<Owner> {
+    Ok(Owner::of(&statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?))
+}
+
+/// The effective user id of this process.
+pub fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}

@@ -1,0 +1,113 @@
+//! Signals to this process, as something that can be polled; and signals to others, by name.
+
+use rustix::process::Signal as SystemSignal;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// The signals knockon sends or reacts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// A polite request to end.
+    Terminate,
+    /// The terminal went away.
+    HangUp,
+    /// The end, without a say in it.
+    Kill,
+}
+
+impl Signal {
+    pub(super) fn for_the_system(self) -> SystemSignal {
+        match self {
+            Signal::Interrupt => SystemSignal::INT,
+            Signal::Terminate => SystemSignal::TERM,
+            Signal::HangUp => SystemSignal::HUP,
+            Signal::Kill => SystemSignal::KILL,
+        }
+    }
+
+    /// The number POSIX gives it.
+    pub fn number(self) -> i32 {
+        self.for_the_system().as_raw()
+    }
+
+    /// The name people know, such as `SIGTERM`; a number for the rare ones.
+    pub fn name_of(number: i32) -> String {
+        let name = match number {
+            libc::SIGHUP => "SIGHUP",
+            libc::SIGINT => "SIGINT",
+            libc::SIGQUIT => "SIGQUIT",
+            libc::SIGILL => "SIGILL",
+            libc::SIGABRT => "SIGABRT",
+            libc::SIGBUS => "SIGBUS",
+            libc::SIGFPE => "SIGFPE",
+            libc::SIGKILL => "SIGKILL",
+            libc::SIGSEGV => "SIGSEGV",
+            libc::SIGPIPE => "SIGPIPE",
+            libc::SIGALRM => "SIGALRM",
+            libc::SIGTERM => "SIGTERM",
+            libc::SIGXCPU => "SIGXCPU",
+            libc::SIGSYS => "SIGSYS",
+            other => return format!("signal {other}"),
+        };
+        name.to_owned()
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP of this process, readable instead of deadly for as long as this lives.
+#[derive(Debug)]
+pub struct Interrupts {
+    fd: OwnedFd,
+}
+
+impl Interrupts {
+    /// Blocks the three signals in the calling thread and opens a descriptor that tells of them.
+    ///
+    /// Call it before other threads start: they inherit the mask. A signal that is ignored (as under
+    /// `nohup`) stays ignored.
+    ///
+    /// # Errors
+    /// The system is out of descriptors or memory.
+    pub fn open() -> io::Result<Self> {
+        // SAFETY: the set is plain data that sigemptyset initialises before any other use.
+        let fd = unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+            libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC)
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a new descriptor that nobody else knows.
+        Ok(Interrupts { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// The next signal that has arrived, if one has.
+    pub fn take(&self) -> Option<Signal> {
+        // SAFETY: signalfd_siginfo is plain data, valid when all zeroes.
+        let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the buffer is as large as the length given, and lives through the call.
+        let read = unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut info).cast(), size) };
+        if read != size as isize {
+            return None;
+        }
+        match info.ssi_signo as i32 {
+            libc::SIGINT => Some(Signal::Interrupt),
+            libc::SIGTERM => Some(Signal::Terminate),
+            libc::SIGHUP => Some(Signal::HangUp),
+            _ => None,
+        }
+    }
+}
+
+impl AsFd for Interrupts {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,100 @@
+//! Points in time as events carry them, and spans of time as people read them.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A point in time: UTC with whole milliseconds, written `2025-12-02T15:30:45.123Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(jiff::Timestamp);
+
+impl Timestamp {
+    /// The time of the system clock; a clock outside the years 1970 to 9999 counts as 1970.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_millis(u64::try_from(since.as_millis()).unwrap_or(0))
+    }
+
+    /// The point `millis` milliseconds after 1970-01-01T00:00:00Z.
+    pub fn from_millis(millis: u64) -> Self {
+        let millis = i64::try_from(millis).unwrap_or(0);
+        Timestamp(jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub fn as_millis(self) -> u64 {
+        u64::try_from(self.0.as_millisecond()).unwrap_or(0)
+    }
+
+    /// Reads exactly the form that [`Timestamp`] is written in; `None` for any other.
+    pub fn parse(text: &str) -> Option<Self> {
+        const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
+        let fits = text.len() == FORM.len()
+            && text.bytes().zip(FORM).all(|(byte, form)| match form {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == *form,
+            });
+        // A leap second is a valid time (RFC 3339, 5.6) that jiff reads as second 59.
+        fits.then(|| text.parse().ok()).flatten().map(Timestamp)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+/// A span of time for people: `0.4 ms`, `312 ms`, `1.2 s`, `2 min 5 s`.
+pub fn human(span: Duration) -> String {
+    let millis = span.as_secs_f64() * 1e3;
+    match millis {
+        ..9.95 => format!("{millis:.1} ms"),
+        ..999.5 => format!("{millis:.0} ms"),
+        ..59_950.0 => format!("{:.1} s", millis / 1e3),
+        _ => format!("{} min {} s", span.as_secs() / 60, span.as_secs() % 60),
+    }
+}
+
+/// A span of time in milliseconds, with microseconds behind the point, as the audit log keeps it.
+pub fn millis(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_milliseconds_and_z() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_764_689_445_123, "2025-12-02T15:30:45.123Z"),
+            (1_764_689_445_120, "2025-12-02T15:30:45.120Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+            assert_eq!(Timestamp::parse(text).unwrap().as_millis(), millis);
+        }
+    }
+
+    #[test]
+    fn reads_only_the_form_of_the_contract() {
+        for text in [
+            "2025-12-02T15:30:45Z",
+            "2025-12-02T15:30:45.123456Z",
+            "2025-12-02T15:30:45.123+00:00",
+            "2025-12-02 15:30:45.123Z",
+            "2025-13-02T15:30:45.123Z",
+            "2025-02-30T15:30:45.123Z",
+            "",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_carry_their_unit() {
+        for (micros, text) in [(412, "0.4 ms"), (312_400, "312 ms"), (1_240_000, "1.2 s"), (125_000_000, "2 min 5 s")] {
+            assert_eq!(human(Duration::from_micros(micros)), text);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What the user trusted: one small file a project in the user's state folder, never in a project.
+
+use super::manifest::{ContentHash, Entry, Manifest};
+use crate::project::{Project, UserFolders};
+use crate::sys::{self, Owner};
+use crate::text::hex;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The largest record that is read, in bytes.
+const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
+
+/// One decision of the user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trusted {
+    /// The project's real path.
+    pub project: String,
+    /// The configuration's path.
+    pub config: String,
+    /// What was trusted.
+    pub hash: ContentHash,
+    /// When.
+    pub trusted_at: String,
+    /// The files behind the hash.
+    pub files: Vec<Entry>,
+}
+
+/// The user's decisions, in `$XDG_STATE_HOME/knockon/trust/`.
+#[derive(Clone, Debug)]
+pub struct TrustStore {
+    folder: Option<PathBuf>,
+}
+
+/// Why a decision could not be kept.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Neither `XDG_STATE_HOME` nor `HOME` is set.
+    NoFolder,
+    /// The folder is not the user's alone.
+    Unsafe(PathBuf, String),
+    /// The system refused.
+    Io(PathBuf, io::Error),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::NoFolder => f.write_str("there is no place for the trust store: set HOME or XDG_STATE_HOME"),
+            StoreError::Unsafe(path, why) => {
+                write!(f, "the trust store {} {why}; make it yours alone: chmod 700", path.display())
+            }
+            StoreError::Io(path, error) => write!(f, "the trust store {} cannot be used: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl TrustStore {
+    /// The store of a user.
+    pub fn of(user: &UserFolders) -> Self {
+        TrustStore { folder: user.state.as_ref().map(|state| state.join("trust")) }
+    }
+
+    /// The decision about a configuration of a project. A record that anyone else could have written
+    /// counts as absent.
+    pub fn find(&self, project: &Project, config: &Path) -> Option<Trusted> {
+        let folder = self.folder.as_ref()?;
+        if private(sys::owner(folder).ok()?).is_some() {
+            return None;
+        }
+        let record = read_record(&folder.join(record_name(project, config)))?;
+        let bound = record.project == project.root_text() && record.config == config.to_string_lossy();
+        bound.then_some(record)
+    }
+
+    /// Every decision, by project.
+    pub fn list(&self) -> Vec<Trusted> {
+        let Some(folder) = &self.folder else { return Vec::new() };
+        if sys::owner(folder).ok().and_then(private).is_some() {
+            return Vec::new();
+        }
+        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let records = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let mut records: Vec<Trusted> = records.filter_map(|path| read_record(&path)).collect();
+        records.sort_by(|a, b| (&a.project, &a.config).cmp(&(&b.project, &b.config)));
+        records
+    }
+
+    /// Keeps a decision, and the texts behind it for the next review.
+    ///
+    /// # Errors
+    /// The store's folder cannot be made, is not private, or cannot be written.
+    pub fn trust(
+        &self,
+        project: &Project,
+        config: &Path,
+        manifest: &Manifest,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let folder = self.private_folder()?;
+        let record = Trusted {
+            project: project.root_text(),
+            config: config.to_string_lossy().into_owned(),
+            hash: manifest.hash(),
+            trusted_at: now.to_string(),
+            files: manifest.entries().to_vec(),
+        };
+        let texts: BTreeMap<&str, String> = manifest
+            .files()
+            .map(|(entry, bytes)| (entry.path.as_str(), String::from_utf8_lossy(bytes).into_owned()))
+            .collect();
+        let name = record_name(project, config);
+        // The record last: it is what counts, and it appears whole or not at all.
+        replace(&folder.join(&name).with_extension("texts"), &serde_json::to_vec(&texts).unwrap_or_default())?;
+        replace(&folder.join(&name), &serde_json::to_vec(&record).unwrap_or_default())
+    }
+
+    /// Forgets a decision. Returns whether there was one.
+    ///
+    /// # Errors
+    /// The record cannot be removed.
+    pub fn untrust(&self, project: &Project, config: &Path) -> Result<bool, StoreError> {
+        let folder = self.folder.as_ref().ok_or(StoreError::NoFolder)?;
+        let record = folder.join(record_name(project, config));
+        let gone = match fs::remove_file(&record) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(StoreError::Io(record, error)),
+        };
+        // Only a help for the next review; without the record it grants nothing.
+        let _ = fs::remove_file(record.with_extension("texts"));
+        Ok(gone)
+    }
+
+    /// The texts that were trusted, by path, for a review.
+    pub fn texts(&self, project: &Project, config: &Path) -> BTreeMap<String, String> {
+        let read = || {
+            let path = self.folder.as_ref()?.join(record_name(project, config)).with_extension("texts");
+            serde_json::from_slice(&fs::read(path).ok()?).ok()
+        };
+        self.find(project, config).and_then(|_| read()).unwrap_or_default()
+    }
+
+    fn private_folder(&self) -> Result<&Path, StoreError> {
+        let folder = self.folder.as_ref().ok_or(StoreError::NoFolder)?;
+        let failed = |error| StoreError::Io(folder.clone(), error);
+        if !folder.exists() {
+            if let Some(parent) = folder.parent() {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
+            }
+            match fs::DirBuilder::new().mode(0o700).create(folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+                // The umask may have taken from the mode; it cannot have added.
+                _ => fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?,
+            }
+        }
+        match private(sys::owner(folder).map_err(failed)?) {
+            None => Ok(folder),
+            Some(why) => Err(StoreError::Unsafe(folder.clone(), why)),
+        }
+    }
+}
+
+/// Why a file or folder is not the user's alone.
+fn private(owner: Owner) -> Option<String> {
+    owner.distrust().or_else(|| (owner.mode & 0o077 != 0).then(|| "can be read by others".into()))
+}
+
+fn record_name(project: &Project, config: &Path) -> String {
+    let mut hash = Sha256::new();
+    hash.update(project.root().as_os_str().as_encoded_bytes());
+    hash.update(b"\0");
+    hash.update(config.as_os_str().as_encoded_bytes());
+    format!("{}.json", hex(&hash.finalize()[..16]))
+}
+
+fn read_record(path: &Path) -> Option<Trusted> {
+    let folder = sys::open_folder(path.parent()?).ok()?;
+    let file = sys::open_beneath(&folder, Path::new(path.file_name()?), sys::OpenMode::File).ok()?;
+    if private(Owner::of_open(&file).ok()?).is_some() {
+        return None;
+    }
+    serde_json::from_slice(&sys::read_capped(&file, MAX_RECORD_BYTES).ok()?).ok()
+}
+
+/// Puts `bytes` at `path`, whole or not at all, durable when it returns.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let failed = |error| StoreError::Io(path.to_owned(), error);
+    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    let written = sys::create_private(&fresh)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&fresh, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&fresh);
+        failed(error)
+    })
+}
