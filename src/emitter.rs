@@ -71,6 +71,8 @@ pub struct Preview {
     pub event: Event,
     /// The hooks it would trigger, each with whether it may run.
     pub hooks: Vec<(Match, Verdict)>,
+    /// What the producer may want to know, such as a type nobody declared.
+    pub warnings: Vec<String>,
 }
 
 impl Emitter {
@@ -180,11 +182,12 @@ impl Emitter {
     /// # Errors
     /// The draft makes no valid event.
     pub fn preview(&self, draft: EventDraft) -> Result<Preview, EventError> {
+        let warnings = registry::admit(draft.kind()).into_iter().collect();
         let event = self.stamp(draft)?;
         let dispatcher = self.dispatcher();
         let matches = self.matcher.matches(&event);
         let hooks = matches.into_iter().map(|matched| (matched.clone(), dispatcher.verdict(matched.hook))).collect();
-        Ok(Preview { event, hooks })
+        Ok(Preview { event, hooks, warnings })
     }
 
     fn stamp(&self, draft: EventDraft) -> Result<Event, EventError> {

@@ -171,6 +171,9 @@ impl EmitOptions {
                 terminal.line("  no hook matches");
             }
         }
+        for warning in &preview.warnings {
+            terminal.warning(warning);
+        }
         for problem in emitter.problems() {
             terminal.problem(problem);
         }

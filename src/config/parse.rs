@@ -1,19 +1,15 @@
 //! Tree → model, with every problem of the file in one run (ADR-007, configuration 1.0).
 
 use super::diagnostic::Diagnostic;
-use super::document::{self, Key, Node, Span, Value};
-use super::model::{
-    Action, EventMatcher, FailMode, Hook, HookName, HooksConfig, MAX_TIMEOUT, MIN_TIMEOUT, Webhook, WorkingDirectory,
-};
-use crate::text::{nearest, one_line};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::Duration;
+use super::document::{self, Key, Node, Value};
+use super::model::{Action, EventMatcher, Hook, HookName, HooksConfig, Webhook};
+use super::reader::{Entries, Reader};
+use super::settings::Defaults;
+use crate::text::one_line;
+use std::path::Path;
 
 /// The keys of the file itself.
 pub const TOP_KEYS: &[&str] = &["version", "defaults", "hooks"];
-/// The keys under `defaults`.
-pub const DEFAULTS_KEYS: &[&str] = &["timeout", "working_directory", "shell", "fail_mode", "enabled", "env"];
 /// The keys of a hook.
 pub const HOOK_KEYS: &[&str] = &[
     "name",
@@ -32,37 +28,6 @@ pub const HOOK_KEYS: &[&str] = &[
 /// The keys of an entry under `events`.
 pub const MATCHER_KEYS: &[&str] = &["type", "pattern", "filter"];
 
-/// What other tools call our keys.
-const FOREIGN_KEYS: &[(&str, &str)] = &[
-    ("run", "command"),
-    ("cmd", "command"),
-    ("exec", "command"),
-    ("on", "events"),
-    ("event", "events"),
-    ("triggers", "events"),
-    ("cwd", "working_directory"),
-    ("workdir", "working_directory"),
-    ("if", "filter"),
-    ("when", "filter"),
-    ("id", "name"),
-    ("fail_fast", "fail_mode"),
-    ("environment", "env"),
-    ("disabled", "enabled"),
-];
-
-/// Variables that would change how a program is loaded or run (ADR-006).
-const REFUSED_VARIABLES: &[&str] = &[
-    "BASH_ENV",
-    "ENV",
-    "IFS",
-    "PROMPT_COMMAND",
-    "PYTHONSTARTUP",
-    "NODE_OPTIONS",
-    "GIT_SSH_COMMAND",
-    "PERL5OPT",
-    "RUBYOPT",
-];
-
 /// Reads a configuration. Problems are added to `problems`; with an error among them there is no result.
 pub fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Option<HooksConfig> {
     let mut reader = Reader { path, found: Vec::new() };
@@ -80,23 +45,6 @@ pub fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Optio
     problems.append(&mut reader.found);
     config.filter(|_| !failed)
 }
-
-/// What `defaults` sets, before a hook's own keys.
-struct Defaults {
-    timeout: Duration,
-    working_directory: WorkingDirectory,
-    shell: PathBuf,
-    fail_mode: FailMode,
-    enabled: bool,
-    env: Vec<(String, String)>,
-}
-
-struct Reader<'a> {
-    path: &'a Path,
-    found: Vec<Diagnostic>,
-}
-
-type Entries = [(Key, Node)];
 
 impl Reader<'_> {
     fn file(&mut self, tree: &Node) -> Option<HooksConfig> {
@@ -156,51 +104,6 @@ impl Reader<'_> {
                 self.error(node.span, "bad-value", message);
                 None
             }
-        }
-    }
-
-    fn defaults(&mut self, node: Option<&Node>) -> Defaults {
-        let built_in = Defaults {
-            timeout: Duration::from_secs(30),
-            working_directory: WorkingDirectory::root(),
-            shell: PathBuf::from("/bin/bash"),
-            fail_mode: FailMode::Continue,
-            enabled: true,
-            env: Vec::new(),
-        };
-        let Some(node) = node else { return built_in };
-        let Some(entries) = self.map(node, "a mapping of defaults") else { return built_in };
-        self.known_keys(entries, DEFAULTS_KEYS, "`defaults`");
-        self.settings(node, &built_in)
-    }
-
-    /// The keys that `defaults` and a hook share, `base` where `node` has none.
-    fn settings(&mut self, node: &Node, base: &Defaults) -> Defaults {
-        let timeout = node.get("timeout").and_then(|node| self.timeout(node));
-        let folder = node.get("working_directory").and_then(|node| self.parsed(node, "a path"));
-        let shell = node.get("shell").and_then(|node| self.shell(node));
-        let fail_mode = node.get("fail_mode").and_then(|node| self.fail_mode(node));
-        let enabled = node.get("enabled").and_then(|node| match node.value {
-            Value::Boolean(value) => Some(value),
-            _ => {
-                self.wrong_type(node, "true or false");
-                None
-            }
-        });
-        let mut env = base.env.clone();
-        for (name, value) in node.get("env").map(|node| self.env(node)).unwrap_or_default() {
-            match env.iter_mut().find(|(known, _)| *known == name) {
-                Some(entry) => entry.1 = value,
-                None => env.push((name, value)),
-            }
-        }
-        Defaults {
-            timeout: timeout.unwrap_or(base.timeout),
-            working_directory: folder.unwrap_or_else(|| base.working_directory.clone()),
-            shell: shell.unwrap_or_else(|| base.shell.clone()),
-            fail_mode: fail_mode.unwrap_or(base.fail_mode),
-            enabled: enabled.unwrap_or(base.enabled),
-            env,
         }
     }
 
@@ -333,50 +236,6 @@ impl Reader<'_> {
         }
     }
 
-    fn timeout(&mut self, node: &Node) -> Option<Duration> {
-        let (least, most) = (MIN_TIMEOUT.as_secs(), MAX_TIMEOUT.as_secs());
-        match node.value {
-            Value::Integer(seconds) => match u64::try_from(seconds) {
-                Ok(seconds) if (least..=most).contains(&seconds) => Some(Duration::from_secs(seconds)),
-                _ => {
-                    let message = format!("the timeout is {seconds} s; wanted is {least} to {most} s");
-                    self.error(node.span, "out-of-range", message);
-                    None
-                }
-            },
-            _ => {
-                self.wrong_type(node, &format!("a whole number of seconds, {least} to {most}"));
-                None
-            }
-        }
-    }
-
-    fn shell(&mut self, node: &Node) -> Option<PathBuf> {
-        match &node.value {
-            Value::Text(path) if path.starts_with('/') && !path.contains('\0') => Some(PathBuf::from(path)),
-            Value::Text(_) => {
-                self.error(node.span, "bad-value", "the shell must be an absolute path, such as /bin/bash");
-                None
-            }
-            _ => {
-                self.wrong_type(node, "an absolute path");
-                None
-            }
-        }
-    }
-
-    fn fail_mode(&mut self, node: &Node) -> Option<FailMode> {
-        match &node.value {
-            Value::Text(word) if word == "continue" => Some(FailMode::Continue),
-            Value::Text(word) if word == "stop" => Some(FailMode::Stop),
-            other => {
-                let message = format!("`continue` or `stop` is wanted, this is {}", other.describe());
-                self.error(node.span, "bad-value", message);
-                None
-            }
-        }
-    }
-
     fn description(&mut self, node: &Node) -> Option<String> {
         match &node.value {
             Value::Text(text) if text.chars().count() <= 500 => Some(text.clone()),
@@ -392,32 +251,6 @@ impl Reader<'_> {
         }
     }
 
-    fn env(&mut self, node: &Node) -> Vec<(String, String)> {
-        let Some(entries) = self.map(node, "a mapping of names to strings") else { return Vec::new() };
-        let mut variables = Vec::new();
-        for (key, value) in entries {
-            let text = match &value.value {
-                Value::Text(text) if !text.contains('\0') => text.clone(),
-                Value::Text(_) => {
-                    self.error(value.span, "bad-value", "a variable cannot contain a NUL character");
-                    continue;
-                }
-                _ => {
-                    self.wrong_type(value, "a string").help = Some("put the value in quotes".into());
-                    continue;
-                }
-            };
-            match refusal(&key.name) {
-                Some(why) => {
-                    let message = format!("the variable `{}` cannot be set: {why}", one_line(&key.name));
-                    self.error(key.span, "refused-variable", message);
-                }
-                None => variables.push((key.name.clone(), text)),
-            }
-        }
-        variables
-    }
-
     fn unique_names(&mut self, hooks: &[Hook]) {
         for (index, hook) in hooks.iter().enumerate() {
             if let Some(first) = hooks[..index].iter().find(|other| other.name == hook.name) {
@@ -428,71 +261,5 @@ impl Reader<'_> {
                 self.error(hook.span, "duplicate-name", message).help = Some("give one of the two another name".into());
             }
         }
-    }
-
-    fn known_keys(&mut self, entries: &Entries, known: &[&str], of: &str) {
-        for (key, _) in entries {
-            if known.contains(&key.name.as_str()) || key.name.starts_with("x-") {
-                continue;
-            }
-            let foreign = FOREIGN_KEYS.iter().find(|(theirs, _)| *theirs == key.name).map(|(_, ours)| *ours);
-            let meant =
-                foreign.filter(|ours| known.contains(ours)).or_else(|| nearest(&key.name, known.iter().copied()));
-            let message = format!("`{}` is no key of {of}", one_line(&key.name));
-            let help = match meant {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known are {}; keys that begin with `x-` are yours", known.join(", ")),
-            };
-            self.error(key.span, "unknown-key", message).help = Some(help);
-        }
-    }
-
-    fn map<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n Entries> {
-        match &node.value {
-            Value::Map(entries) => Some(entries),
-            _ => {
-                self.wrong_type(node, wanted);
-                None
-            }
-        }
-    }
-
-    fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, node: &Node, wanted: &str) -> Option<T> {
-        let Value::Text(text) = &node.value else {
-            self.wrong_type(node, wanted);
-            return None;
-        };
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(why) => {
-                self.error(node.span, "bad-value", format!("`{}`: {why}", one_line(text)));
-                None
-            }
-        }
-    }
-
-    fn wrong_type(&mut self, node: &Node, wanted: &str) -> &mut Diagnostic {
-        self.error(node.span, "wrong-type", format!("{wanted} is wanted, this is {}", node.value.describe()))
-    }
-
-    fn error(&mut self, span: Span, code: &'static str, message: impl Into<String>) -> &mut Diagnostic {
-        let at = self.found.len();
-        self.found.push(Diagnostic::error(self.path, Some(span), code, message));
-        &mut self.found[at]
-    }
-}
-
-/// Why a variable may not be set, or nothing.
-fn refusal(name: &str) -> Option<&'static str> {
-    let starts = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if !name.bytes().next().is_some_and(starts) || !name.bytes().all(fits) {
-        Some("a name has letters, digits and `_`, and does not begin with a digit")
-    } else if name.starts_with("LD_") || name.starts_with("DYLD_") || REFUSED_VARIABLES.contains(&name) {
-        Some("it changes how programs are loaded or run (ADR-006)")
-    } else if name.starts_with("HOOK_") {
-        Some("names that begin with `HOOK_` are knockon's")
-    } else {
-        None
     }
 }

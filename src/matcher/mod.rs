@@ -86,7 +86,10 @@ impl Matcher {
 fn compile_one(path: &Path, matcher: &EventMatcher, problems: &mut Vec<Diagnostic>) -> Option<(TypeGlob, Filter)> {
     let glob = TypeGlob::parse(&matcher.pattern.name).map_err(|invalid| {
         let mut span = matcher.pattern.span;
-        span.column += invalid.at;
+        // The place within the text, behind the quote when it is quoted and has no escapes.
+        let quoted = span.length == matcher.pattern.name.chars().count() + 2;
+        span.column += invalid.at + usize::from(quoted);
+        span.length = 1;
         problems.push(Diagnostic::error(path, Some(span), "bad-glob", invalid.to_string()));
     });
     let filter = Filter::compile(path, &matcher.filter, problems);

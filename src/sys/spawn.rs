@@ -150,8 +150,10 @@ unsafe fn set_up_and_execute(orders: &Orders) -> Result<std::convert::Infallible
     // SAFETY: plain system calls on values that the caller vouches for.
     unsafe {
         // An ignored signal survives exec, so each is put back; KILL and STOP refuse, which is fine.
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
+        // By the bare system call: libc keeps 32 and 33 to itself, and an all-zero action is the default.
+        let default = [0u64; 4];
+        for signal in 1..=64 {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<u64>(), 8usize);
         }
         done(libc::setsid(), Step::SetUp)?;
         for (target, &source) in orders.stdio.iter().enumerate() {

@@ -1,0 +1,117 @@
+//! The audit log: what it holds, and that it holds whatever many processes do.
+
+use crate::support::TestProject;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+#[test]
+fn every_step_is_on_record_with_the_fields_of_the_contract() {
+    let project = TestProject::trusted(
+        "- {name: good, events: [{type: '*'}], command: 'echo 1; echo 2'}\n\
+         - {name: bad, events: [{type: '*'}], command: 'echo why >&2; exit 9'}\n",
+    );
+    project.ok(&["emit", "spec.created", "--spec-id", "s"]);
+    let records = project.audit();
+    assert_eq!(project.audit_story(), ["emitted", "good started", "good success", "bad started", "bad failed"]);
+    let id = records[0]["event"]["event_id"].clone();
+    for (index, record) in records.iter().enumerate() {
+        assert_eq!(record["seq"], index + 1);
+        assert_eq!((&record["event_id"], &record["event_type"]), (&id, &json!("spec.created")));
+        assert!(record["timestamp"].as_str().unwrap().ends_with('Z'));
+        assert!(record.as_object().unwrap().values().all(|value| !value.is_null()), "absent, not null: {record}");
+    }
+    let good = &records[2];
+    assert_eq!((&good["exit_code"], &good["stdout_lines"], &good["stderr_lines"]), (&json!(0), &json!(2), &json!(0)));
+    assert!(good["pid"].as_i64().unwrap() > 1 && good["duration_ms"].as_f64().unwrap() > 0.0);
+    assert!(good.get("stdout_tail").is_none(), "only a failure's output is kept");
+    let bad = &records[4];
+    assert_eq!((&bad["error"], &bad["stderr_tail"], &bad["attempt"]), (&json!("exit 9"), &json!("why\n"), &json!(1)));
+}
+
+#[test]
+fn each_line_links_to_the_one_before() {
+    use sha2::{Digest, Sha256};
+    let project = TestProject::trusted("- {name: a, events: [{type: '*'}], command: 'true'}\n");
+    for _ in 0..3 {
+        project.ok(&["emit", "spec.created"]);
+    }
+    let log = project.read(".knockon/audit.log");
+    let mut before = "0".repeat(64);
+    for line in log.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record["prev"], before, "{line}");
+        before = Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    }
+    assert_eq!(log.lines().count(), 9);
+}
+
+#[test]
+fn processes_side_by_side_lose_and_tear_nothing() {
+    let project = TestProject::new();
+    project.config("version: '1.0'\nhooks: []\n");
+    let script = "i=0; while [ $i -lt 100 ]; do \"$KNOCKON_BINARY\" emit task.completed --task-id t-$0-$i --quiet || exit 1; i=$((i+1)); done";
+    let children: Vec<_> = (0..32)
+        .map(|n| project.program("/bin/sh", &["-c", script, &n.to_string()]).stdout(Stdio::null()).spawn().unwrap())
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let records = project.audit();
+    let ids: HashSet<&str> = records.iter().map(|record| record["event_id"].as_str().unwrap()).collect();
+    assert_eq!((records.len(), ids.len()), (3200, 3200));
+    assert!(records.iter().all(|record| record["status"] == "emitted"));
+    let tasks: HashSet<&str> =
+        records.iter().map(|record| record["event"]["context"]["task_id"].as_str().unwrap()).collect();
+    assert_eq!(tasks.len(), 3200);
+    assert!(records.iter().enumerate().all(|(index, record)| record["seq"] == index + 1));
+}
+
+#[test]
+fn a_torn_last_line_is_taken_away_and_the_log_goes_on() {
+    let project = TestProject::new();
+    project.config("version: '1.0'\nhooks: []\n");
+    project.ok(&["emit", "spec.created"]);
+    let path = project.hooks_folder().join("audit.log");
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"seq\":2,\"prev\":\"ab").unwrap();
+    project.ok(&["emit", "spec.updated"]);
+    let records = project.audit();
+    assert_eq!(records.len(), 2);
+    assert_eq!((&records[1]["seq"], &records[1]["event_type"]), (&json!(2), &json!("spec.updated")));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_breaks_no_caller_and_is_told() {
+    let project = TestProject::trusted("- {name: a, events: [{type: '*'}], command: touch ran}\n");
+    for make in ["ln -s /etc/passwd", "mkdir", "mkfifo"] {
+        let path = project.hooks_folder().join("audit.log");
+        let script = format!("rm -rf '{0}' ran; {make} '{0}'", path.display());
+        let made = std::process::Command::new("/bin/sh").args(["-c", &script]).current_dir(project.root()).status();
+        assert!(made.unwrap().success());
+        let ran = project.ok(&["emit", "spec.created"]);
+        assert!(project.exists("ran"), "{make}");
+        assert!(ran.stderr.contains("warning: the audit log"), "{make}: {ran:?}");
+    }
+    assert!(!fs::read_to_string("/etc/passwd").unwrap().contains("spec.created"));
+}
+
+#[test]
+fn audit_shows_the_last_records() {
+    let project = TestProject::trusted("- {name: a, events: [{type: '*'}], command: 'true'}\n");
+    assert!(project.ok(&["audit"]).stdout.starts_with("nothing is recorded in"));
+    for _ in 0..7 {
+        project.ok(&["emit", "spec.created"]);
+    }
+    assert_eq!(project.ok(&["audit"]).stdout.lines().count(), 10);
+    let shown = project.ok(&["audit", "--tail", "3"]).stdout;
+    let columns: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().skip(2).take(3).collect()).collect();
+    assert_eq!(
+        columns,
+        [vec!["spec.created", "emitted"], vec!["spec.created", "a", "started"], vec!["spec.created", "a", "success"]]
+    );
+    let document = project.json(&["audit", "--tail", "100", "--json"]);
+    assert_eq!(document["count"], 21);
+    assert_eq!(document["entries"][20], project.audit()[20]);
+}

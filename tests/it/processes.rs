@@ -1,0 +1,192 @@
+//! Whatever a hook does with its time, its pipes and its children, the caller gets its answer.
+
+use crate::support::{TestProject, wait_until};
+use serde_json::json;
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_hook_that_takes_too_long_is_ended_with_everything_in_its_group() {
+    let project = TestProject::trusted(
+        "- {name: slow, events: [{type: '*'}], timeout: 1, command: '(while :; do touch beat; sleep 0.02; done) & sleep 60'}\n",
+    );
+    let started = Instant::now();
+    let document = project.json(&["emit", "spec.created", "--json"]);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    let hook = &document["results"][0];
+    assert_eq!((&hook["status"], &hook["exit_code"]), (&json!("timeout"), &json!(124)));
+    assert_eq!(hook["error"], "took longer than its timeout of 1.0 s");
+    fs::remove_file(project.root().join("beat")).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!project.exists("beat"), "a child of the hook still runs");
+}
+
+#[test]
+fn a_hook_that_ignores_sigterm_is_killed_five_seconds_later() {
+    let project = TestProject::trusted(
+        "- {name: deaf, events: [{type: '*'}], timeout: 1, command: 'trap \"\" TERM; while :; do sleep 0.1; done'}\n",
+    );
+    let started = Instant::now();
+    let document = project.json(&["emit", "spec.created", "--json"]);
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(5900) && took < Duration::from_millis(6600), "{took:?}");
+    assert_eq!(document["results"][0]["signal"], 9);
+}
+
+#[test]
+fn a_hook_may_tidy_up_when_its_time_is_up() {
+    let project = TestProject::trusted(
+        "- {name: tidy, events: [{type: '*'}], timeout: 1, command: 'trap \"touch tidied; exit 0\" TERM; while :; do sleep 0.05; done'}\n",
+    );
+    let document = project.json(&["emit", "spec.created", "--json"]);
+    assert_eq!(document["results"][0]["status"], "timeout");
+    assert!(project.exists("tidied"));
+}
+
+#[test]
+fn no_pipe_can_hang_the_caller() {
+    let large = format!(r#"{{"pad":"{}"}}"#, "x".repeat(2 << 20));
+    for (what, command) in [
+        ("never reads", "true"),
+        ("closes its input", "exec <&-; sleep 0.1"),
+        ("writes before it reads", "head -c 300000 /dev/zero; cat >/dev/null; head -c 300000 /dev/zero >&2"),
+        ("closes its output", "exec >&- 2>&-; cat > /dev/null"),
+        ("reads a little", "head -c 10 >/dev/null"),
+    ] {
+        let project = TestProject::new();
+        project.hooks(&format!("- {{name: h, events: [{{type: '*'}}], timeout: 10, command: '{command}'}}\n"));
+        project.trust();
+        let path = project.file("event.json", &large);
+        let started = Instant::now();
+        let arguments = ["run", "--event-type", "spec.created", "--json", "--event-file", path.to_str().unwrap()];
+        let document = project.json(&arguments);
+        assert_eq!(document["results"][0]["status"], "success", "{what}: {}", document["results"][0]);
+        assert!(started.elapsed() < Duration::from_secs(5), "{what}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_child_that_keeps_the_output_open_delays_nothing_and_ends() {
+    let project = TestProject::trusted(
+        "- {name: leaky, events: [{type: '*'}], command: 'sleep 47 & echo $! > pid; echo done'}\n",
+    );
+    let started = Instant::now();
+    let document = project.json(&["emit", "spec.created", "--json"]);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let hook = &document["results"][0];
+    assert_eq!((&hook["status"], &hook["leaky"], &hook["stdout"]), (&json!("success"), &json!(true), &json!("done\n")));
+    let process = format!("/proc/{}", project.read("pid").trim());
+    wait_until("the end of the child", || {
+        let stat = fs::read_to_string(format!("{process}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    });
+}
+
+#[test]
+fn endless_output_is_bounded_and_counted() {
+    let project =
+        TestProject::trusted("- {name: flood, events: [{type: '*'}], command: 'yes | head -c 30000000; echo end'}\n");
+    let document = project.json(&["emit", "spec.created", "--json"]);
+    let hook = &document["results"][0];
+    assert_eq!(hook["stdout_bytes"], 30_000_004);
+    let kept = hook["stdout"].as_str().unwrap();
+    assert!(kept.len() < 140_000 && kept.starts_with("y\ny\n") && kept.ends_with("y\nend\n"), "{}", kept.len());
+    assert!(kept.contains("bytes left out"));
+    assert_eq!(project.audit().last().unwrap()["stdout_lines"], 15_000_001);
+}
+
+#[test]
+fn output_of_any_bytes_is_shown_harmlessly() {
+    let project = TestProject::trusted(
+        "- {name: nasty, events: [{type: '*'}], command: 'printf \"\\033[2J\\377\\rx\\n\"; exit 1'}\n",
+    );
+    let ran = project.ok(&["emit", "spec.created"]);
+    assert!(ran.stdout.contains("      ␛[2J\u{fffd}␍x\n"), "{:?}", ran.stdout);
+}
+
+#[test]
+fn what_cannot_start_says_why_and_what_to_do() {
+    let project = TestProject::new();
+    let hook = |name: &str, action: &str| format!("- {{name: {name}, events: [{{type: '*'}}], {action}}}\n");
+    project.hooks(
+        &[
+            hook("no-shebang", "script: no-shebang"),
+            hook("carriage-return", "script: carriage-return"),
+            hook("no-interpreter", "script: no-interpreter"),
+            hook("empty", "script: empty"),
+            hook("not-executable", "script: not-executable"),
+            hook("missing", "script: missing"),
+            hook("folder", "script: folder"),
+            hook("no-shell", "command: 'true', shell: /no/shell"),
+            hook("no-folder", "command: 'true', working_directory: nowhere"),
+            hook("python", "script: plain.py"),
+        ]
+        .concat(),
+    );
+    project.script("no-shebang", "echo hi\n");
+    project.script("carriage-return", "#!/bin/sh\r\necho hi\r\n");
+    project.script("no-interpreter", "#!/no/interpreter\n");
+    project.script("empty", "");
+    crate::support::write(&project.hooks_folder().join("not-executable"), "#!/bin/sh\n", 0o644);
+    crate::support::write(&project.hooks_folder().join("plain.py"), "print('by python')\n", 0o644);
+    fs::create_dir(project.hooks_folder().join("folder")).unwrap();
+    project.trust();
+    let document = project.json(&["emit", "spec.created", "--json"]);
+    let wanted = [
+        ("no-shebang", "does not say what runs it", "#!/bin/sh"),
+        ("carriage-return", "CR LF", "sed -i"),
+        ("no-interpreter", "/no/interpreter, which is not installed", "install /no/interpreter"),
+        ("empty", "is empty", "write the script"),
+        ("not-executable", "is not executable", "chmod +x"),
+        ("missing", "does not exist", "create "),
+        ("folder", "is a folder", "name a file"),
+        ("no-shell", "the shell /no/shell cannot be executed", "name another with `shell`"),
+        ("no-folder", "the working directory nowhere cannot be used", "working_directory"),
+    ];
+    let results = document["results"].as_array().unwrap();
+    for (hook, (name, error, help)) in results.iter().zip(wanted) {
+        assert_eq!((&hook["hook"], &hook["status"]), (&json!(name), &json!("error")), "{hook}");
+        assert!(hook["error"].as_str().unwrap().contains(error), "{hook}");
+        assert!(hook["help"].as_str().unwrap().contains(help), "{hook}");
+    }
+    assert_eq!(results[9]["stdout"], "by python\n", "an extension that names its interpreter is enough");
+}
+
+#[test]
+fn a_hook_inherits_nothing_by_accident() {
+    let project = TestProject::trusted(
+        "- {name: look, events: [{type: '*'}], command: 'ls /proc/$$/fd | tr \"\\n\" \" \"; grep -E \"^Sig(Blk|Ign)\" /proc/self/status; umask; ps -o sid= -p $$ | tr -d \" \"; echo $$'}\n",
+    );
+    let script = "trap '' PIPE HUP; umask 0; exec 7</dev/null; exec \"$KNOCKON_BINARY\" emit spec.created --json";
+    let output = project.program("/bin/sh", &["-c", script]).output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let stdout = document["results"][0]["stdout"].as_str().unwrap();
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert!(lines[0].starts_with("0 1 2 ") && !lines[0].contains('7'), "{stdout}");
+    assert!(
+        stdout.contains("SigBlk:\t0000000000000000\n") && stdout.contains("SigIgn:\t0000000000000000\n"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("\n0022\n"), "{stdout}");
+    assert_eq!(lines[lines.len() - 2], lines[lines.len() - 1], "a session of its own: {stdout}");
+}
+
+#[test]
+fn an_interrupt_reaches_the_hook_and_the_log() {
+    for (signal, code, word) in [("INT", 130, "SIGINT"), ("TERM", 143, "SIGTERM"), ("HUP", 129, "SIGHUP")] {
+        let project = TestProject::trusted(
+            "- {name: long, events: [{type: '*'}], command: 'trap \"touch told; exit 1\" TERM; touch up; while :; do sleep 0.02; done'}\n\
+             - {name: next, events: [{type: '*'}], command: touch next}\n",
+        );
+        let mut child =
+            project.command(&["emit", "spec.created"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_until("the start of the hook", || project.exists("up"));
+        let kill = format!("kill -{signal} {}", child.id());
+        assert!(std::process::Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");
+        assert!(project.exists("told") && !project.exists("next"));
+        assert_eq!(project.audit_story(), ["emitted", "long started", "long interrupted", "next skipped"]);
+        assert!(project.audit()[2]["error"].as_str().unwrap().contains(word));
+    }
+}

@@ -1,0 +1,221 @@
+//! A hermetic project: its own folders for user, state and configuration, a clean environment, and the
+//! binary under test.
+
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A project in a temporary folder.
+pub struct TestProject {
+    folder: TempDir,
+    hooks: &'static str,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl TestProject {
+    /// A project with `.knockon/`.
+    pub fn new() -> Self {
+        Self::with_hooks_folder(".knockon")
+    }
+
+    /// A project with `.flowspec/hooks/`.
+    pub fn flowspec() -> Self {
+        Self::with_hooks_folder(".flowspec/hooks")
+    }
+
+    /// A folder without any marker.
+    pub fn bare() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("project")).unwrap();
+        fs::create_dir_all(folder.path().join("home")).unwrap();
+        TestProject { folder, hooks: ".knockon" }
+    }
+
+    fn with_hooks_folder(hooks: &'static str) -> Self {
+        let project = TestProject { hooks, ..Self::bare() };
+        make_folder(&project.root().join(hooks));
+        project
+    }
+
+    /// A project whose hooks.yaml has `hooks` under `hooks:`, trusted.
+    pub fn trusted(hooks: &str) -> Self {
+        let project = Self::new();
+        project.hooks(hooks);
+        project.trust();
+        project
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join("project")
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join("home")
+    }
+
+    pub fn hooks_folder(&self) -> PathBuf {
+        self.root().join(self.hooks)
+    }
+
+    /// Writes hooks.yaml with `hooks`, a YAML list.
+    pub fn hooks(&self, hooks: &str) {
+        self.config(format!("version: \"1.0\"\ndefaults: {{shell: /bin/sh}}\nhooks:\n{hooks}"));
+    }
+
+    /// Writes hooks.yaml.
+    pub fn config(&self, text: impl AsRef<[u8]>) {
+        write(&self.hooks_folder().join("hooks.yaml"), text, 0o644);
+    }
+
+    /// Writes an executable script into the hooks folder.
+    pub fn script(&self, name: &str, text: &str) {
+        write(&self.hooks_folder().join(name), text, 0o755);
+    }
+
+    /// Writes a file of the project.
+    pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.root().join(name);
+        make_folder(path.parent().unwrap());
+        write(&path, text, 0o644);
+        path
+    }
+
+    /// A file of the project, as text.
+    pub fn read(&self, name: &str) -> String {
+        let path = self.root().join(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    pub fn exists(&self, name: &str) -> bool {
+        self.root().join(name).exists()
+    }
+
+    /// Trusts what is there.
+    pub fn trust(&self) {
+        let hash = self.ok(&["trust", "--print-hash"]).stdout;
+        self.ok(&["trust", "--hash", hash.trim()]);
+    }
+
+    /// knockon with the hermetic environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.program(env!("CARGO_BIN_EXE_knockon"), arguments)
+    }
+
+    /// Any program with the hermetic environment; a shell script finds knockon in `$KNOCKON_BINARY`.
+    pub fn program(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.root()).env_clear().stdin(Stdio::null());
+        command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.home()).env("LANG", "C.UTF-8");
+        command.env("KNOCKON_BINARY", env!("CARGO_BIN_EXE_knockon"));
+        command
+    }
+
+    /// Runs knockon.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        finish(self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Runs knockon with `input` on standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut command = self.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        // A command that refuses its input early closes the pipe; that is no failure of the test.
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let ran = finish(child);
+        writer.join().unwrap();
+        ran
+    }
+
+    /// Runs knockon and expects it to end with 0.
+    pub fn ok(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
+        ran
+    }
+
+    /// Runs knockon, expects 0, and reads its output as JSON.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let ran = self.ok(arguments);
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stdout))
+    }
+
+    /// The audit log, record by record.
+    pub fn audit(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.hooks_folder().join("audit.log")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+
+    /// `hook status` of every record that has a hook, and the status of the others.
+    pub fn audit_story(&self) -> Vec<String> {
+        let story = |record: &Value| match record["hook"].as_str() {
+            Some(hook) => format!("{hook} {}", record["status"].as_str().unwrap()),
+            None => record["status"].as_str().unwrap().to_owned(),
+        };
+        self.audit().iter().map(story).collect()
+    }
+}
+
+fn finish(child: Child) -> Ran {
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Writes a file with exactly this mode, whatever the umask.
+pub fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn make_folder(path: &Path) {
+    fs::create_dir_all(path).unwrap();
+    let mut folder = path.to_owned();
+    while folder.file_name().is_some_and(|name| name != "project") {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        folder.pop();
+    }
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Waits for a fact, and fails when it does not come within ten seconds.
+pub fn wait_until(what: &str, fact: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !fact() {
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Replaces what differs from run to run: event ids, hashes, times and the project's path.
+pub fn stable(text: &str, project: &TestProject) -> String {
+    let text = text.replace(&*project.root().to_string_lossy(), "/project");
+    let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.');
+    words
+        .map(|word| {
+            let core = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let end = &word[core.len()..];
+            match core {
+                id if id.starts_with("evt_") && id.len() == 30 => format!("evt_ID{end}"),
+                hash if hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => format!("HASH{end}"),
+                _ => word.to_owned(),
+            }
+        })
+        .collect()
+}

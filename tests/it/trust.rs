@@ -1,0 +1,247 @@
+//! Nothing of a project runs until the user trusted exactly this content.
+
+use crate::support::{TestProject, write};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+const HOOK: &str = "- {name: touch, events: [{type: '*'}], script: touch.sh}\n";
+
+fn project() -> TestProject {
+    let project = TestProject::new();
+    project.hooks(HOOK);
+    project.script("touch.sh", "#!/bin/sh\ntouch ran\n");
+    project
+}
+
+fn hash(project: &TestProject) -> String {
+    project.ok(&["trust", "--print-hash"]).stdout.trim().to_owned()
+}
+
+fn runs(project: &TestProject) -> bool {
+    let _ = fs::remove_file(project.root().join("ran"));
+    project.ok(&["emit", "spec.created"]);
+    project.exists("ran")
+}
+
+#[test]
+fn an_untrusted_project_runs_nothing_says_so_in_one_line_and_exits_0() {
+    let project = project();
+    let ran = project.run(&["emit", "spec.created"]);
+    assert_eq!((ran.code, project.exists("ran")), (0, false));
+    assert_eq!(ran.stderr, "knockon: 1 hook did not run, not trusted yet: review with `knockon trust`\n");
+    assert_eq!(project.run(&["emit", "spec.created", "--strict"]).code, 3);
+    assert_eq!(project.run(&["run", "--event-type", "spec.created", "--strict"]).code, 3);
+    assert_eq!(project.run(&["test", "touch", "spec.created"]).code, 3);
+    assert!(!project.exists("ran"));
+    assert_eq!(project.audit_story()[..2], ["emitted", "touch blocked_untrusted"]);
+    assert_eq!(project.audit()[1]["error"], "not trusted yet");
+}
+
+#[test]
+fn trust_ends_with_any_change_and_names_it() {
+    let project = project();
+    project.trust();
+    assert!(runs(&project));
+
+    project.script("touch.sh", "#!/bin/sh\ntouch ran # changed\n");
+    let ran = project.ok(&["emit", "spec.created", "--quiet"]);
+    assert!(ran.stderr.contains("changed since it was trusted: touch.sh:"), "{ran:?}");
+    project.script("touch.sh", "#!/bin/sh\ntouch ran\n");
+    assert!(runs(&project), "the very same content again");
+
+    project.hooks(&format!("{HOOK}# a comment\n"));
+    assert!(project.ok(&["emit", "spec.created"]).stderr.contains("trusted: hooks.yaml:"));
+    project.hooks(HOOK);
+    fs::set_permissions(project.hooks_folder().join("touch.sh"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(!runs(&project), "a mode is content");
+}
+
+#[test]
+fn a_script_of_a_hook_that_does_not_match_counts_too() {
+    let project = project();
+    project.hooks(&format!("{HOOK}- {{name: other, events: [{{type: x.y}}], script: other.sh, enabled: false}}\n"));
+    project.script("other.sh", "#!/bin/sh\n");
+    project.trust();
+    assert!(runs(&project));
+    project.script("other.sh", "#!/bin/sh\nevil\n");
+    assert!(!runs(&project));
+}
+
+#[test]
+fn trust_is_bound_to_the_project_but_the_hash_is_not() {
+    let (one, other) = (project(), project());
+    assert_eq!(hash(&one), hash(&other), "the same content in another checkout has the same hash");
+    one.trust();
+    let records = one.home().join(".local/state/knockon/trust");
+    let copy = other.home().join(".local/state/knockon/trust");
+    fs::create_dir_all(&copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(records).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    assert!(runs(&one) && !runs(&other));
+}
+
+#[test]
+fn a_given_hash_runs_exactly_that_content() {
+    let project = project();
+    let good = hash(&project);
+    let run = |arguments: &[&str], variable: Option<&str>| {
+        let _ = fs::remove_file(project.root().join("ran"));
+        let mut command = project.command(arguments);
+        if let Some(variable) = variable {
+            command.env("KNOCKON_TRUST", variable);
+        }
+        (command.output().unwrap().status.code(), project.exists("ran"))
+    };
+    let emit = ["emit", "spec.created", "--strict"];
+    assert_eq!(run(&emit, None), (Some(3), false));
+    assert_eq!(run(&emit, Some(&good)), (Some(0), true));
+    assert_eq!(run(&[&emit[..], &["--trust-hash", &good]].concat(), None), (Some(0), true));
+    assert_eq!(run(&emit, None), (Some(3), false), "it is for one run");
+    assert_eq!(run(&emit, Some("nonsense")).0, Some(2));
+    let other = format!("sha256:{}", "0".repeat(64));
+    assert_eq!(run(&emit, Some(&other)), (Some(3), false));
+    project.trust();
+    assert_eq!(run(&emit, Some(&other)), (Some(3), false), "a given hash takes the place of the store");
+}
+
+#[test]
+fn trust_wants_a_terminal_or_the_hash_and_shows_what_would_run() {
+    let project = project();
+    project.hooks(&format!("{HOOK}- {{name: evil, events: [{{type: '*'}}], command: \"echo \\e[2J\\u202e\"}}\n"));
+    let ran = project.run(&["trust"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("there is no terminal to ask on") && ran.stderr.contains("--hash sha256:"), "{ran:?}");
+    assert!(ran.stdout.contains("touch on *\n    runs the script touch.sh\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("echo ␛[2J\\u{202e}"), "control characters are made visible: {}", ran.stdout);
+    assert!(ran.stdout.contains("new: touch.sh, executable\n"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains(['\u{1b}', '\u{202e}']));
+    assert_eq!(project.run(&["trust", "--hash", &format!("sha256:{}", "0".repeat(64))]).code, 3);
+    assert!(!runs(&project));
+
+    project.trust();
+    project.script("touch.sh", "#!/bin/sh\ntouch ran\nrm -r /\r:\n");
+    let difference = project.run(&["trust"]).stdout;
+    assert!(difference.contains("changed: touch.sh") && difference.contains("+rm -r /␍\n"), "{difference}");
+    assert!(!difference.contains("new: hooks.yaml"), "only what changed: {difference}");
+}
+
+#[test]
+fn a_yes_on_a_terminal_trusts() {
+    if !std::path::Path::new("/usr/bin/script").exists() {
+        eprintln!("skipped: there is no `script` to make a terminal with");
+        return;
+    }
+    let project = project();
+    for (answer, code, trusted) in [("n\n", 3, false), ("\n", 3, false), ("y\n", 0, true)] {
+        let mut terminal = project.program("/usr/bin/script", &["-qec", "\"$KNOCKON_BINARY\" trust", "/dev/null"]);
+        let mut child = terminal
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(shown.contains("Trust exactly this content? [y/N]"), "{shown}");
+        assert_eq!((output.status.code(), runs(&project)), (Some(code), trusted), "{answer:?} {shown}");
+    }
+}
+
+#[test]
+fn untrust_and_list() {
+    let project = project();
+    assert_eq!(project.ok(&["trust", "--list"]).stdout, "nothing is trusted\n");
+    project.trust();
+    let listed = project.json(&["trust", "--list", "--json"]);
+    assert_eq!(listed["trusted"][0]["hash"], hash(&project));
+    assert_eq!(listed["trusted"][0]["project"], project.root().to_string_lossy().as_ref());
+    assert!(project.ok(&["trust", "--list"]).stdout.contains(".knockon/hooks.yaml"));
+    assert_eq!(project.ok(&["untrust"]).stdout, "no longer trusted\n");
+    assert_eq!(project.ok(&["untrust"]).stdout, "it was not trusted\n");
+    assert!(!runs(&project));
+}
+
+#[test]
+fn what_others_could_have_changed_is_refused() {
+    let project = project();
+    project.trust();
+    let folder = project.hooks_folder();
+    for (path, mode, back) in [
+        (folder.join("touch.sh"), 0o777, 0o755),
+        (folder.join("hooks.yaml"), 0o664, 0o644),
+        (folder.clone(), 0o777, 0o755),
+        (project.root(), 0o775, 0o755),
+    ] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = project.run(&["emit", "spec.created", "--strict"]);
+        assert_eq!((ran.code, project.exists("ran")), (3, false), "{}: {ran:?}", path.display());
+        assert!(ran.stderr.contains("can be written by"), "{ran:?}");
+        assert_eq!(project.run(&["trust"]).code, 3);
+        fs::set_permissions(&path, fs::Permissions::from_mode(back)).unwrap();
+    }
+    assert!(runs(&project));
+}
+
+#[test]
+fn a_trust_store_others_could_have_written_counts_as_empty() {
+    let project = project();
+    project.trust();
+    let store = project.home().join(".local/state/knockon/trust");
+    assert_eq!(fs::metadata(&store).unwrap().permissions().mode() & 0o777, 0o700);
+    for entry in fs::read_dir(&store).unwrap() {
+        assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o750)).unwrap();
+    assert!(!runs(&project));
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(runs(&project));
+    let record = fs::read_dir(&store)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().unwrap() == "json");
+    fs::set_permissions(record.unwrap(), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(!runs(&project));
+}
+
+#[test]
+fn a_script_that_is_a_link_out_of_the_hooks_folder_never_runs() {
+    let project = project();
+    let outside = project.root().join("outside.sh");
+    write(&outside, "#!/bin/sh\ntouch ran\n", 0o755);
+    fs::remove_file(project.hooks_folder().join("touch.sh")).unwrap();
+    symlink("../outside.sh", project.hooks_folder().join("touch.sh")).unwrap();
+    project.trust();
+    let document = project.json(&["emit", "spec.created", "--json"]);
+    assert_eq!(document["results"][0]["status"], "error");
+    assert!(document["results"][0]["error"].as_str().unwrap().contains("leads out of the hooks folder"));
+    assert!(!project.exists("ran"));
+}
+
+#[test]
+fn a_hooks_folder_that_is_a_link_out_of_the_project_is_not_read() {
+    let elsewhere = project();
+    let project = TestProject::bare();
+    symlink(elsewhere.hooks_folder(), project.root().join(".knockon")).unwrap();
+    let ran = project.ok(&["emit", "spec.created"]);
+    assert!(ran.stderr.contains("leads out of the folder"), "{ran:?}");
+    assert!(!elsewhere.root().join(".knockon/audit.log").exists());
+    assert_eq!(project.run(&["init"]).code, 74);
+    assert_eq!(fs::read_dir(elsewhere.hooks_folder()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_config_named_on_the_command_line_needs_trust_too() {
+    let project = project();
+    let config = project.file("other/hooks.yaml", format!("version: '1.0'\nhooks:\n{HOOK}"));
+    write(&project.root().join("other/touch.sh"), "#!/bin/sh\ntouch ran\n", 0o755);
+    let arguments = ["emit", "spec.created", "--strict", "--config", config.to_str().unwrap()];
+    assert_eq!(project.run(&arguments).code, 3);
+    let hash = project.ok(&["trust", "--print-hash", "--config", config.to_str().unwrap()]).stdout;
+    project.ok(&["trust", "--hash", hash.trim(), "--config", config.to_str().unwrap()]);
+    assert_eq!((project.run(&arguments).code, project.exists("ran")), (0, true));
+    assert!(!runs(&project), "the project's own hooks.yaml was not trusted with it");
+}

@@ -1,0 +1,60 @@
+//! `validate`: what is right, what is merely unwise, and as data.
+
+use crate::support::{TestProject, stable};
+use serde_json::json;
+
+#[test]
+fn a_sound_file_passes() {
+    let project = TestProject::new();
+    project.hooks("- {name: a, events: [{type: task.completed}], command: 'true', x-mine: 1}\n");
+    assert_eq!(project.ok(&["validate"]).stdout, "✓ 1 hook in 1 file, no problems\n");
+    project.config("version: '1.0'\nhooks: []\n");
+    assert_eq!(project.ok(&["validate"]).stdout, "✓ 0 hooks in 1 file, no problems\n");
+    let bare = TestProject::bare();
+    assert!(bare.ok(&["validate"]).stdout.contains("`knockon init` writes one"));
+}
+
+#[test]
+fn what_is_unwise_is_a_warning_and_exits_with_0() {
+    let project = TestProject::new();
+    project.hooks(
+        "- {name: long, events: [{type: task.completd}], command: 'true', timeout: 301}\n\
+         - {name: hook, events: [{type: a.b}], webhook: {url: 'https://example.com'}}\n",
+    );
+    let ran = project.ok(&["validate"]);
+    let shown = stable(&ran.stdout, &project);
+    assert_eq!(
+        shown,
+        "/project/.knockon/hooks.yaml:4:10: warning: the timeout of `long` is 301 s; more than 300 s keeps the caller waiting for long\n\
+         /project/.knockon/hooks.yaml:4:32: warning: `task.completd` is no known event type\n  help: did you mean `task.completed`?\n\
+         /project/.knockon/hooks.yaml:5:10: warning: `hook` is a webhook; this version reads webhooks and does not send them\n\
+         /project/.knockon/hooks.yaml:5:32: warning: `a.b` is no known event type\n  help: `knockon events` lists the known ones\n\
+         ✓ 2 hooks in 1 file, 4 warnings\n"
+    );
+}
+
+#[test]
+fn one_file_can_be_checked_alone_and_as_data() {
+    let project = TestProject::new();
+    project.config("not: right\n");
+    let file = project.file(
+        "elsewhere/custom.yaml",
+        "version: '1.0'\nhooks: [{name: a, events: [{type: '*'}], command: x, timout: 3}]\n",
+    );
+    let ran = project.run(&["validate", "-f", file.to_str().unwrap(), "--json"]);
+    assert_eq!(ran.code, 2);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        document,
+        json!({
+            "valid": false,
+            "files": [file],
+            "hooks": 0,
+            "problems": [{
+                "severity": "error", "code": "unknown-key", "path": file, "line": 2, "column": 54,
+                "message": "`timout` is no key of a hook", "help": "did you mean `timeout`?",
+            }],
+        })
+    );
+    assert_eq!(project.run(&["validate", "-f", "nowhere.yaml"]).code, 2);
+}
