@@ -68,7 +68,11 @@ const COMMANDS: &[Row] = &[
 
 /// The whole command line, as clap sees it.
 pub fn command() -> clap::Command {
-    let rows = COMMANDS.iter().map(|row| clap::Command::new(row.name).about(row.about).defer(row.define));
+    command_with(COMMANDS)
+}
+
+fn command_with(rows: &[Row]) -> clap::Command {
+    let rows = rows.iter().map(|row| clap::Command::new(row.name).about(row.about).defer(row.define));
     clap::Command::new("knockon")
         .about("Runs your own scripts when something happened: one event in, every run audited")
         .version(env!("CARGO_PKG_VERSION"))
@@ -103,7 +107,11 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let matches = match command().try_get_matches_from(std::env::args_os()) {
+    // A command that is called by its name needs no other one to be defined.
+    let called = std::env::args_os().nth(1);
+    let at = COMMANDS.iter().position(|row| called.as_deref() == Some(row.name.as_ref()));
+    let rows = at.map_or(COMMANDS, |at| &COMMANDS[at..=at]);
+    let matches = match command_with(rows).try_get_matches_from(std::env::args_os()) {
         Ok(matches) => matches,
         Err(error) => return terminal.clap(&error),
     };

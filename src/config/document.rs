@@ -112,6 +112,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Node, Fault> {
         Fault { code: "not-utf8", span, message: "this byte is not UTF-8".into(), help }
     })?;
     let options = serde_saphyr::options! {
+        with_snippet: false,
         budget: serde_saphyr::budget! {
             max_depth: 48,
             flow_nesting_limit: 48,

@@ -11,6 +11,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+/// How much is read at first: most hooks say little, and every page of a larger buffer costs a fault.
+const FIRST_READ: usize = 4096;
+
 /// Which run an outcome belongs to: the number [`Runner::start`] was given.
 pub type RunId = usize;
 
@@ -196,7 +199,9 @@ impl<'a> Runner<'a> {
 
     /// Reads what a stream has, at most a few buffers, so that no hook can keep the others waiting.
     fn drain(&mut self, index: usize, stream: usize) {
-        self.buffer.resize(PIPE_CAPACITY, 0);
+        if self.buffer.is_empty() {
+            self.buffer.resize(FIRST_READ, 0);
+        }
         let running = &mut self.running[index];
         for _ in 0..4 {
             let Some(pipe) = &running.streams[stream] else { break };
@@ -206,6 +211,9 @@ impl<'a> Runner<'a> {
                     // A short read emptied the pipe; asking again would only be told to wait.
                     if count < self.buffer.len() && !running.exited {
                         break;
+                    }
+                    if count == self.buffer.len() && count < PIPE_CAPACITY {
+                        self.buffer.resize(PIPE_CAPACITY, 0);
                     }
                 }
                 Transfer::Later => break,

@@ -65,7 +65,8 @@ struct Orders {
     failed: (Step, c_int),
 }
 
-const CHILD_STACK: usize = 64 * 1024;
+/// Enough for a function that makes system calls only, with every signal blocked.
+const CHILD_STACK: usize = 16 * 1024;
 
 /// Starts a program in a session of its own, with default signal handling, an empty signal mask, a
 /// umask that gives others no right to write, and no descriptor above 2.
