@@ -3,6 +3,7 @@
 # For: validate.started, with fail_mode: stop
 # Settings: COVERAGE_MINIMUM (percent, default 80), COVERAGE_REQUIRED (1: block without a report, too)
 import json
+import math
 import os
 import sys
 import xml.etree.ElementTree as xml
@@ -11,26 +12,29 @@ MAX_BYTES = 20 * 1024 * 1024
 
 
 def read(path):
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = file.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        sys.exit(f"{path} is larger than 20 MB")
-    return text
+    with open(path, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError("it is larger than 20 MB")
+    return data.decode("utf-8", "replace")
 
 
 def cobertura(path):
     text = read(path)
-    # Entities could expand without end; cobertura's own DOCTYPE has none, so it is dropped.
+    # Entities can expand without end. A bare DOCTYPE, as gcovr writes it, cannot, and is never fetched.
     if "<!ENTITY" in text:
-        sys.exit(f"{path} declares entities")
-    return float(xml.fromstring(text).get("line-rate")) * 100
+        raise ValueError("it declares entities")
+    # Parsed as text: an encoding it declares cannot hide an entity from the line above.
+    return float(xml.fromstring(text).attrib["line-rate"]) * 100
 
 
 def lcov(path):
     lines = read(path).splitlines()
     found = sum(int(line[3:]) for line in lines if line.startswith("LF:"))
     hit = sum(int(line[3:]) for line in lines if line.startswith("LH:"))
-    return 100 * hit / found if found else 100.0
+    if found <= 0:
+        raise ValueError("it counts no lines")
+    return 100 * hit / found
 
 
 def coverage_py(path):
@@ -39,27 +43,42 @@ def coverage_py(path):
 
 REPORTS = [
     ("coverage.xml", cobertura),
-    ("lcov.info", lcov),
     ("coverage/lcov.info", lcov),
+    ("lcov.info", lcov),
     ("coverage.json", coverage_py),
 ]
 
 
+def percent(value):
+    number = float(value)
+    if not 0 <= number <= 100:
+        raise ValueError(f"{value} is not a percentage")
+    return number
+
+
 def main():
-    sys.stdin.read()
+    sys.stdin.buffer.read()
     os.chdir(os.environ["HOOK_WORKSPACE"])
-    minimum = float(os.environ.get("COVERAGE_MINIMUM", "80"))
-    for path, measure in REPORTS:
-        if os.path.isfile(path):
-            covered = measure(path)
-            print(f"{path}: {covered:.1f} % covered, wanted {minimum:g} %")
-            if covered < minimum:
-                print(f"coverage is {covered:.1f} %, below the minimum of {minimum:g} %", file=sys.stderr)
-                sys.exit(2)
-            return
-    names = ", ".join(path for path, _ in REPORTS)
-    print(f"no coverage report found; looked for {names}", file=sys.stderr)
-    sys.exit(2 if os.environ.get("COVERAGE_REQUIRED") == "1" else 77)
+    try:
+        minimum = percent(os.environ.get("COVERAGE_MINIMUM") or "80")
+    except ValueError as error:
+        sys.exit(f"COVERAGE_MINIMUM: {error}")
+    path, measure = next((report for report in REPORTS if os.path.isfile(report[0])), (None, None))
+    if path is None:
+        names = ", ".join(name for name, _ in REPORTS)
+        print(f"no coverage report found; looked for {names}", file=sys.stderr)
+        sys.exit(2 if os.environ.get("COVERAGE_REQUIRED") == "1" else 77)
+    try:
+        # To the thousandth, without what floating point adds: 0.29 * 100 is 28.999999999999996.
+        covered = round(percent(measure(path)), 3)
+    except (OSError, ValueError, KeyError, TypeError, xml.ParseError) as error:
+        sys.exit(f"{path} cannot be used: {error}")
+    # Rounded down: what is below the minimum must not look like it.
+    shown = f"{math.floor(covered * 10) / 10:.1f}"
+    print(f"{path}: {shown} % covered, wanted {minimum:g} %")
+    if covered < minimum:
+        print(f"coverage is {shown} %, below the minimum of {minimum:g} %", file=sys.stderr)
+        sys.exit(2)
 
 
 main()

@@ -5,6 +5,7 @@
 import fcntl
 import json
 import os
+import re
 import sys
 import tempfile
 
@@ -15,42 +16,59 @@ def one_line(text):
     return "".join(c if c.isprintable() else " " for c in str(text)).strip()
 
 
+def position(lines):
+    """Where the first section begins, or the end."""
+    return next((at for at, line in enumerate(lines) if line.startswith("## ")), len(lines))
+
+
 def with_entry(text, entry):
-    """The changelog with `entry` as the first line under the heading, which is made when absent."""
-    lines = text.splitlines() or ["# Changelog"]
-    for at, line in enumerate(lines):
-        if line.strip().strip("[]").replace("[", "").replace("]", "").lower() == HEADING.lower():
-            rest = lines[at + 1:]
-            gap = [""] if rest and rest[0].startswith("#") else []
-            blank = 1 if rest and not rest[0].strip() else 0
-            return "\n".join(lines[: at + 1] + [""] + [entry] + gap + rest[blank:]) + "\n"
-    return "\n".join(lines[:1] + ["", HEADING, "", entry] + lines[1:]) + "\n"
+    """The changelog with `entry` first under the heading, which is made when absent; None if it has it."""
+    lines = text.rstrip("\n").split("\n") if text.strip() else ["# Changelog"]
+    headings = [at for at, line in enumerate(lines) if re.match(r"## +\[?unreleased\b", line, re.I)]
+    if headings:
+        before, rest = lines[: headings[0] + 1], lines[headings[0] + 1:]
+        # Only this section counts: after a release, the same line is news again.
+        if entry in rest[: position(rest)]:
+            return None
+    else:
+        at = position(lines)
+        before, rest = "\n".join(lines[:at]).rstrip("\n").split("\n") + ["", HEADING], lines[at:]
+        before = before if before[0] else before[2:]
+    while rest and not rest[0].strip():
+        del rest[0]
+    gap = [] if not rest or rest[0][:2] in ("- ", "* ") else [""]
+    return "\n".join(before + ["", entry] + gap + rest) + "\n"
 
 
 def main():
-    event = json.load(sys.stdin)
-    feature = one_line(event.get("feature") or "a specification")
-    verb = "Specified" if event["event_type"] == "spec.created" else "Revised the specification of"
-    entry = f"- {verb} {feature}"
+    event = json.load(sys.stdin.buffer)
+    feature = event.get("feature") or (event.get("context") or {}).get("feature") or "a specification"
+    verb = "Specified" if event.get("event_type") == "spec.created" else "Revised the specification of"
+    entry = f"- {verb} {one_line(feature)}"
     os.chdir(os.environ["HOOK_WORKSPACE"])
-    path = os.environ.get("CHANGELOG_PATH", "CHANGELOG.md")
-    folder = os.path.dirname(os.path.abspath(path))
-    handle = os.open(folder, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        with open(path, encoding="utf-8") as file:
+    path = os.path.realpath(os.environ.get("CHANGELOG_PATH") or "CHANGELOG.md")
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    # The folder is what is locked: the file itself is replaced.
+    fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
+    text, mode = "", 0o644
+    if os.path.exists(path):
+        mode = os.stat(path).st_mode & 0o777
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             text = file.read()
-    except FileNotFoundError:
-        text = ""
-    if entry in text.splitlines():
-        print(f"{path} has it already")
+    end = "\r\n" if "\r\n" in text else "\n"
+    new = with_entry(text.replace("\r\n", "\n"), entry)
+    if new is None:
+        print(f"{name} has it already")
         return
-    mode = os.stat(path).st_mode & 0o777 if text else 0o644
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
-        file.write(with_entry(text, entry))
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", errors="surrogateescape", newline=end, dir=folder, prefix=f".{name}.", delete=False
+    ) as file:
+        file.write(new)
     os.chmod(file.name, mode)
     os.replace(file.name, path)
-    print(f"{path}: {entry}")
+    sys.stdout.reconfigure(errors="backslashreplace")
+    print(f"{name}: {entry}")
 
 
 main()

@@ -163,6 +163,16 @@ fn results_are_calm_and_aligned() {
 }
 
 #[test]
+fn colour_is_for_terminals_that_want_it() {
+    let project = TestProject::trusted("- {name: good, events: [{type: '*'}], command: 'true'}\n");
+    let (code, shown) = project.on_a_terminal("emit spec.created", "");
+    assert_eq!(code, 0);
+    assert!(shown.contains("\u{1b}[32m✓\u{1b}[0m good"), "{shown:?}");
+    let (_, plain) = project.on_a_terminal("list; export NO_COLOR=1; \"$KNOCKON_BINARY\" emit spec.created", "");
+    assert!(plain.contains("✓ good") && !plain.contains('\u{1b}'), "{plain:?}");
+}
+
+#[test]
 fn json_has_the_whole_result() {
     let project = TestProject::trusted(
         "- {name: good, events: [{type: '*'}], command: 'echo out; echo err >&2'}\n\

@@ -130,24 +130,11 @@ fn trust_wants_a_terminal_or_the_hash_and_shows_what_would_run() {
 
 #[test]
 fn a_yes_on_a_terminal_trusts() {
-    if !std::path::Path::new("/usr/bin/script").exists() {
-        eprintln!("skipped: there is no `script` to make a terminal with");
-        return;
-    }
     let project = project();
     for (answer, code, trusted) in [("n\n", 3, false), ("\n", 3, false), ("y\n", 0, true)] {
-        let mut terminal = project.program("/usr/bin/script", &["-qec", "\"$KNOCKON_BINARY\" trust", "/dev/null"]);
-        let mut child = terminal
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let shown = String::from_utf8_lossy(&output.stdout);
+        let (found, shown) = project.on_a_terminal("trust", answer);
         assert!(shown.contains("Trust exactly this content? [y/N]"), "{shown}");
-        assert_eq!((output.status.code(), runs(&project)), (Some(code), trusted), "{answer:?} {shown}");
+        assert_eq!((found, runs(&project)), (code, trusted), "{answer:?} {shown}");
     }
 }
 

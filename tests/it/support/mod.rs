@@ -140,6 +140,18 @@ impl TestProject {
         ran
     }
 
+    /// Runs knockon on a terminal of its own (util-linux `script`), types `answer`, and returns the exit
+    /// code and what the terminal showed.
+    pub fn on_a_terminal(&self, arguments: &str, answer: &str) -> (i32, String) {
+        let line = format!("\"$KNOCKON_BINARY\" {arguments}");
+        let mut terminal = self.program("script", &["-qec", &line, "/dev/null"]);
+        terminal.env("TERM", "xterm").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = terminal.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+        let ran = finish(child);
+        (ran.code, ran.stdout)
+    }
+
     /// Runs knockon and expects it to end with 0.
     pub fn ok(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);
