@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench emit` prints the table of `docs/performance.md`. The floor is measured in the
 //! same run: a static program without libc that does nothing, and one that does vfork, exec and wait of
-//! it. Needs `cc`; Linux on x86_64.
+//! it. The static build is measured beside the plain one after `scripts/build-release`. Needs `cc`; Linux
+//! on x86_64.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -69,13 +70,14 @@ fn main() {
         subject("static no-op without libc (a)", &no_op, &[], &root),
         subject("vfork + exec + wait of it (b)", &launcher, &[path], &root),
     ];
-    let knockon = PathBuf::from(env!("CARGO_BIN_EXE_knockon"));
-    for (name, config, matching) in
-        [("10 hooks, none matches", 10, 0), ("1 hook", 1, 1), ("10 hooks, one after the other", 10, 10)]
-    {
-        let project = project(&root, &no_op, config, matching, &knockon);
-        let arguments = ["emit", "task.completed", "--task-id", "task-1", "--strict"];
-        subjects.push(subject(&format!("emit, {name}"), &knockon, &arguments, &project));
+    for (build, knockon) in binaries() {
+        for (name, config, matching) in
+            [("10 hooks, none matches", 10, 0), ("1 hook", 1, 1), ("10 hooks, one after the other", 10, 10)]
+        {
+            let project = project(&root.join(build), &no_op, config, matching, &knockon);
+            let arguments = ["emit", "task.completed", "--task-id", "task-1", "--strict"];
+            subjects.push(subject(&format!("emit, {build} build, {name}"), &knockon, &arguments, &project));
+        }
     }
     let home = root.join("home");
     for round in 0..=ROUNDS {
@@ -90,6 +92,15 @@ fn main() {
     print_table(&mut subjects);
 }
 
+/// The binary of this bench, and the one of `scripts/build-release` where it was built.
+fn binaries() -> Vec<(&'static str, PathBuf)> {
+    let released = "target/static/x86_64-unknown-linux-gnu/release/knockon";
+    let released = Path::new(env!("CARGO_MANIFEST_DIR")).join(released);
+    let mut found = vec![("plain", PathBuf::from(env!("CARGO_BIN_EXE_knockon")))];
+    found.extend(released.exists().then_some(("static", released)));
+    found
+}
+
 fn assemble(root: &Path, name: &str, source: &str) -> PathBuf {
     let (input, output) = (root.join(format!("{name}.s")), root.join(name));
     fs::write(&input, source).expect("the temporary folder can be written");
@@ -101,6 +112,7 @@ fn assemble(root: &Path, name: &str, source: &str) -> PathBuf {
 /// A trusted project whose hooks run the static no-op; `matching` of them wait for the emitted type.
 fn project(root: &Path, no_op: &Path, hooks: usize, matching: usize, knockon: &Path) -> PathBuf {
     let project = root.join(format!("project-{hooks}-{matching}"));
+    let home = root.parent().unwrap_or(root).join("home");
     let folder = project.join(".knockon");
     fs::create_dir_all(&folder).expect("the temporary folder can be written");
     fs::copy(no_op, folder.join("no-op")).expect("it was assembled a moment ago");
@@ -115,7 +127,7 @@ fn project(root: &Path, no_op: &Path, hooks: usize, matching: usize, knockon: &P
     }
     let run = |arguments: &[&str]| {
         let mut command = Command::new(knockon);
-        command.args(arguments).current_dir(&project).env_clear().env("HOME", root.join("home"));
+        command.args(arguments).current_dir(&project).env_clear().env("HOME", &home);
         let output = command.output().expect("knockon was built for this bench");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("it prints text")

@@ -161,6 +161,8 @@ fn schema_and_code_agree_on_configurations() {
         "command: x, fail_mode: stop, enabled: false",
         "command: x, x-own: [1]",
         "command: x, description: d",
+        "command: x, timeout: 30.0",
+        "command: x, env: {HOOK_MINE: x, 1-a: z}",
     ] {
         assert!(is_config(&hook(good)), "{good}");
     }
@@ -182,8 +184,8 @@ fn schema_and_code_agree_on_configurations() {
         "command: x, timeout: 1.5",
         "command: x, env: {LD_X: a}",
         "command: x, env: {A: 1}",
-        "command: x, env: {1A: x}",
-        "command: x, env: {HOOK_X: x}",
+        "command: x, env: {A=B: x}",
+        "command: x, env: {DYLD_X: x}",
         "command: x, env: {IFS: x}",
         "command: x, shell: bash",
         "command: x, working_directory: ..",

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// How long to wait for another writer. One holds the lock for microseconds; who holds it for longer
 /// is stopped or stuck, and the caller must not hang with it.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// Longer than any line we write: an event of 8 MiB as an escaped string. A file that does not end in a
+/// line within this is none of ours, and is not read into memory.
+const LONGEST_LINE: u64 = 32 * 1024 * 1024;
 /// `prev` of the first line.
 const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -211,6 +214,12 @@ fn last_line(file: &File, size: u64) -> io::Result<(u64, Option<Vec<u8>>)> {
             }
         } else if from == 0 {
             return Ok((0, None));
+        }
+        if window >= LONGEST_LINE {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "its last line is longer than any record; move it away",
+            ));
         }
         window *= 8;
     }

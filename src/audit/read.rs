@@ -6,8 +6,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// How much is read at a time.
+/// How much is read at a time, at first.
 const BLOCK: u64 = 64 * 1024;
+/// How much of a log is read at most, whatever was asked for.
+const MOST: u64 = 256 * 1024 * 1024;
 
 /// The last records of a log.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +68,7 @@ fn last_lines(file: &File, count: usize) -> io::Result<Vec<String>> {
     let mut from = file.metadata()?.len();
     let mut bytes: Vec<u8> = Vec::new();
     // One line feed more than lines: the one before the first of them.
-    while from > 0 && bytes.iter().filter(|&&byte| byte == b'\n').count() <= count {
+    while from > 0 && (bytes.len() as u64) < MOST && bytes.iter().filter(|&&byte| byte == b'\n').count() <= count {
         let start = from.saturating_sub(BLOCK.max(bytes.len() as u64));
         let mut block = vec![0; usize::try_from(from - start).unwrap_or(0)];
         file.read_exact_at(&mut block, start)?;

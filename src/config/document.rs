@@ -116,7 +116,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Node, Fault> {
         budget: serde_saphyr::budget! {
             max_depth: 48,
             flow_nesting_limit: 48,
-            max_nodes: 60_000,
+            max_nodes: 250_000,
             max_anchors: 64,
             max_aliases: 256,
             max_merge_keys: 64,
@@ -140,7 +140,7 @@ fn explain(error: &Error) -> Fault {
         }
         Error::Budget { .. } => {
             let message = "the file is nested too deeply or has too many nodes or anchors".into();
-            fault("budget", message, Some("at most 48 levels, 60,000 nodes, 64 anchors and 256 aliases"))
+            fault("budget", message, Some("at most 48 levels, 250,000 nodes, 64 anchors and 256 aliases"))
         }
         other => {
             // "error: line 2 column 1: what" → "what"; the place is told apart.

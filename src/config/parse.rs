@@ -6,6 +6,7 @@ use super::model::{Action, EventMatcher, Hook, HookName, HooksConfig, Webhook};
 use super::reader::{Entries, Reader};
 use super::settings::Defaults;
 use crate::text::one_line;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The keys of the file itself.
@@ -252,13 +253,16 @@ impl Reader<'_> {
     }
 
     fn unique_names(&mut self, hooks: &[Hook]) {
-        for (index, hook) in hooks.iter().enumerate() {
-            if let Some(first) = hooks[..index].iter().find(|other| other.name == hook.name) {
+        let mut named: HashMap<&HookName, &Hook> = HashMap::with_capacity(hooks.len());
+        for hook in hooks {
+            if let Some(first) = named.get(&hook.name) {
                 let message = format!(
                     "the hook name `{}` is taken: line {}, column {} has it already",
                     hook.name, first.span.line, first.span.column
                 );
                 self.error(hook.span, "duplicate-name", message).help = Some("give one of the two another name".into());
+            } else {
+                named.insert(&hook.name, hook);
             }
         }
     }

@@ -82,8 +82,14 @@ impl Reader<'_> {
 
     fn timeout(&mut self, node: &Node) -> Option<Duration> {
         let (least, most) = (MIN_TIMEOUT.as_secs(), MAX_TIMEOUT.as_secs());
-        match node.value {
-            Value::Integer(seconds) => match u64::try_from(seconds) {
+        let whole = match node.value {
+            Value::Integer(seconds) => Some(seconds),
+            // 30.0 is an integer to JSON Schema, too.
+            Value::Float(seconds) if seconds.fract() == 0.0 && seconds.abs() < 1e9 => Some(seconds as i128),
+            _ => None,
+        };
+        match whole {
+            Some(seconds) => match u64::try_from(seconds) {
                 Ok(seconds) if (least..=most).contains(&seconds) => Some(Duration::from_secs(seconds)),
                 _ => {
                     let message = format!("the timeout is {seconds} s; wanted is {least} to {most} s");
@@ -91,7 +97,7 @@ impl Reader<'_> {
                     None
                 }
             },
-            _ => {
+            None => {
                 self.wrong_type(node, &format!("a whole number of seconds, {least} to {most}"));
                 None
             }
@@ -153,14 +159,10 @@ impl Reader<'_> {
 
 /// Why a variable may not be set, or nothing.
 fn refusal(name: &str) -> Option<&'static str> {
-    let starts = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if !name.bytes().next().is_some_and(starts) || !name.bytes().all(fits) {
-        Some("a name has letters, digits and `_`, and does not begin with a digit")
+    if name.is_empty() || name.contains(['=', '\0']) {
+        Some("a name is not empty and has no `=` and no NUL")
     } else if name.starts_with("LD_") || name.starts_with("DYLD_") || REFUSED_VARIABLES.contains(&name) {
         Some("it changes how programs are loaded or run (ADR-006)")
-    } else if name.starts_with("HOOK_") {
-        Some("names that begin with `HOOK_` are knockon's")
     } else {
         None
     }

@@ -73,10 +73,7 @@ pub(super) fn environment(
 ) -> io::Result<(Vec<CString>, Option<EventFile>)> {
     let mut variables: Vec<(&[u8], &[u8])> =
         caller.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-    for (name, value) in &delivery.hook.env {
-        variables.retain(|(known, _)| *known != name.as_bytes());
-        variables.push((name.as_bytes(), value.as_bytes()));
-    }
+    variables.extend(delivery.hook.env.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     let id = delivery.event.id().to_string();
     variables.push((b"HOOK_NAME", delivery.hook.name.as_str().as_bytes()));
     variables.push((b"HOOK_WORKSPACE", project.root().as_os_str().as_bytes()));
@@ -92,7 +89,10 @@ pub(super) fn environment(
     if let Some(file) = &file {
         variables.push((b"HOOK_EVENT_FILE", file.0.as_os_str().as_bytes()));
     }
-    let lines = variables.iter().filter_map(|(name, value)| CString::new([name, &b"="[..], value].concat()).ok());
+    // The last of a name wins: the caller's, then `env`, then ours.
+    let last = |at: usize, name: &[u8]| variables[at + 1..].iter().all(|(later, _)| *later != name);
+    let kept = variables.iter().enumerate().filter(|(at, (name, _))| last(*at, name)).map(|(_, pair)| pair);
+    let lines = kept.filter_map(|(name, value)| CString::new([name, &b"="[..], value].concat()).ok());
     Ok((lines.collect(), file))
 }
 
