@@ -92,7 +92,8 @@ fn beneath(folder: &impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Op
     let mut tries = 0;
     loop {
         match openat2(folder, path, flags, mode, resolve) {
-            Err(Errno::NOSYS) => return walk(folder, path, flags, mode),
+            // A kernel without it, or a container that forbids what it does not know.
+            Err(Errno::NOSYS | Errno::PERM) => return walk(folder, path, flags, mode),
             // A rename raced with the lookup (openat2(2)); bounded, so that nobody can hold us here.
             Err(Errno::AGAIN | Errno::INTR) if tries < 64 => tries += 1,
             result => return result.map_err(fault),
@@ -220,4 +221,55 @@ pub fn owner(path: &Path) -> io::Result<Owner> {
 /// The effective user id of this process.
 pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_leads_out_of_a_folder_with_or_without_openat2() {
+        let outer = tempfile::tempdir().unwrap();
+        let inner = outer.path().join("inner");
+        std::fs::create_dir_all(inner.join("sub")).unwrap();
+        for path in [outer.path().join("secret"), inner.join("file"), inner.join("sub/file")] {
+            std::fs::write(path, "x").unwrap();
+        }
+        symlink("../secret", inner.join("out")).unwrap();
+        symlink("..", inner.join("up")).unwrap();
+        symlink("file", inner.join("link")).unwrap();
+        let folder = open_folder(&inner).unwrap();
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        for (path, with, without) in [
+            ("file", true, true),
+            ("sub/file", true, true),
+            ("./sub/./file", true, true),
+            // A link that stays inside is followed by openat2; the walk follows none.
+            ("link", true, false),
+            ("out", false, false),
+            ("up/secret", false, false),
+            ("../secret", false, false),
+            ("sub/../../secret", false, false),
+            ("/etc/passwd", false, false),
+            ("missing", false, false),
+            ("file/deeper", false, false),
+        ] {
+            let path = Path::new(path);
+            assert_eq!(open_beneath(&folder, path, OpenMode::File).is_ok(), with, "{path:?}");
+            assert_eq!(walk(&folder, path, flags, Mode::empty()).is_ok(), without, "{path:?} by the walk");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = open_folder(folder.path()).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        for (name, wanted) in [("pipe", "it is a pipe or socket"), ("folder", "it is a folder")] {
+            let fault = open_beneath(&open, Path::new(name), OpenMode::File).unwrap_err();
+            assert_eq!(fault.to_string(), wanted);
+        }
+    }
 }
