@@ -1,11 +1,12 @@
 //! The clean environment of a hook.
 
+use super::program::ProgramFault;
 use crate::delivery::Delivery;
 use crate::project::Project;
 use crate::sys;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,7 +71,7 @@ pub(super) fn environment(
     caller: &CallerEnvironment,
     project: &Project,
     delivery: &Delivery<'_>,
-) -> io::Result<(Vec<CString>, Option<EventFile>)> {
+) -> Result<(Vec<CString>, Option<EventFile>), ProgramFault> {
     let mut variables: Vec<(&[u8], &[u8])> =
         caller.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     variables.extend(delivery.hook.env.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
@@ -96,13 +97,12 @@ pub(super) fn environment(
     Ok((lines.collect(), file))
 }
 
-fn write_event(caller: &CallerEnvironment, id: &str, bytes: &[u8]) -> io::Result<EventFile> {
+fn write_event(caller: &CallerEnvironment, id: &str, bytes: &[u8]) -> Result<EventFile, ProgramFault> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let folder = caller.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let path = folder.join(format!("knockon-{id}-{}-{number}.json", std::process::id()));
-    let mut file = sys::create_private(&path)?;
-    let event_file = EventFile(path);
-    file.write_all(bytes)?;
-    Ok(event_file)
+    let created = sys::create_private(&path).map(|file| (file, EventFile(path)));
+    let written = created.and_then(|(mut file, event_file)| file.write_all(bytes).map(|()| event_file));
+    written.map_err(|error| ProgramFault::EventFile(folder, error))
 }

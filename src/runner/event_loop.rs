@@ -92,8 +92,7 @@ impl<'a> Runner<'a> {
     fn launch(&mut self, id: RunId, delivery: &Delivery<'a>) -> Result<Running<'a>, ProgramFault> {
         let search = self.caller.search_path();
         let program = Program::of(delivery, self.project, search)?;
-        let (environment, event_file) =
-            environment(self.caller, self.project, delivery).map_err(ProgramFault::System)?;
+        let (environment, event_file) = environment(self.caller, self.project, delivery)?;
         let (stdin, hook_stdin) = sys::writing_pipe().map_err(ProgramFault::System)?;
         let (stdout, hook_stdout) = sys::reading_pipe().map_err(ProgramFault::System)?;
         let (stderr, hook_stderr) = sys::reading_pipe().map_err(ProgramFault::System)?;

@@ -8,6 +8,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 /// Why a hook's program cannot be started.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub enum ProgramFault {
     Shell(OsString, io::Error),
     /// Its working directory cannot be entered, or is not inside the project.
     Folder(String, String),
+    /// The file for an event too large for a variable cannot be written.
+    EventFile(PathBuf, io::Error),
     /// This build does not carry out such an action.
     NotCarriedOut(&'static str),
     /// The system has no room for another process.
@@ -33,6 +36,7 @@ impl ProgramFault {
                 Some(format!("install {}, or name another with `shell`", shell.to_string_lossy()))
             }
             ProgramFault::Folder(..) => Some("correct `working_directory`".into()),
+            ProgramFault::EventFile(..) => Some("set TMPDIR to a folder that can be written".into()),
             ProgramFault::NotCarriedOut(_) => Some("call `curl` from a script or command instead".into()),
             ProgramFault::System(_) => None,
         }
@@ -47,6 +51,10 @@ impl fmt::Display for ProgramFault {
                 write!(f, "the shell {} cannot be executed: {error}", shell.to_string_lossy())
             }
             ProgramFault::Folder(folder, why) => write!(f, "the working directory {folder} cannot be used: {why}"),
+            ProgramFault::EventFile(folder, error) => {
+                let folder = folder.display();
+                write!(f, "the event is too large for a variable, and no file can be written in {folder}: {error}")
+            }
             ProgramFault::NotCarriedOut(what) => {
                 write!(f, "this version reads {what} hooks and does not carry them out")
             }

@@ -30,7 +30,7 @@ fn a_hook_that_ignores_sigterm_is_killed_five_seconds_later() {
     let started = Instant::now();
     let document = project.json(&["emit", "spec.created", "--json"]);
     let took = started.elapsed();
-    assert!(took >= Duration::from_millis(5900) && took < Duration::from_millis(6600), "{took:?}");
+    assert!(took >= Duration::from_millis(5900) && took < Duration::from_millis(8000), "{took:?}");
     assert_eq!(document["results"][0]["signal"], 9);
 }
 
