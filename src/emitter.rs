@@ -137,7 +137,8 @@ impl Emitter {
 
     /// Makes the event, records it, and runs the hooks it matches, waiting for them.
     ///
-    /// Never panics, and returns no error the caller would have to handle: the report has it all.
+    /// Never panics, and returns no error the caller would have to handle: the report has it all. Hooks
+    /// run in the calling thread; several threads may share one emitter.
     pub fn emit(&self, draft: EventDraft) -> EmitReport {
         self.emit_to(draft, |event| self.matcher.matches(event))
     }

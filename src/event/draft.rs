@@ -2,7 +2,7 @@
 
 use super::envelope::{Rules, into_text};
 use super::{Event, EventError, EventId, EventType};
-use crate::json::{Json, push_string};
+use crate::json::{Json, MAX_DEPTH, push_string};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
 
@@ -129,7 +129,10 @@ impl EventDraft {
     /// The result would break the rules of an event: a bad member of the document, too much depth or size.
     pub fn stamp(self, id: EventId, now: Timestamp, project_root: &str) -> Result<Event, EventError> {
         let bytes = match self.body {
-            Body::Fields(fields) => fields.write(id, now, project_root),
+            Body::Fields(fields) => {
+                fields.check_depth()?;
+                fields.write(id, now, project_root)
+            }
             Body::Document(text, kind) => complete(text, &kind, id, now, project_root),
         };
         Event::parse(bytes.into_bytes())
@@ -137,6 +140,24 @@ impl EventDraft {
 }
 
 impl Fields {
+    /// That nothing is nested so deep that writing it, which recurses, could exhaust the stack.
+    fn check_depth(&self) -> Result<(), EventError> {
+        let fields = self.context.values().chain(self.metadata.values());
+        let mut open: Vec<(&Value, usize)> = fields.map(|value| (value, 1)).collect();
+        while let Some((value, depth)) = open.pop() {
+            if depth > MAX_DEPTH {
+                let problem = format!("nested deeper than {MAX_DEPTH} levels");
+                return Err(EventError::Member { pointer: "/context".into(), place: (1, 1), problem });
+            }
+            match value {
+                Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+                Value::Object(members) => open.extend(members.values().map(|member| (member, depth + 1))),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn write(self, id: EventId, now: Timestamp, project_root: &str) -> String {
         let mut out = String::with_capacity(512);
         for (name, value) in required(&self.kind, id, now, project_root) {

@@ -35,8 +35,8 @@ fn whatever_is_emitted_comes_back_as_a_report() {
     let report = emitter.emit(drafts::spec_created("x"));
     assert_eq!((report.hooks().len(), report.problems.len()), (0, 1));
     let mut deep = serde_json::json!(1);
-    for _ in 0..200 {
-        deep = serde_json::json!([deep]);
+    for _ in 0..5_000 {
+        deep = serde_json::Value::Array(vec![deep]);
     }
     let report = emitter.emit(drafts::spec_created("x").context("deep", deep));
     assert!(report.refused.unwrap().to_string().contains("nested deeper than 128"));
