@@ -4,7 +4,6 @@ use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, TrustOptions, require_sound};
 use super::report::{self, Show};
 use super::terminal::Terminal;
-use crate::delivery::Status;
 use crate::event::{EventDraft, EventType};
 use crate::text::nearest;
 use clap::Args;
@@ -55,9 +54,6 @@ impl super::Command for Test {
         let show = Show { json: self.json, verbose: true, quiet: false };
         match report::show(&report, show, true, terminal) {
             Exit::Fine if report.hooks().iter().any(|hook| hook.outcome.status.is_failure()) => Ok(Exit::Stopped),
-            Exit::Fine if report.hooks().iter().any(|hook| hook.outcome.status == Status::BlockedUntrusted) => {
-                Ok(Exit::Untrusted)
-            }
             exit => Ok(exit),
         }
     }

@@ -52,7 +52,7 @@ impl super::Command for Trust {
         require_sound(emitter.problems(), terminal)?;
         let loaded = emitter.loaded();
         let file = loaded.project_file().ok_or_else(no_hooks)?;
-        let manifest = Manifest::of(emitter.project(), loaded, file);
+        let manifest = Manifest::of(loaded, file);
         let hash = manifest.hash();
         if self.print_hash {
             if self.json {

@@ -1,7 +1,6 @@
 //! What is hashed: the configuration's bytes, and every script it names with its bytes and mode.
 
 use crate::config::{Action, ConfigFile, Loaded, ScriptFile};
-use crate::project::Project;
 use crate::sys;
 use crate::text::hex;
 use serde::{Deserialize, Serialize};
@@ -60,9 +59,8 @@ pub struct Manifest {
 impl Manifest {
     /// Reads and hashes `file` and the scripts of its hooks, disabled ones included. The content that
     /// is hashed is the content that was parsed.
-    pub fn of(project: &Project, loaded: &Loaded, file: &ConfigFile) -> Self {
-        let name = file.path.strip_prefix(project.root()).unwrap_or(&file.path);
-        let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    pub fn of(loaded: &Loaded, file: &ConfigFile) -> Self {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut manifest = Manifest { entries: Vec::new(), contents: Vec::new(), refusal: None };
         manifest.add(name, false, Some(file.bytes.clone()));
         for loaded_hook in loaded.hooks.iter().filter(|hook| std::ptr::eq(loaded.file_of(hook), file)) {

@@ -60,7 +60,7 @@ pub fn verdict(
     if let Some(why) = folder {
         return Verdict::Refused(format!("{} {why}", file.hooks_folder.display()));
     }
-    let manifest = Manifest::of(project, loaded, file);
+    let manifest = Manifest::of(loaded, file);
     if let Some(why) = manifest.refusal() {
         return Verdict::Refused(why.to_owned());
     }

@@ -174,6 +174,30 @@ fn what_others_could_have_changed_is_refused() {
 }
 
 #[test]
+fn what_belongs_to_another_user_is_refused() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let project = project();
+    project.trust();
+    if fs::metadata(project.root()).unwrap().uid() != 0 {
+        eprintln!("SKIPPED: giving a file away takes root");
+        return;
+    }
+    for path in [
+        project.root(),
+        project.hooks_folder(),
+        project.hooks_folder().join("hooks.yaml"),
+        project.hooks_folder().join("touch.sh"),
+    ] {
+        chown(&path, Some(65534), None).unwrap();
+        let ran = project.run(&["emit", "spec.created", "--strict"]);
+        assert_eq!((ran.code, project.exists("ran")), (3, false), "{}: {ran:?}", path.display());
+        assert!(ran.stderr.contains("belongs to user 65534, not to you"), "{ran:?}");
+        chown(&path, Some(0), None).unwrap();
+    }
+    assert!(runs(&project));
+}
+
+#[test]
 fn a_trust_store_others_could_have_written_counts_as_empty() {
     let project = project();
     project.trust();
