@@ -38,7 +38,7 @@ impl TestProject {
     /// A folder without any marker.
     pub fn bare() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("project")).unwrap();
+        make_folder(&folder.path().join("project"));
         fs::create_dir_all(folder.path().join("home")).unwrap();
         TestProject { folder, hooks: ".knockon" }
     }
