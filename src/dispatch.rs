@@ -1,15 +1,16 @@
 //! Hands an event to the hooks it matched: in order, trusted ones only, each step on record.
 
 use crate::audit::{AuditError, AuditLog, AuditRecord};
-use crate::config::{FailMode, Loaded, Origin};
+use crate::config::{FailMode, Loaded, OutputMode};
 use crate::delivery::{Delivery, Outcome, Status};
-use crate::event::Event;
+use crate::event::{ConversionError, Event, Versions};
 use crate::matcher::Match;
 use crate::project::Project;
 use crate::runner::{CallerEnvironment, Runner};
 use crate::sys::{Interrupts, Signal};
 use crate::time::Timestamp;
-use crate::trust::{ContentHash, TrustStore, Verdict, verdict};
+use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
+use std::collections::BTreeMap;
 
 /// How one hook fared.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct HookReport {
     pub name: String,
     /// What its failure means.
     pub fail_mode: FailMode,
+    /// What of its output the terminal shows.
+    pub output: OutputMode,
     /// Why it matched.
     pub reason: String,
     /// How it ended.
@@ -54,36 +57,43 @@ pub struct Dispatcher<'a> {
     pub caller: &'a CallerEnvironment,
     /// Signals that end it early.
     pub interrupts: Option<&'a Interrupts>,
+    /// The versions of events that hooks can ask for.
+    pub versions: &'a Versions,
 }
 
 impl<'a> Dispatcher<'a> {
-    /// Whether the hook `index` may run.
-    pub fn verdict(&self, index: usize) -> Verdict {
-        let file = self.loaded.file_of(&self.loaded.hooks[index]);
-        match file.origin {
-            Origin::Project => verdict(self.project, self.loaded, file, self.given_hash, self.store),
-            Origin::User => file.distrust.clone().map_or(Verdict::Trusted, Verdict::Refused),
-        }
+    /// Decides about each hook whether it may run.
+    pub fn guard(&self) -> Guard<'a> {
+        Guard::new(self.project, self.loaded, self.given_hash, self.store)
     }
 
     /// Carries out every match, one after the other.
     pub fn dispatch(&self, event: &'a Event, matches: &[Match]) -> Dispatched {
         let mut dispatched = Dispatched::default();
+        let mut converted: BTreeMap<u32, Result<Event, ConversionError>> = BTreeMap::new();
+        let wanted = matches.iter().filter_map(|matched| self.loaded.hooks[matched.hook].hook.schema_version);
+        for major in wanted {
+            converted.entry(major).or_insert_with(|| self.versions.convert(event, major));
+        }
         let mut runner = Runner::new(self.project, self.caller, self.interrupts);
-        // One verdict a file: its hooks stand and fall together.
-        let mut verdicts: Vec<Option<Verdict>> = vec![None; self.loaded.files.len()];
+        let mut guard = self.guard();
         let mut stopped: Option<String> = None;
         for matched in matches {
             let loaded_hook = &self.loaded.hooks[matched.hook];
             let (hook, file) = (&loaded_hook.hook, self.loaded.file_of(loaded_hook));
-            let delivery = Delivery { event, hook, file, attempt: 1 };
-            let verdict = verdicts[loaded_hook.file].get_or_insert_with(|| self.verdict(matched.hook));
+            let own_version = hook.schema_version.and_then(|major| converted.get(&major));
+            let delivered = own_version.and_then(|event| event.as_ref().ok()).unwrap_or(event);
+            let delivery = Delivery { event: delivered, hook, file, attempt: 1 };
+            let verdict = guard.may_start(matched.hook);
             let outcome = if let Some(signal) = runner.interrupted() {
                 let why = format!("knockon was told to end by {}", Signal::name_of(signal.number()));
                 Outcome::without_process(Status::Skipped, why)
-            } else if *verdict != Verdict::Trusted {
-                dispatched.blocked.get_or_insert_with(|| verdict.clone());
-                Outcome::without_process(Status::BlockedUntrusted, verdict.to_string())
+            } else if verdict != Verdict::Trusted {
+                let outcome = Outcome::without_process(Status::BlockedUntrusted, verdict.to_string());
+                dispatched.blocked.get_or_insert(verdict);
+                outcome
+            } else if let Some(Err(error)) = own_version {
+                Outcome::without_process(Status::Error, error.to_string())
             } else if let Some(by) = &stopped {
                 Outcome::without_process(Status::Skipped, format!("`{by}` failed with fail_mode: stop"))
             } else {
@@ -101,7 +111,8 @@ impl<'a> Dispatcher<'a> {
             dispatched.hooks.push(HookReport {
                 name: hook.name.to_string(),
                 fail_mode: hook.fail_mode,
-                reason: matched.reason.clone(),
+                output: hook.output,
+                reason: matched.reason(self.loaded),
                 outcome,
             });
         }

@@ -1,16 +1,16 @@
 //! Makes events and sends them on their way: the one door to the path every event takes.
 
 use crate::audit::{AuditLog, AuditRecord};
-use crate::config::{Diagnostic, Loaded, Severity, load};
+use crate::config::{Diagnostic, Loaded, Severity, UntilThen, load};
 use crate::dispatch::{Dispatched, Dispatcher, HookReport, note};
-use crate::event::{Event, EventDraft, EventError, EventId};
+use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::CallerEnvironment;
 use crate::sys::{Interrupts, Signal};
 use crate::time::Timestamp;
-use crate::trust::{ContentHash, TrustStore, Verdict};
+use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,8 @@ pub struct EmitterOptions {
     pub trust_hash: Option<ContentHash>,
     /// Signals to forward to hooks. Without it a signal ends this process as usual.
     pub interrupts: Option<Interrupts>,
+    /// The versions of events that are understood; those of this build without it.
+    pub versions: Option<&'static Versions>,
 }
 
 /// Emits events of one project to its hooks.
@@ -146,7 +148,7 @@ impl Emitter {
     /// Makes the event and runs one hook with it, whether it matches or not and whether it is enabled
     /// or not. It still has to be trusted.
     pub fn emit_to_hook(&self, draft: EventDraft, hook: usize) -> EmitReport {
-        self.emit_to(draft, |_| vec![Match { hook, reason: "asked for by name".into() }])
+        self.emit_to(draft, |_| vec![Match { hook, entry: None }])
     }
 
     fn emit_to(&self, draft: EventDraft, select: impl FnOnce(&Event) -> Vec<Match>) -> EmitReport {
@@ -171,6 +173,10 @@ impl Emitter {
             record(&AuditRecord::problem(&event, problem.to_string(), now));
         }
         let matches = select(&event);
+        for loaded_hook in matches.iter().map(|matched| &self.loaded.hooks[matched.hook]) {
+            let upcoming = loaded_hook.hook.upcoming.iter().filter(|upcoming| upcoming.until_then == UntilThen::Runs);
+            report.warnings.extend(upcoming.map(|upcoming| format!("`{}`: {upcoming}", loaded_hook.hook.name)));
+        }
         report.dispatched = self.dispatcher().dispatch(&event, &matches);
         report.dispatched.unrecorded.splice(0..0, unrecorded);
         report.dispatched.unrecorded.dedup();
@@ -187,13 +193,19 @@ impl Emitter {
         let event = self.stamp(draft)?;
         let dispatcher = self.dispatcher();
         let matches = self.matcher.matches(&event);
-        let hooks = matches.into_iter().map(|matched| (matched.clone(), dispatcher.verdict(matched.hook))).collect();
+        let mut guard = dispatcher.guard();
+        let hooks = matches.into_iter().map(|matched| (matched, guard.verdict(matched.hook))).collect();
         Ok(Preview { event, hooks, warnings })
+    }
+
+    /// Decides about each hook whether it may run.
+    pub fn guard(&self) -> Guard<'_> {
+        self.dispatcher().guard()
     }
 
     fn stamp(&self, draft: EventDraft) -> Result<Event, EventError> {
         let now = Timestamp::now();
-        draft.stamp(EventId::generate(now), now, &self.project.root_text())
+        draft.stamp_as(EventId::generate(now), now, &self.project.root_text(), self.versions())
     }
 
     fn dispatcher(&self) -> Dispatcher<'_> {
@@ -205,7 +217,12 @@ impl Emitter {
             given_hash: self.options.trust_hash.as_ref(),
             caller: &self.caller,
             interrupts: self.options.interrupts.as_ref(),
+            versions: self.versions(),
         }
+    }
+
+    fn versions(&self) -> &'static Versions {
+        self.options.versions.unwrap_or(Versions::PUBLISHED)
     }
 }
 

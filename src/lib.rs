@@ -34,9 +34,9 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 0 ground | [`json`], [`time`], [`text`], [`event`], [`sys`] |
-//! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`trust`], [`delivery`] |
+//! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`trust`], [`delivery`], [`graph`] |
 //! | 2 doing | [`runner`], [`audit`] |
-//! | 4 services | [`dispatch`], [`emitter`], [`scaffold`] |
+//! | 4 services | [`dispatch`], [`emitter`], [`explanation`], [`fixtures`], [`scaffold`] |
 //! | 5 doors | [`cli`] |
 
 pub mod audit;
@@ -46,6 +46,9 @@ pub mod delivery;
 pub mod dispatch;
 pub mod emitter;
 pub mod event;
+pub mod explanation;
+pub mod fixtures;
+pub mod graph;
 pub mod json;
 pub mod matcher;
 pub mod project;

@@ -33,10 +33,32 @@ fn is_unsafe(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => true,
+        '\u{ad}' | '\u{61c}' => true,
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' => true,
         '\u{feff}' | '\u{e0000}'..='\u{e007f}' => true,
         _ => false,
     }
+}
+
+/// JSON text with every character that [`terminal_safe`] would change written as `\\uXXXX`. Such characters
+/// stand in strings only, so that the value stays the same; a carriage return stands between tokens only, and
+/// becomes a space.
+pub fn terminal_safe_json(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if character == '\r' {
+            out.push(' ');
+        } else if is_unsafe(character) {
+            let mut units = [0; 2];
+            out.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// The candidate nearest to `name`, when it is near enough to be a slip of the keys.

@@ -55,6 +55,26 @@ pub fn human(span: Duration) -> String {
     }
 }
 
+/// Reads a duration such as `500ms`, `30s` or `5m`: a whole number and its unit.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().ok()?;
+    match &text[digits..] {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+/// A duration as a configuration writes it: `30 s`, `500 ms`.
+pub fn exact(span: Duration) -> String {
+    match span.subsec_millis() {
+        0 => format!("{} s", span.as_secs()),
+        _ => format!("{} ms", span.as_millis()),
+    }
+}
+
 /// A span of time in milliseconds, with microseconds behind the point, as the audit log keeps it.
 pub fn millis(span: Duration) -> f64 {
     (span.as_secs_f64() * 1e6).round() / 1e3

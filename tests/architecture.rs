@@ -17,10 +17,13 @@ const ROOMS: &[(&str, u32, &[&str])] = &[
     ("matcher", 1, &["config"]),
     ("trust", 1, &["config", "project"]),
     ("delivery", 1, &["config"]),
+    ("graph", 1, &[]),
     ("runner", 2, &[]),
     ("audit", 2, &[]),
     ("dispatch", 4, &[]),
     ("emitter", 4, &["dispatch"]),
+    ("explanation", 4, &["emitter"]),
+    ("fixtures", 4, &["emitter"]),
     ("scaffold", 4, &[]),
     ("cli", 5, &[]),
 ];

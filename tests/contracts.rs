@@ -4,8 +4,12 @@
 //! `UPDATE_DOCS=1 cargo test --test contracts` writes the generated pages anew.
 
 use jsonschema::Validator;
-use knockon::config::{self, DEFAULTS_KEYS, HOOK_KEYS, MATCHER_KEYS, TOP_KEYS};
+use knockon::config::{
+    self, ACTION_KEYS, COALESCE_KEYS, DEFAULTS_KEYS, EXPECT_KEYS, FIXTURE_KEYS, FailMode, HOOK_KEYS, MATCHER_KEYS,
+    Mode, OnBusy, OnTimeout, OutputMode, RETRY_KEYS, Sandbox, TEXT_ACTIONS, TOP_KEYS, WEBHOOK_KEYS,
+};
 use knockon::event::{Event, EventId, SCHEMAS};
+use knockon::matcher::{Filter, OPERATORS};
 use knockon::registry::CANONICAL;
 use knockon::time::Timestamp;
 use knockon::{EventDraft, scaffold};
@@ -163,6 +167,20 @@ fn schema_and_code_agree_on_configurations() {
         "command: x, description: d",
         "command: x, timeout: 30.0",
         "command: x, env: {HOOK_MINE: x, 1-a: z}",
+        "command: [make, test]",
+        "script: a.sh, args: [x, z]",
+        "notify: {title: t, priority: high}",
+        "email: {to: [a@x, b@x]}",
+        "transition: {to: Done}",
+        "command: x, timeout: 500ms",
+        "command: x, timeout: 10m",
+        "command: x, env_from: [SSH_AUTH_SOCK]",
+        "command: x, retry: {attempts: 3, backoff: 1s, max_backoff: 1m, on: [failed, tempfail]}",
+        "command: x, mode: detach, sandbox: strict, output: never, on_timeout: block",
+        "command: x, concurrency_group: g, on_busy: drop",
+        "command: x, coalesce: {key: context.task_id, within: 2s}",
+        "command: x, schema_version: '1'",
+        "command: x, tests: [{event: {type: a.b}, expect: {matched: false}}, {name: other, event: {event_type: a.b, context: {a: 1}}, expect: {exit_code: 0, files: {a: true, b: text}}}]",
     ] {
         assert!(is_config(&hook(good)), "{good}");
     }
@@ -175,8 +193,35 @@ fn schema_and_code_agree_on_configurations() {
         "script: ''",
         "script: 1",
         "command: ' '",
-        "command: [x]",
+        "command: []",
+        "command: [x, 1]",
+        "command: x, args: [y]",
+        "script: a, args: y",
         "webhook: {}",
+        "webhook: {url: ftp://x}",
+        "webhook: {url: 'https://x', method: GET}",
+        "notify: {body: x}",
+        "email: {subject: x}",
+        "transition: {}",
+        "command: x, notify: {title: t}",
+        "command: x, env_from: [LD_PRELOAD]",
+        "command: x, env_from: A",
+        "command: x, after: b",
+        "command: x, retry: {}",
+        "command: x, retry: {attempts: 0}",
+        "command: x, retry: {attempts: 2, backoff: 5}",
+        "command: x, retry: {attempts: 2, on: [sometimes]}",
+        "command: x, mode: later",
+        "command: x, sandbox: none",
+        "command: x, output: all",
+        "command: x, on_busy: queue",
+        "command: x, coalesce: {key: a}",
+        "command: x, schema_version: 1",
+        "command: x, tests: [{event: {context: {}}}]",
+        "command: x, tests: [{event: {type: a.b}, expect: {exit_code: x}}]",
+        "command: x, timeout: 11m",
+        "command: x, timeout: 0ms",
+        "command: x, timeout: 5h",
         "webhook: x",
         "command: x, timeout: 0",
         "command: x, timeout: 601",
@@ -218,6 +263,64 @@ fn schema_and_code_agree_on_configurations() {
 }
 
 #[test]
+fn schema_and_code_agree_on_filters() {
+    let config = |filter: &str| {
+        format!("{{version: '1.1', hooks: [{{name: a, events: [{{type: a.b, filter: {filter}}}], command: x}}]}}")
+    };
+    let compiles = |filter: &str| {
+        let text = config(filter);
+        let value: Value = serde_saphyr::from_str(&text).unwrap();
+        let by_schema = CONFIG.is_valid(&value);
+        let mut problems = Vec::new();
+        let parsed = config::parse(Path::new("hooks.yaml"), text.as_bytes(), &mut problems).unwrap();
+        let entry = &parsed.hooks[0].events[0];
+        let by_code = Filter::compile(Path::new("hooks.yaml"), &entry.filter, &mut problems).is_some();
+        assert_eq!(by_schema, by_code, "{filter}: {problems:?}");
+        by_code
+    };
+    for good in [
+        "{}",
+        "{a: x, b: 1, c: true, d: null, e: [x, 1, {prefix: z}]}",
+        "{a: {prefix: x}, b: {suffix: {equals-ignore-case: w}}, c: {equals-ignore-case: z}}",
+        "{a: {wildcard: 'a*b'}, b: {wildcard: 'a\\*'}}",
+        "{a: {anything-but: x}, b: {anything-but: [1, x]}, c: {anything-but: {prefix: [a, b]}}}",
+        "{a: {numeric: ['>=', 1]}, b: {numeric: ['>', 0, '<=', 5.5]}}",
+        "{a: {exists: true}, b: [{exists: false}, x]}",
+        "{a: {cidr: 10.0.0.0/8}}",
+        "{l_any: [a, 1], l_all: [b], $.feature: x, a.b.c: z}",
+        "{x_any: {prefix: a}}",
+        "{$or: [{a: 1}, {b: 2}], c: 3}",
+    ] {
+        assert!(compiles(good), "{good}");
+    }
+    for bad in [
+        "{a: []}",
+        "{a: {}}",
+        "{a: {prefx: x}}",
+        "{a: {prefix: 1}}",
+        "{a: {prefix: x, suffix: z}}",
+        "{a: {prefix: {wildcard: x}}}",
+        "{a: {wildcard: 'a**b'}}",
+        "{a: {wildcard: 'a\\b'}}",
+        "{a: {anything-but: []}}",
+        "{a: {anything-but: {numeric: ['<', 1]}}}",
+        "{a: {numeric: []}}",
+        "{a: {numeric: ['>']}}",
+        "{a: {numeric: ['!', 1]}}",
+        "{a: {numeric: ['<', 1, '>', 0]}}",
+        "{a: {exists: 'yes'}}",
+        "{a: {cidr: 5}}",
+        "{a: [[x]]}",
+        "{l_any: x}",
+        "{l_all: []}",
+        "{$or: [{a: 1}]}",
+        "{$or: {a: 1}}",
+    ] {
+        assert!(!compiles(bad), "{bad}");
+    }
+}
+
+#[test]
 fn the_schema_has_the_very_keys_the_code_knows() {
     let schema: Value = serde_json::from_str(schema_text("config")).unwrap();
     let keys = |pointer: &str| -> Vec<String> {
@@ -227,18 +330,76 @@ fn the_schema_has_the_very_keys_the_code_knows() {
     };
     for (pointer, known) in [
         ("/properties", TOP_KEYS),
-        ("/properties/defaults/properties", DEFAULTS_KEYS),
+        ("/definitions/defaults/properties", DEFAULTS_KEYS),
         ("/definitions/hook/properties", HOOK_KEYS),
         ("/definitions/matcher/properties", MATCHER_KEYS),
+        ("/definitions/retry/properties", RETRY_KEYS),
+        ("/definitions/webhook/properties", WEBHOOK_KEYS),
+        ("/definitions/hook/properties/coalesce/properties", COALESCE_KEYS),
+        ("/definitions/test/properties", FIXTURE_KEYS),
+        ("/definitions/expect/properties", EXPECT_KEYS),
+        ("/definitions/operator/properties", OPERATORS),
+        ("/definitions/notify/properties", TEXT_ACTIONS[0].1),
+        ("/definitions/email/properties", TEXT_ACTIONS[1].1),
+        ("/definitions/transition/properties", TEXT_ACTIONS[2].1),
     ] {
         let mut known: Vec<String> = known.iter().map(|key| (*key).to_owned()).collect();
         known.sort();
         assert_eq!(keys(pointer), known, "{pointer}");
     }
+    let words = |pointer: &str| -> Vec<String> {
+        let words = schema.pointer(pointer).unwrap().as_array().unwrap();
+        words.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    for (pointer, known) in [
+        ("/definitions/fail_mode/enum", FailMode::WORDS),
+        ("/definitions/sandbox/enum", Sandbox::WORDS),
+        ("/definitions/hook/properties/mode/enum", Mode::WORDS),
+        ("/definitions/hook/properties/output/enum", OutputMode::WORDS),
+        ("/definitions/hook/properties/on_timeout/enum", OnTimeout::WORDS),
+        ("/definitions/hook/properties/on_busy/enum", OnBusy::WORDS),
+    ] {
+        assert_eq!(words(pointer), known, "{pointer}");
+    }
+    assert!(ACTION_KEYS.iter().all(|key| HOOK_KEYS.contains(key)));
+    every_key_has_a_description(&schema, "");
     for schema in SCHEMAS {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(schema.file);
         assert_eq!(std::fs::read_to_string(path).unwrap(), schema.text);
     }
+}
+
+/// That an editor has a description for every key.
+fn every_key_has_a_description(schema: &Value, pointer: &str) {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        for (key, value) in properties {
+            let described = value.get("description").is_some()
+                || value
+                    .get("$ref")
+                    .is_some_and(|target| target.as_str().is_some_and(|target| target.starts_with("#/definitions/")));
+            assert!(described, "{pointer}/{key} has no description");
+            every_key_has_a_description(value, &format!("{pointer}/{key}"));
+        }
+    }
+    for (name, definition) in schema.get("definitions").and_then(Value::as_object).into_iter().flatten() {
+        assert!(definition.get("description").is_some(), "{name} has no description");
+        every_key_has_a_description(definition, name);
+    }
+}
+
+#[test]
+fn what_was_valid_in_1_0_is_valid_in_1_1() {
+    let old = validator("config-1.0");
+    for text in [scaffold::HOOKS_YAML, include_str!("../hooks.example.yaml")] {
+        let mut value: Value = serde_saphyr::from_str(text).unwrap();
+        value["version"] = json!("1.0");
+        if old.is_valid(&value) {
+            assert!(CONFIG.is_valid(&value));
+        }
+    }
+    let plain = "{version: '1.0', defaults: {timeout: 5}, hooks: [{name: a, events: [{type: a.b, filter: {x: [1, w], l_any: [z]}}], script: a.sh}]}";
+    let value: Value = serde_saphyr::from_str(plain).unwrap();
+    assert!(old.is_valid(&value) && is_config(plain));
 }
 
 #[test]
@@ -247,7 +408,8 @@ fn the_example_config_uses_every_key() {
         for key in TOP_KEYS.iter().chain(DEFAULTS_KEYS).chain(HOOK_KEYS).chain(MATCHER_KEYS) {
             // `pattern` is only an older spelling, and webhooks are not sent yet.
             let used = text.contains(&format!("{key}:"));
-            assert!(used || ["pattern", "webhook"].contains(key), "{name} does not use `{key}`");
+            let not_carried_out = ["webhook", "notify", "email", "transition"].contains(key);
+            assert!(used || *key == "pattern" || not_carried_out, "{name} does not use `{key}`");
         }
     }
     let checked = Command::new(env!("CARGO_BIN_EXE_knockon"))
@@ -255,7 +417,9 @@ fn the_example_config_uses_every_key() {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert_eq!(String::from_utf8(checked.stdout).unwrap(), "✓ 5 hooks in 1 file, no problems\n");
+    let shown = String::from_utf8(checked.stdout).unwrap();
+    assert!(shown.ends_with("✓ 7 hooks in 1 file, 6 warnings\n"), "{shown}");
+    assert_eq!(shown.matches(" comes with knockon ").count(), 6, "{shown}");
 }
 
 proptest! {

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long to wait for another writer. One holds the lock for microseconds; who holds it for longer
@@ -32,6 +32,8 @@ pub struct AuditLog {
     folder: PathBuf,
     name: PathBuf,
     open: Mutex<Option<Open>>,
+    /// How long the lock was waited for in vain. It is not waited for again: a caller waits at most once.
+    gave_up: OnceLock<Duration>,
 }
 
 /// The file, and what we knew of its end after our last line.
@@ -87,7 +89,18 @@ impl AuditLog {
                 None => (PathBuf::new(), PathBuf::new()),
             },
         };
-        AuditLog { folder, name, open: Mutex::new(None) }
+        AuditLog { folder, name, open: Mutex::new(None), gave_up: OnceLock::new() }
+    }
+
+    /// Opens the log for reading, without following a link out of its folder; nothing when there is none.
+    pub(super) fn open_to_read(&self) -> Result<Option<File>, AuditError> {
+        let opened = sys::open_folder(&self.folder)
+            .and_then(|folder| sys::open_beneath(&folder, &self.name, sys::OpenMode::File));
+        match opened {
+            Ok(file) => Ok(Some(file)),
+            Err(OpenFault::Missing) => Ok(None),
+            Err(fault) => Err(AuditError::Open(self.path(), fault)),
+        }
     }
 
     /// Where the log is.
@@ -123,7 +136,14 @@ impl AuditLog {
                 Some(open) => open,
                 None => Open { file: self.open_file()?, end: None },
             };
-            sys::lock_exclusive(&current.file, LOCK_WAIT).map_err(|error| AuditError::Lock(self.path(), error))?;
+            let wait = if self.gave_up.get().is_some() { Duration::ZERO } else { LOCK_WAIT };
+            sys::lock_exclusive(&current.file, wait).map_err(|error| {
+                let error = match error {
+                    LockError::Busy(waited) => LockError::Busy(*self.gave_up.get_or_init(|| waited)),
+                    error => error,
+                };
+                AuditError::Lock(self.path(), error)
+            })?;
             let ours = Owner::of_open(&current.file).map(|owner| owner.identity);
             if let (Ok(ours), Ok(there)) = (ours, sys::owner(&self.path()))
                 && ours == there.identity
@@ -165,7 +185,8 @@ impl Open {
             Some(end) => end,
             None => self.find_end(size)?,
         };
-        let seq = end.seq + 1;
+        // A line that someone else wrote can have any number in it; one without a next counts as none.
+        let seq = end.seq.checked_add(1).unwrap_or(1);
         let mut line = format!("{{\"seq\":{seq},\"prev\":\"{}\",{}", end.hash, &body[1..]);
         let hash = hex(&Sha256::digest(line.as_bytes()));
         line.push('\n');

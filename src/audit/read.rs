@@ -1,15 +1,18 @@
 //! Reading the log from its end.
 
 use super::append::{AuditError, AuditLog};
+use crate::event::EventId;
 use serde_json::{Map, Value};
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 
 /// How much is read at a time, at first.
 const BLOCK: u64 = 64 * 1024;
 /// How much of a log is read at most, whatever was asked for.
 const MOST: u64 = 256 * 1024 * 1024;
+/// Longer than any record: an event of 8 MiB as an escaped string.
+const MOST_OF_A_LINE: u64 = 64 * 1024 * 1024;
 
 /// The last records of a log.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +21,8 @@ pub struct Tail {
     pub entries: Vec<Entry>,
     /// Lines among them that are no JSON object.
     pub unreadable: usize,
+    /// Whether there is a log with something in it.
+    pub exists: bool,
 }
 
 /// One record as it stands in the log, with every field, known to this version or not.
@@ -47,12 +52,9 @@ impl AuditLog {
     /// The log cannot be read.
     pub fn tail(&self, count: usize) -> Result<Tail, AuditError> {
         let failed = |error| AuditError::Io(self.path(), error);
-        let file = match File::open(self.path()) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Tail::default()),
-            Err(error) => return Err(failed(error)),
-        };
-        let mut tail = Tail::default();
+        let Some(file) = self.open_to_read()? else { return Ok(Tail::default()) };
+        let exists = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
+        let mut tail = Tail { exists, ..Tail::default() };
         for line in last_lines(&file, count).map_err(failed)? {
             match serde_json::from_str(&line) {
                 Ok(fields) => tail.entries.push(Entry { line, fields }),
@@ -60,6 +62,48 @@ impl AuditLog {
             }
         }
         Ok(tail)
+    }
+}
+
+impl AuditLog {
+    /// Every record of one event, oldest first; the first is the event's own.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn of_event(&self, id: EventId) -> Result<Vec<Entry>, AuditError> {
+        let failed = |error| AuditError::Io(self.path(), error);
+        let Some(file) = self.open_to_read()? else { return Ok(Vec::new()) };
+        let wanted = id.to_string();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut reader = BufReader::with_capacity(256 * 1024, file);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = (&mut reader).take(MOST_OF_A_LINE).read_until(b'\n', &mut line).map_err(failed)?;
+            if read == 0 {
+                return Ok(entries);
+            }
+            // Most lines are about other events; looking for the id is quicker than reading JSON.
+            let text = String::from_utf8_lossy(&line);
+            if !text.contains(&wanted) {
+                continue;
+            }
+            let text = text.trim_end().to_owned();
+            if let Ok(fields) = serde_json::from_str(&text) {
+                entries.extend(Some(Entry { line: text, fields }).filter(|entry| entry.text("event_id") == wanted));
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// The event that a record of an event keeps, byte for byte.
+    pub fn event(&self) -> Option<Vec<u8>> {
+        if let Some(text) = self.fields.get("event_text").and_then(Value::as_str) {
+            return Some(text.as_bytes().to_vec());
+        }
+        let json = crate::json::Json::parse(self.line.as_bytes()).ok()?;
+        Some(json.get("event")?.text().as_bytes().to_vec())
     }
 }
 

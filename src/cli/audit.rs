@@ -39,7 +39,12 @@ impl super::Command for Audit {
             let entries: Vec<_> = entries.collect();
             terminal.json(&Document { count: entries.len(), entries });
         } else if tail.entries.is_empty() {
-            terminal.line(&format!("nothing is recorded in {}", one_line(&log.path().to_string_lossy())));
+            let path = one_line(&log.path().to_string_lossy());
+            terminal.line(&match tail.exists {
+                true if self.tail == 0 => "no record was asked for".to_owned(),
+                true => format!("no record in the last {} of {path}", count(self.tail, "line")),
+                false => format!("nothing is recorded in {path}"),
+            });
         } else {
             let rows: Vec<Vec<String>> = tail.entries.iter().map(cells).collect();
             for (entry, line) in tail.entries.iter().zip(columns(&rows)) {

@@ -1,11 +1,13 @@
 //! `knockon emit`: an event from flags.
 
 use super::error::{CliError, Exit};
+use super::explain;
 use super::options::{ProjectOptions, TrustOptions};
 use super::report::{self, Show};
 use super::terminal::{Paint, Terminal};
 use crate::emitter::{Emitter, Preview};
-use crate::event::{EventDraft, EventError, EventType};
+use crate::event::{Event, EventDraft, EventError, EventType};
+use crate::explanation::explain_all;
 use crate::text::one_line;
 use crate::trust::Verdict;
 use clap::Args;
@@ -17,6 +19,15 @@ pub(super) struct Emit {
     /// The event's type, such as task.completed; `knockon events` lists the known ones
     #[arg(value_name = "TYPE")]
     kind: EventType,
+    #[command(flatten)]
+    fields: EventFields,
+    #[command(flatten)]
+    how: EmitOptions,
+}
+
+/// The fields of an event made from flags.
+#[derive(Args, Clone, Debug)]
+pub(super) struct EventFields {
     /// The spec or feature: the event's `feature`, and `context.feature`
     #[arg(long, value_name = "ID")]
     spec_id: Option<String>,
@@ -38,8 +49,6 @@ pub(super) struct Emit {
     /// A field of the context: NAME=TEXT, or NAME:=JSON for any other value; repeat for more
     #[arg(long = "context", value_name = "FIELD", value_parser = context_field)]
     context: Vec<(String, Value)>,
-    #[command(flatten)]
-    how: EmitOptions,
 }
 
 /// How an event is emitted, whatever it is made from.
@@ -48,6 +57,9 @@ pub(super) struct EmitOptions {
     /// Show which hooks would run; run and record nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Say of every hook why it did or did not match
+    #[arg(long)]
+    pub(super) explain: bool,
     /// Print the result as one JSON document
     #[arg(long)]
     pub(super) json: bool,
@@ -81,16 +93,18 @@ fn context_field(text: &str) -> Result<(String, Value), String> {
 
 impl super::Command for Emit {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
-        let (draft, how) = self.draft();
-        let emitter = how.project.emitter(&how.trust)?;
+        let Emit { kind, fields, how } = self;
+        let draft = fields.draft(kind);
+        let emitter = how.project.emitter(&how.trust, how.dry_run)?;
         how.emit(&emitter, draft, "the event", terminal)
     }
 }
 
-impl Emit {
-    fn draft(self) -> (EventDraft, EmitOptions) {
+impl EventFields {
+    /// An event of type `kind` with these fields.
+    pub(super) fn draft(self, kind: EventType) -> EventDraft {
         // Agents report from several machines; flowspec's progress hook reads this field.
-        let machine = (self.kind.domain() == "agent").then(crate::sys::host_name);
+        let machine = (kind.domain() == "agent").then(crate::sys::host_name);
         let fields: [(&str, Option<Value>); 6] = [
             ("task_id", self.task_id.map(Value::from)),
             ("feature", self.spec_id.clone().map(Value::from)),
@@ -99,7 +113,7 @@ impl Emit {
             ("progress_percent", self.progress.map(Value::from)),
             ("status_message", self.message.map(Value::from)),
         ];
-        let mut draft = EventDraft::new(self.kind);
+        let mut draft = EventDraft::new(kind);
         if let Some(feature) = self.spec_id {
             draft = draft.feature(feature);
         }
@@ -110,7 +124,7 @@ impl Emit {
         for file in self.files {
             draft = draft.artifact("file", file);
         }
-        (draft, self.how)
+        draft
     }
 }
 
@@ -126,6 +140,7 @@ impl EmitOptions {
         if self.dry_run {
             let preview = emitter.preview(draft).map_err(|error| refused(origin, &error))?;
             self.show_preview(emitter, &preview, terminal);
+            self.explain(emitter, &preview.event, terminal);
             return Ok(Exit::Fine);
         }
         let report = emitter.emit(draft);
@@ -133,7 +148,23 @@ impl EmitOptions {
             return Err(refused(origin, error));
         }
         let show = Show { json: self.json, verbose: self.verbose, quiet: self.quiet };
-        Ok(report::show(&report, show, self.strict, terminal))
+        let explained = report.event.as_ref().filter(|_| self.explain).map(|event| explain_all(emitter, event));
+        let exit =
+            report::show(&report, show, explained.as_deref().map(|all| (emitter.loaded(), all)), self.strict, terminal);
+        if let Some(event) = &report.event {
+            self.explain(emitter, event, terminal);
+        }
+        Ok(exit)
+    }
+
+    /// Says of every hook why it did or did not match; in JSON that is a part of the document.
+    fn explain(&self, emitter: &Emitter, event: &Event, terminal: &mut Terminal) {
+        if self.explain && !self.json {
+            terminal.line("");
+            for explained in explain_all(emitter, event) {
+                explain::show(emitter.loaded(), &explained, false, &[], terminal);
+            }
+        }
     }
 
     fn show_preview(&self, emitter: &Emitter, preview: &Preview, terminal: &mut Terminal) {
@@ -142,7 +173,7 @@ impl EmitOptions {
             let hooks = preview.hooks.iter().map(|(matched, verdict)| {
                 json!({
                     "hook": name(matched.hook),
-                    "matched": matched.reason,
+                    "matched": matched.reason(emitter.loaded()),
                     "would_run": *verdict == Verdict::Trusted,
                     "trust": verdict.to_string(),
                 })
@@ -153,9 +184,15 @@ impl EmitOptions {
                 dry_run: bool,
                 event: Option<Box<RawValue>>,
                 hooks: Vec<Value>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                explained: Option<Vec<Value>>,
             }
             let event = RawValue::from_string(preview.event.json().text().to_owned()).ok();
-            terminal.json(&Document { dry_run: true, event, hooks });
+            let explained = self.explain.then(|| {
+                let all = explain_all(emitter, &preview.event);
+                all.iter().map(|explained| explain::document(emitter.loaded(), explained, &[])).collect()
+            });
+            terminal.json(&Document { dry_run: true, event, hooks, explained });
         } else {
             terminal.line(&format!("{}  (dry run, nothing is run or recorded)", preview.event.kind()));
             for (matched, verdict) in &preview.hooks {
@@ -165,7 +202,11 @@ impl EmitOptions {
                 };
                 let trust = if *verdict == Verdict::Trusted { String::new() } else { format!(": {verdict}") };
                 let hook = terminal.paint(Paint::Bold, name(matched.hook));
-                terminal.line(&format!("  {hook} {what}{} ({})", one_line(&trust), one_line(&matched.reason)));
+                terminal.line(&format!(
+                    "  {hook} {what}{} ({})",
+                    one_line(&trust),
+                    one_line(&matched.reason(emitter.loaded()))
+                ));
             }
             if preview.hooks.is_empty() {
                 terminal.line("  no hook matches");

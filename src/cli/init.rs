@@ -63,7 +63,7 @@ fn trust(project: &Project, user: &UserFolders, terminal: &mut Terminal) -> bool
     let loaded = load(project, &only_project, None);
     let Some(file) = loaded.files.iter().find(|file| file.origin == Origin::Project) else { return false };
     let manifest = Manifest::of(&loaded, file);
-    match TrustStore::of(user).trust(project, &file.path, &manifest, Timestamp::now()) {
+    match TrustStore::of(user).trust(project, file, &manifest, Timestamp::now()) {
         Ok(()) => true,
         Err(error) => {
             terminal.warning(&error.to_string());

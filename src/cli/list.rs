@@ -3,8 +3,11 @@
 use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, require_sound};
 use super::terminal::{Paint, Terminal, columns};
-use crate::config::{Action, Hook, Origin};
+use crate::config::{Hook, Origin};
+use crate::matcher::{Rule, TypeGlob};
+use crate::registry::CANONICAL;
 use crate::text::{one_line, shorten};
+use crate::time::exact;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -29,7 +32,7 @@ impl super::Command for List {
         if self.json {
             let hooks = loaded.hooks.iter().map(|loaded_hook| {
                 let file = loaded.file_of(loaded_hook);
-                document(&loaded_hook.hook, file.origin, &file.path.to_string_lossy())
+                document(&loaded_hook.hook, file.origin, &file.path_of(loaded_hook.hook.span).to_string_lossy())
             });
             terminal.json(&json!({ "hooks": hooks.collect::<Vec<_>>() }));
             return Ok(Exit::Fine);
@@ -43,7 +46,12 @@ impl super::Command for List {
             let line = if loaded_hook.hook.enabled { line } else { terminal.paint(Paint::Dim, &line) };
             terminal.line(&line);
             if self.verbose {
-                details(&loaded_hook.hook, &loaded.file_of(loaded_hook).path.to_string_lossy(), terminal);
+                let file = loaded.file_of(loaded_hook);
+                let rules =
+                    loaded_hook.hook.events.iter().filter_map(|entry| Rule::compile(file, entry, &mut Vec::new()));
+                let rules: Vec<String> = rules.map(|rule| rule.to_string()).collect();
+                let path = file.path_of(loaded_hook.hook.span).to_string_lossy();
+                details(&loaded_hook.hook, &rules, &path, terminal);
             }
         }
         Ok(Exit::Fine)
@@ -56,12 +64,12 @@ fn cells(hook: &Hook) -> Vec<String> {
         hook.name.to_string(),
         one_line(&shorten(&patterns(hook).join(", "), 40)),
         one_line(&shorten(&action(hook), 40)),
-        format!("{} s", hook.timeout.as_secs()),
+        exact(hook.timeout),
         hook.fail_mode.as_str().to_owned(),
     ]
 }
 
-fn details(hook: &Hook, path: &str, terminal: &mut Terminal) {
+fn details(hook: &Hook, rules: &[String], path: &str, terminal: &mut Terminal) {
     let mut detail = |name: &str, text: &str| {
         let line = terminal.paint(Paint::Dim, &format!("       {name}: {}", one_line(text)));
         terminal.line(&line);
@@ -69,14 +77,40 @@ fn details(hook: &Hook, path: &str, terminal: &mut Terminal) {
     if let Some(description) = &hook.description {
         detail("about", description);
     }
-    for matcher in hook.events.iter().filter(|matcher| !matcher.filter.is_empty()) {
-        let fields: Vec<&str> = matcher.filter.iter().map(|(key, _)| key.name.as_str()).collect();
-        detail("filter", &format!("{} only with fitting {}", matcher.pattern.name, fields.join(", ")));
+    for rule in rules {
+        detail("when", rule);
     }
     for (name, value) in &hook.env {
         detail("env", &format!("{name}={value}"));
     }
+    if !hook.after.is_empty() {
+        let names: Vec<&str> = hook.after.iter().map(|(name, _)| name.as_str()).collect();
+        detail("after", &names.join(", "));
+    }
+    detail("gets", &canonical(hook));
+    for upcoming in &hook.upcoming {
+        detail("note", &upcoming.to_string());
+    }
     detail("file", &format!("{path}:{}", hook.span.line));
+}
+
+/// The canonical events that fit one of the hook's globs.
+fn canonical_events(hook: &Hook) -> Vec<&'static str> {
+    let globs: Vec<TypeGlob> =
+        hook.events.iter().filter_map(|entry| TypeGlob::parse(&entry.pattern.name).ok()).collect();
+    let fitting = CANONICAL.iter().filter(|event| globs.iter().any(|glob| glob.matches(event.name)));
+    fitting.map(|event| event.name).collect()
+}
+
+fn canonical(hook: &Hook) -> String {
+    let names = canonical_events(hook);
+    let filtered = hook.events.iter().any(|entry| !entry.filter.is_empty() || !entry.files.is_empty());
+    let when = if filtered { ", where the filter holds" } else { "" };
+    match names.len() {
+        0 => "none of the canonical events".into(),
+        all if all == CANONICAL.len() => format!("every canonical event{when}"),
+        _ => format!("{}{when}", names.join(", ")),
+    }
 }
 
 fn patterns(hook: &Hook) -> Vec<&str> {
@@ -84,29 +118,26 @@ fn patterns(hook: &Hook) -> Vec<&str> {
 }
 
 fn action(hook: &Hook) -> String {
-    match &hook.action {
-        Action::Script { path, .. } => format!("script {}", path.as_str()),
-        Action::Command(line) => format!("command {}", line.trim()),
-        Action::Webhook(webhook) => format!("webhook {}", webhook.url),
-    }
+    format!("{} {}", hook.action.key(), hook.action.summary())
 }
 
 fn document(hook: &Hook, origin: Origin, path: &str) -> Value {
-    let (kind, what) = match &hook.action {
-        Action::Script { path, .. } => ("script", path.as_str()),
-        Action::Command(line) => ("command", line.as_str()),
-        Action::Webhook(webhook) => ("webhook", webhook.url.as_str()),
-    };
     let env: Map<String, Value> = hook.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
     json!({
         "name": hook.name.as_str(),
         "description": hook.description,
         "events": patterns(hook),
-        kind: what,
-        "timeout": hook.timeout.as_secs(),
+        hook.action.key(): hook.action.summary(),
+        "canonical_events": canonical_events(hook),
+        "timeout": match hook.timeout.subsec_nanos() {
+            0 => json!(hook.timeout.as_secs()),
+            _ => json!(hook.timeout.as_secs_f64()),
+        },
         "working_directory": hook.working_directory.as_path(),
         "shell": hook.shell,
         "env": env,
+        "env_from": hook.env_from,
+        "after": hook.after.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
         "fail_mode": hook.fail_mode.as_str(),
         "enabled": hook.enabled,
         "origin": match origin { Origin::User => "user", Origin::Project => "project" },

@@ -6,15 +6,21 @@
 
 mod audit;
 mod completions;
+mod config;
+mod diagnostics;
 mod emit;
 mod error;
 mod events;
+mod explain;
+mod graph;
 mod init;
 mod list;
+mod on;
 mod options;
 mod report;
 mod run;
 mod schema;
+mod snippet;
 mod terminal;
 mod test;
 mod trust;
@@ -55,11 +61,15 @@ const COMMANDS: &[Row] = &[
     row::<emit::Emit>("emit", "Emit an event and run the hooks it matches"),
     row::<run::Run>("run", "Emit an event given as JSON: an argument, a file or standard input"),
     row::<list::List>("list", "List the hooks"),
-    row::<test::Test>("test", "Run one hook with a made-up event"),
+    row::<explain::Explain>("explain", "Say of every hook why it matches an event or does not"),
+    row::<test::Test>("test", "Run the fixtures of hooks, or one hook with a made-up event"),
     row::<validate::Validate>("validate", "Check hooks.yaml and everything it names"),
     row::<trust::Trust>("trust", "Review the project's hooks and allow exactly this content to run"),
     row::<trust::Untrust>("untrust", "Take the trust in the project's hooks back"),
     row::<audit::Audit>("audit", "Show what happened: the last records of the audit log"),
+    row::<on::On>("on", "Write a hook in one line: knockon on task.completed 'make test'"),
+    row::<config::Config>("config", "Show the merged configuration, or write hooks as event patterns"),
+    row::<graph::GraphCommand>("graph", "Draw which events run which hooks"),
     row::<init::Init>("init", "Write a commented hooks.yaml and example scripts"),
     row::<events::Events>("events", "List the known event types"),
     row::<schema::Schema>("schema", "Print a JSON Schema"),
@@ -90,6 +100,7 @@ pub fn command_names() -> impl Iterator<Item = &'static str> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    crate::sys::ignore_file_size_signal();
     let mut terminal = Terminal::of_this_process();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(&mut terminal)));
     let exit = match outcome {

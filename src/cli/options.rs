@@ -2,13 +2,17 @@
 
 use super::error::{CliError, Exit};
 use super::terminal::Terminal;
-use crate::config::{Diagnostic, Severity};
+use crate::config::{Diagnostic, Loaded, Severity};
 use crate::emitter::{Emitter, EmitterOptions};
+use crate::event::MAX_BYTES;
 use crate::project::{Project, UserFolders};
 use crate::sys::Interrupts;
+use crate::text::nearest;
 use crate::trust::ContentHash;
 use clap::Args;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 /// The variable that takes the place of `--trust-hash`, for CI.
 const TRUST_VARIABLE: &str = "KNOCKON_TRUST";
@@ -44,13 +48,15 @@ impl ProjectOptions {
     }
 
     /// Opens the emitter for commands that run hooks.
-    pub(super) fn emitter(&self, trust: &TrustOptions) -> Result<Emitter, CliError> {
+    /// `look_only`: nothing is going to be run, and a signal ends knockon as usual.
+    pub(super) fn emitter(&self, trust: &TrustOptions, look_only: bool) -> Result<Emitter, CliError> {
         let options = EmitterOptions {
             config: self.config.clone(),
             trust_hash: trust.hash()?,
             // Without it, a signal ends knockon at once and the hook is left alone: still better than
             // not running the hook at all.
-            interrupts: Interrupts::open().ok(),
+            interrupts: if look_only { None } else { Interrupts::open().ok() },
+            versions: None,
         };
         self.open(options)
     }
@@ -71,13 +77,46 @@ impl TrustOptions {
         if self.trust_hash.is_some() {
             return Ok(self.trust_hash.clone());
         }
-        match std::env::var(TRUST_VARIABLE) {
-            Ok(text) if !text.is_empty() => {
-                text.parse().map(Some).map_err(|error| CliError::usage(format!("{TRUST_VARIABLE}: {error}")))
+        match std::env::var_os(TRUST_VARIABLE) {
+            // CI systems set a variable without a value where there is none.
+            None => Ok(None),
+            Some(text) if text.is_empty() => Ok(None),
+            Some(text) => {
+                let hash = text.to_string_lossy().parse();
+                hash.map(Some).map_err(|error| CliError::usage(format!("{TRUST_VARIABLE}: {error}")))
             }
-            _ => Ok(None),
         }
     }
+}
+
+/// The hook with this name, or an error that names the nearest.
+pub(super) fn find_hook(loaded: &Loaded, name: &str) -> Result<usize, CliError> {
+    loaded.find(name).ok_or_else(|| {
+        let names: Vec<&str> = loaded.hooks.iter().map(|hook| hook.hook.name.as_str()).collect();
+        let error = CliError::usage(format!("there is no hook `{name}`"));
+        match nearest(name, names.iter().copied()) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None if names.is_empty() => error.hint("there are no hooks here; `knockon init` writes examples"),
+            None => error.hint(format!("there are {}", names.join(", "))),
+        }
+    })
+}
+
+/// The bytes of an event file, `-` for standard input, and what to call it in an error.
+pub(super) fn read_event(path: &Path) -> Result<(String, Vec<u8>), CliError> {
+    // At most one byte more than an event may have, so that an endless input ends.
+    let capped = |reader: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        reader.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    if path == Path::new("-") {
+        let origin = "standard input".to_owned();
+        let bytes = capped(&mut io::stdin().lock()).map_err(|error| CliError::io(&origin, &error))?;
+        return Ok((origin, bytes));
+    }
+    let origin = path.display().to_string();
+    let read = File::open(path).and_then(|mut file| capped(&mut file));
+    read.map(|bytes| (origin.clone(), bytes)).map_err(|error| CliError::usage(format!("{origin}: {error}")))
 }
 
 /// Shows all problems; with an error among them the command that asked ends here.

@@ -1,17 +1,19 @@
 //! What became of an event, for people and for programs.
 
+use super::diagnostics;
 use super::error::Exit;
+use super::explain;
 use super::terminal::{Paint, Terminal};
-use crate::config::Diagnostic;
+use crate::config::{Loaded, OutputMode};
 use crate::delivery::{Outcome, Status};
 use crate::dispatch::HookReport;
 use crate::emitter::EmitReport;
+use crate::explanation::HookExplanation;
 use crate::text::{count, one_line, terminal_safe};
 use crate::time::{human, millis};
 use crate::trust::Verdict;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::path::Path;
 
 /// How many lines of a failed hook's output are shown.
 const SHOWN_LINES: usize = 10;
@@ -27,9 +29,18 @@ pub(super) struct Show {
 }
 
 /// Shows a report and says how the command ends. `strict`: blocked hooks are an error.
-pub(super) fn show(report: &EmitReport, show: Show, strict: bool, terminal: &mut Terminal) -> Exit {
+/// `explained`: every hook with why it did or did not match, for the document.
+pub(super) fn show(
+    report: &EmitReport,
+    show: Show,
+    explained: Option<(&Loaded, &[HookExplanation])>,
+    strict: bool,
+    terminal: &mut Terminal,
+) -> Exit {
     if show.json {
-        terminal.json(&Document::of(report));
+        let explained =
+            explained.map(|(loaded, all)| all.iter().map(|one| explain::document(loaded, one, &[])).collect());
+        terminal.json(&Document { explained, ..Document::of(report) });
     } else {
         for_people(report, show, terminal);
     }
@@ -102,8 +113,13 @@ fn hook_lines(hook: &HookReport, width: usize, verbose: bool, terminal: &mut Ter
     if let Some(help) = &outcome.help {
         terminal.line(&format!("      {}", one_line(help)));
     }
-    if verbose || outcome.status.is_failure() {
-        let limit = if verbose { usize::MAX } else { SHOWN_LINES };
+    let wanted = match hook.output {
+        OutputMode::OnFailure | OutputMode::Live => verbose || outcome.status.is_failure(),
+        OutputMode::Always => true,
+        OutputMode::Never => false,
+    };
+    if wanted {
+        let limit = if verbose || hook.output == OutputMode::Always { usize::MAX } else { SHOWN_LINES };
         for stream in [&outcome.stdout, &outcome.stderr] {
             for line in stream.last_lines(limit) {
                 terminal.line(&format!("      {}", terminal_safe(&line)));
@@ -124,7 +140,9 @@ struct Document<'a> {
     stopped_by: Option<&'a str>,
     results: Vec<ResultDocument<'a>>,
     warnings: Vec<&'a str>,
-    problems: Vec<Problem<'a>>,
+    problems: Vec<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explained: Option<Vec<serde_json::Value>>,
 }
 
 #[derive(Serialize)]
@@ -146,32 +164,6 @@ struct ResultDocument<'a> {
     stderr_bytes: u64,
 }
 
-/// A problem of a configuration as data.
-#[derive(Serialize)]
-pub(super) struct Problem<'a> {
-    severity: &'static str,
-    code: &'static str,
-    path: &'a Path,
-    line: Option<usize>,
-    column: Option<usize>,
-    message: &'a str,
-    help: Option<&'a str>,
-}
-
-impl<'a> Problem<'a> {
-    pub(super) fn of(problem: &'a Diagnostic) -> Self {
-        Problem {
-            severity: problem.severity.as_str(),
-            code: problem.code,
-            path: &problem.path,
-            line: problem.span.map(|span| span.line),
-            column: problem.span.map(|span| span.column),
-            message: &problem.message,
-            help: problem.help.as_deref(),
-        }
-    }
-}
-
 impl<'a> Document<'a> {
     fn of(report: &'a EmitReport) -> Self {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
@@ -185,7 +177,8 @@ impl<'a> Document<'a> {
             stopped_by: report.stopped_by().map(|hook| hook.name.as_str()),
             results: report.hooks().iter().map(ResultDocument::of).collect(),
             warnings: warnings.map(String::as_str).collect(),
-            problems: report.problems.iter().map(Problem::of).collect(),
+            problems: report.problems.iter().map(|problem| diagnostics::document(problem, None)).collect(),
+            explained: None,
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use super::emit::{EmitOptions, refused};
 use super::error::{CliError, Exit};
+use super::options::read_event;
 use super::terminal::Terminal;
-use crate::event::{EventDraft, EventType, MAX_BYTES};
+use crate::event::{EventDraft, EventType};
 use clap::Args;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Emit an event given as JSON. A complete event reaches the hooks byte for byte; fields that the
 /// emitter owns (event_id, schema_version, timestamp, project_root) are added where they are missing.
@@ -30,27 +29,11 @@ impl super::Command for Run {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let (origin, bytes) = match (&self.payload, &self.event_file) {
             (Some(payload), _) => ("--payload".to_owned(), payload.clone().into_bytes()),
-            (None, Some(path)) if path == Path::new("-") => {
-                let read = read_capped(io::stdin().lock());
-                ("standard input".to_owned(), read.map_err(|error| CliError::io("standard input", &error))?)
-            }
-            (None, Some(path)) => {
-                let origin = path.display().to_string();
-                let read = File::open(path).and_then(read_capped);
-                let bytes = read.map_err(|error| CliError::usage(format!("{origin}: {error}")))?;
-                (origin, bytes)
-            }
+            (None, Some(path)) => read_event(path)?,
             (None, None) => ("the event".to_owned(), b"{}".to_vec()),
         };
         let draft = EventDraft::from_json(bytes, self.event_type).map_err(|error| refused(&origin, &error))?;
-        let emitter = self.how.project.emitter(&self.how.trust)?;
+        let emitter = self.how.project.emitter(&self.how.trust, self.how.dry_run)?;
         self.how.emit(&emitter, draft, &origin, terminal)
     }
-}
-
-/// Reads at most one byte more than an event may have, so that an endless input ends.
-fn read_capped(reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -3,7 +3,7 @@
 
 use super::error::{CliError, Exit};
 use crate::config::{Diagnostic, Severity};
-use crate::text::{one_line, terminal_safe};
+use crate::text::{one_line, terminal_safe, terminal_safe_json};
 use serde::Serialize;
 use std::io::{self, BufRead, Write};
 
@@ -35,6 +35,8 @@ pub(super) struct Terminal {
     out: String,
     /// Colour on standard output, and on standard error.
     colour: (bool, bool),
+    /// Whether standard output is a terminal.
+    is_terminal: bool,
     failed: Option<io::Error>,
 }
 
@@ -44,7 +46,7 @@ impl Terminal {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let (out, err) = crate::sys::terminals();
-        Terminal { out: String::new(), colour: (out && wanted, err && wanted), failed: None }
+        Terminal { out: String::new(), colour: (out && wanted, err && wanted), is_terminal: out, failed: None }
     }
 
     /// A text in a colour, for standard output.
@@ -64,6 +66,8 @@ impl Terminal {
     /// A JSON document as the result.
     pub(super) fn json(&mut self, document: &impl Serialize) {
         match serde_json::to_string(document) {
+            // A program gets the bytes as they are; a person's terminal must not act on them.
+            Ok(text) if self.is_terminal => self.line(&terminal_safe_json(&text)),
             Ok(text) => self.line(&text),
             Err(error) => self.failed = Some(error.into()),
         }
@@ -99,10 +103,10 @@ impl Terminal {
             return;
         }
         let word = coloured(self.colour.1, Paint::Bad, "error:");
-        self.note(&format!("{word} {}", terminal_safe(&error.message)));
+        self.note(&format!("{word} {}", one_line(&error.message)));
         for hint in &error.hints {
             let word = coloured(self.colour.1, Paint::Dim, "  hint:");
-            let _ = writeln!(io::stderr(), "{word} {}", terminal_safe(hint));
+            let _ = writeln!(io::stderr(), "{word} {}", one_line(hint));
         }
     }
 

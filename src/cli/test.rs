@@ -1,21 +1,29 @@
-//! `knockon test`: one hook, run now.
+//! `knockon test`: hooks tried, with the events their author wrote down or with one made up now.
 
 use super::error::{CliError, Exit};
-use super::options::{ProjectOptions, TrustOptions, require_sound};
+use super::options::{ProjectOptions, TrustOptions, find_hook, require_sound};
 use super::report::{self, Show};
-use super::terminal::Terminal;
-use crate::event::{EventDraft, EventType};
-use crate::text::nearest;
+use super::terminal::{Paint, Terminal};
+use crate::emitter::Emitter;
+use crate::event::{EventDraft, EventId, EventType};
+use crate::fixtures::{self, Trial, Tried};
+use crate::text::{count, one_line};
+use crate::trust::Verdict;
 use clap::Args;
+use serde_json::{Value, json};
 
-/// Run one hook with a made-up event, whether it is enabled and matches or not. It has to be trusted.
+/// Run the fixtures under `tests:` and in hooks.tests.yaml: all of them, or those of one hook. With a TYPE,
+/// run one hook with a made-up event, whether it is enabled and matches or not. Hooks have to be trusted.
 #[derive(Args, Debug)]
 pub(super) struct Test {
     /// The hook's name
-    hook: String,
-    /// The event's type
+    hook: Option<String>,
+    /// The type of an event to make up
     #[arg(value_name = "TYPE")]
-    kind: EventType,
+    kind: Option<EventType>,
+    /// Write a fixture from this event of the audit log into hooks.tests.yaml
+    #[arg(long, value_name = "EVENT_ID", requires = "hook", conflicts_with = "kind")]
+    record: Option<EventId>,
     /// The spec or feature of the made-up event
     #[arg(long, value_name = "ID", default_value = "test-spec")]
     spec_id: String,
@@ -33,28 +41,122 @@ pub(super) struct Test {
 
 impl super::Command for Test {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
-        let emitter = self.project.emitter(&self.trust)?;
+        let emitter = self.project.emitter(&self.trust, false)?;
         require_sound(emitter.problems(), terminal)?;
-        let loaded = emitter.loaded();
-        let Some(index) = loaded.find(&self.hook) else {
-            let names: Vec<&str> = loaded.hooks.iter().map(|hook| hook.hook.name.as_str()).collect();
-            let error = CliError::usage(format!("there is no hook `{}`", self.hook));
-            return Err(match nearest(&self.hook, names.iter().copied()) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None if names.is_empty() => error.hint("there are no hooks here; `knockon init` writes examples"),
-                None => error.hint(format!("there are {}", names.join(", "))),
-            });
-        };
-        let mut draft = EventDraft::new(self.kind).feature(self.spec_id.as_str()).context("test", true);
+        let hook = self.hook.as_deref().map(|name| find_hook(emitter.loaded(), name)).transpose()?;
+        match (hook, self.record, self.kind.clone()) {
+            (Some(hook), Some(id), _) => record(&emitter, hook, id, self.json, terminal),
+            (Some(hook), None, Some(kind)) => self.once(&emitter, hook, kind, terminal),
+            (hook, _, _) => run_fixtures(&emitter, hook, self.json, terminal),
+        }
+    }
+}
+
+impl Test {
+    /// One hook with a made-up event.
+    fn once(self, emitter: &Emitter, hook: usize, kind: EventType, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        let mut draft = EventDraft::new(kind).feature(self.spec_id.as_str()).context("test", true);
         draft = draft.context("feature", self.spec_id);
         if let Some(task) = self.task_id {
             draft = draft.context("task_id", task);
         }
-        let report = emitter.emit_to_hook(draft, index);
+        let report = emitter.emit_to_hook(draft, hook);
         let show = Show { json: self.json, verbose: true, quiet: false };
-        match report::show(&report, show, true, terminal) {
+        match report::show(&report, show, None, true, terminal) {
             Exit::Fine if report.hooks().iter().any(|hook| hook.outcome.status.is_failure()) => Ok(Exit::Stopped),
             exit => Ok(exit),
         }
     }
+}
+
+fn run_fixtures(emitter: &Emitter, hook: Option<usize>, json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let (trials, problems) = fixtures::trials(emitter, hook);
+    require_sound(&problems, terminal)?;
+    let (mut documents, mut failed, mut blocked): (Vec<Value>, usize, Option<Verdict>) = (Vec::new(), 0, None);
+    for trial in &trials {
+        let tried = fixtures::try_out(emitter, trial).unwrap_or_else(|error| Tried {
+            differences: vec![format!("its event cannot be emitted: {error}")],
+            ..Tried::default()
+        });
+        failed += usize::from(!tried.differences.is_empty());
+        if json {
+            documents.push(document(emitter, trial, &tried));
+        } else {
+            show(emitter, trial, &tried, terminal);
+        }
+        blocked = blocked.or(tried.blocked);
+    }
+    if json {
+        terminal.json(
+            &json!({ "tests": documents, "failed": failed, "blocked": blocked.as_ref().map(Verdict::to_string) }),
+        );
+    } else if trials.is_empty() {
+        terminal
+            .line("there are no tests; write `tests:` for a hook, or record one: knockon test --record EVENT_ID HOOK");
+    } else {
+        terminal.line(&format!("{}, {failed} failed", count(trials.len(), "test")));
+    }
+    if let Some(verdict) = &blocked {
+        terminal.note(&format!("hooks were not run, {}: review with `knockon trust`", one_line(&verdict.to_string())));
+    }
+    Ok(match (failed, blocked) {
+        (0, None) => Exit::Fine,
+        (0, Some(_)) => Exit::Untrusted,
+        _ => Exit::Stopped,
+    })
+}
+
+/// What a person calls a fixture: its name, else its event.
+fn title(trial: &Trial) -> String {
+    let kind = trial.fixture.event.iter().find(|(key, _)| key.name == "type" || key.name == "event_type");
+    match (trial.fixture.name.as_str(), kind.map(|(_, node)| &node.value)) {
+        ("", Some(crate::config::Value::Text(kind))) => one_line(kind),
+        (name, _) => one_line(name),
+    }
+}
+
+fn show(emitter: &Emitter, trial: &Trial, tried: &Tried, terminal: &mut Terminal) {
+    let hook = &emitter.loaded().hooks[trial.hook].hook.name;
+    let (mark, paint) = match (tried.differences.is_empty(), &tried.blocked) {
+        (true, None) => ("✓", Paint::Good),
+        (true, Some(_)) => ("-", Paint::Warn),
+        (false, _) => ("✗", Paint::Bad),
+    };
+    let mark = terminal.paint(paint, mark);
+    let how = if tried.ran { "" } else { "  (matched only)" };
+    terminal.line(&format!("{mark} {hook}: {}{how}", title(trial)));
+    for difference in &tried.differences {
+        terminal.line(&format!("    {}", one_line(difference)));
+    }
+}
+
+fn document(emitter: &Emitter, trial: &Trial, tried: &Tried) -> Value {
+    json!({
+        "hook": emitter.loaded().hooks[trial.hook].hook.name.as_str(),
+        "name": trial.fixture.name,
+        "passed": tried.differences.is_empty() && tried.blocked.is_none(),
+        "ran": tried.ran,
+        "differences": tried.differences,
+    })
+}
+
+fn record(emitter: &Emitter, hook: usize, id: EventId, json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let records = emitter.audit().of_event(id).map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+    let loaded = emitter.loaded();
+    let name = loaded.hooks[hook].hook.name.as_str();
+    let Some(fixture) = fixtures::fixture_of(&records, name) else {
+        let error = CliError::usage(format!("the audit log has no event {id}"));
+        return Err(error.hint("`knockon audit` shows the last ones"));
+    };
+    let folder = &loaded.file_of(&loaded.hooks[hook]).hooks_folder;
+    let path = fixtures::append(folder, &fixture).map_err(|error| CliError::io(folder.display(), &error))?;
+    if json {
+        terminal.json(&json!({ "path": path, "fixture": fixture }));
+        return Ok(Exit::Fine);
+    }
+    for line in fixture.lines() {
+        terminal.line(&crate::text::terminal_safe(line));
+    }
+    terminal.line(&format!("added to {}; `knockon test {name}` runs it", one_line(&path.to_string_lossy())));
+    Ok(Exit::Fine)
 }

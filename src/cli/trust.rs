@@ -62,13 +62,16 @@ impl super::Command for Trust {
             }
             return Ok(Exit::Fine);
         }
-        let before = verdict(emitter.project(), loaded, file, None, emitter.store());
+        let (before, _) = verdict(emitter.project(), loaded, file, None, emitter.store());
         if let Verdict::Refused(why) = &before {
             let error = CliError::new(Exit::Untrusted, format!("it cannot be trusted: {}", one_line(why)));
             return Err(error.hint("take ownership of it, and run `chmod go-w` on it"));
         }
+        if let Some(why) = manifest.refusal() {
+            return Err(CliError::new(Exit::Untrusted, format!("it cannot be trusted: {}", one_line(why))));
+        }
         self.consent(&emitter, &manifest, &before, terminal)?;
-        let stored = emitter.store().trust(emitter.project(), &file.path, &manifest, Timestamp::now());
+        let stored = emitter.store().trust(emitter.project(), file, &manifest, Timestamp::now());
         stored.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
         if self.json {
             terminal.json(&json!({ "trusted": true, "hash": hash, "project": emitter.project().root() }));
@@ -102,8 +105,10 @@ impl Trust {
         }
         let loaded = emitter.loaded();
         let file = loaded.project_file().ok_or_else(no_hooks)?;
+        let trusted = emitter.store().find(emitter.project(), &file.path);
+        let trusted = trusted.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
         let texts = emitter.store().texts(emitter.project(), &file.path);
-        for line in review(loaded, file, manifest, &texts).lines() {
+        for line in review(loaded, file, manifest, trusted.as_ref(), &texts).lines() {
             terminal.line(line);
         }
         terminal.line("");

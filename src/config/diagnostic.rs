@@ -36,15 +36,31 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// What is wrong.
     pub message: String,
+    /// A few words for the place itself, such as `unknown key`.
+    pub label: Option<String>,
     /// What to do about it.
     pub help: Option<String>,
+    /// Other places that belong to it.
+    pub related: Vec<Related>,
+}
+
+/// Another place that belongs to a problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Related {
+    /// The file.
+    pub path: PathBuf,
+    /// The place in the file.
+    pub span: Span,
+    /// What is there.
+    pub message: String,
 }
 
 impl Diagnostic {
     /// An error at a place of `path`.
     pub fn error(path: &Path, span: Option<Span>, code: &'static str, message: impl Into<String>) -> Self {
         let (path, message) = (path.to_owned(), message.into());
-        Diagnostic { severity: Severity::Error, code, path, span, message, help: None }
+        let severity = Severity::Error;
+        Diagnostic { severity, code, path, span, message, label: None, help: None, related: Vec::new() }
     }
 
     /// A warning at a place of `path`.
@@ -57,6 +73,13 @@ impl Diagnostic {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+}
+
+impl Diagnostic {
+    /// What is ordered by: errors first, then file by file in the order things stand.
+    pub fn rank(&self) -> (Severity, &Path, Option<Span>) {
+        (self.severity, &self.path, self.span)
     }
 }
 

@@ -6,6 +6,8 @@ use super::model::{Action, Hook};
 use super::script::ScriptFile;
 use crate::project::Project;
 use crate::sys::{self, OpenMode};
+use crate::text::one_line;
+use crate::time::exact;
 use std::ffi::OsStr;
 use std::time::Duration;
 
@@ -22,12 +24,16 @@ pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr) -> Vec<Diagnosti
         working_directory(file, hook, project, &mut problems);
         if hook.timeout > LONG_TIMEOUT {
             let message = format!(
-                "the timeout of `{}` is {} s; more than {} s keeps the caller waiting for long",
+                "the timeout of `{}` is {}; more than {} keeps the caller waiting for long",
                 hook.name,
-                hook.timeout.as_secs(),
-                LONG_TIMEOUT.as_secs()
+                exact(hook.timeout),
+                exact(LONG_TIMEOUT)
             );
-            problems.push(Diagnostic::warning(&file.path, Some(hook.span), "long-timeout", message));
+            problems.push(Diagnostic::warning(file.path_of(hook.span), Some(hook.span), "long-timeout", message));
+        }
+        for upcoming in &hook.upcoming {
+            let message = format!("`{}`: {upcoming}", hook.name);
+            problems.push(Diagnostic::warning(file.path_of(upcoming.span), Some(upcoming.span), "upcoming", message));
         }
     }
     for file in &loaded.files {
@@ -41,27 +47,33 @@ pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr) -> Vec<Diagnosti
 
 fn action(file: &ConfigFile, hook: &Hook, search: &OsStr, problems: &mut Vec<Diagnostic>) {
     match &hook.action {
-        Action::Script { path, span } => {
+        Action::Script { path, span, .. } => {
             let fault = match ScriptFile::open(&file.hooks_folder, path) {
                 Ok(script) => script.diagnose(search),
                 Err(fault) => Some(fault),
             };
             if let Some(fault) = fault {
-                let problem = Diagnostic::error(&file.path, Some(*span), fault.code(), fault.to_string());
+                let problem = Diagnostic::error(file.path_of(*span), Some(*span), fault.code(), fault.to_string());
                 problems.push(problem.help(fault.help()));
             }
         }
         Action::Command(_) => {
             if !hook.shell.is_file() {
                 let message = format!("the shell {} of `{}` does not exist", hook.shell.display(), hook.name);
-                let problem = Diagnostic::error(&file.path, Some(hook.span), "shell-missing", message);
+                let problem = Diagnostic::error(file.path_of(hook.span), Some(hook.span), "shell-missing", message);
                 problems.push(problem.help("install it, or name another with `shell`"));
             }
         }
-        Action::Webhook(_) => {
-            let message = format!("`{}` is a webhook; this version reads webhooks and does not send them", hook.name);
-            problems.push(Diagnostic::warning(&file.path, Some(hook.span), "webhook-not-sent", message));
+        Action::Program(arguments) => {
+            let program = arguments.first().map_or("", String::as_str);
+            if !super::script::is_installed(program, search) {
+                let message = format!("the program `{}` of `{}` is not installed", one_line(program), hook.name);
+                let problem = Diagnostic::error(file.path_of(hook.span), Some(hook.span), "program-missing", message);
+                problems.push(problem.help("install it, or give its path"));
+            }
         }
+        // What this version does not carry out is told with the keys of later versions.
+        Action::Webhook(_) | Action::Notify(_) | Action::Email(_) | Action::Transition(_) => {}
     }
 }
 
@@ -70,6 +82,6 @@ fn working_directory(file: &ConfigFile, hook: &Hook, project: &Project, problems
     let opened = sys::open_folder(project.root()).and_then(|root| sys::open_beneath(&root, folder, OpenMode::Folder));
     if let Err(fault) = opened {
         let message = format!("the working directory {} of `{}` cannot be used: {fault}", folder.display(), hook.name);
-        problems.push(Diagnostic::error(&file.path, Some(hook.span), "working-directory", message));
+        problems.push(Diagnostic::error(file.path_of(hook.span), Some(hook.span), "working-directory", message));
     }
 }

@@ -1,29 +1,43 @@
-//! `hooks.yaml`, read in passes: bytes → tree → model → checks against the disk.
+//! `hooks.yaml`, read in passes: bytes → tree → layers → model → checks against the disk.
 //!
-//! `document` turns text into a tree that knows where each value stands, `parse` turns the tree into the
+//! `document` turns text into a tree that knows where each value stands (`scalar`: what a word means),
+//! `layers` lays included files and the local override over each other, `parse` turns the result into the
 //! `model` and reports every problem at once: `settings` reads the keys that hooks and defaults share,
-//! `reader` collects what is wrong. `load` finds and reads the files, `script` opens a hook's script,
-//! `lint` makes the checks that only `validate` needs, `diagnostic` is how a problem is told. Filter
-//! values and type globs stay as written: the matcher room owns their meaning.
+//! `action` what a hook does, `policy` how it is run, `fixture` what it is tried with, `reader` collects
+//! what is wrong. `load` finds and reads the files, `script` opens a hook's script, `lint` makes the checks
+//! that only `validate` needs, `flowspec` says what flowspec would refuse, `diagnostic` is how a problem is told. Filter values and globs stay as
+//! written: the matcher room owns their meaning.
 
+mod action;
 mod diagnostic;
 mod document;
+mod fixture;
+mod flowspec;
+mod layers;
 mod lint;
 mod load;
 mod model;
 mod parse;
+mod policy;
 mod reader;
+mod scalar;
 mod script;
 mod settings;
 
-pub use diagnostic::{Diagnostic, Severity};
+pub use action::{ACTION_KEYS, TEXT_ACTIONS, WEBHOOK_KEYS};
+pub use diagnostic::{Diagnostic, Related, Severity};
 pub use document::{Key, MAX_CONFIG_BYTES, Node, Span, Value};
+pub use fixture::{EXPECT_KEYS, FIXTURE_KEYS, RECORDED_FILE, recorded};
+pub use flowspec::flowspec_refusals;
+pub use layers::{Composed, ComposedHook, LOCAL_FILE, ONE_LINE_FILE, Open, Opened, Scope, Source};
 pub use lint::lint;
 pub use load::{ConfigFile, Loaded, LoadedHook, Origin, load};
 pub use model::{
-    Action, EventMatcher, FailMode, Hook, HookName, HooksConfig, MAX_TIMEOUT, MIN_TIMEOUT, ScriptPath, Webhook,
-    WorkingDirectory,
+    Action, Coalesce, Concurrency, EventMatcher, Expectation, FailMode, FileExpectation, Fixture, Hook, HookName,
+    HooksConfig, MAX_TIMEOUT, MIN_TIMEOUT, Mode, OnBusy, OnTimeout, OutputMode, Retry, Sandbox, ScriptPath, Texts,
+    UntilThen, Upcoming, Webhook, WorkingDirectory,
 };
-pub use parse::{HOOK_KEYS, MATCHER_KEYS, TOP_KEYS, parse};
-pub use script::{ScriptFault, ScriptFile};
-pub use settings::DEFAULTS_KEYS;
+pub use parse::{HOOK_KEYS, MATCHER_KEYS, TOP_KEYS, parse, parse_layers};
+pub use policy::COALESCE_KEYS;
+pub use script::{ScriptFault, ScriptFile, find_in_path};
+pub use settings::{BUILT_IN, DEFAULTS_KEYS, RETRY_KEYS};

@@ -7,28 +7,32 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// The shortest timeout.
-pub const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// The longest timeout.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// One `hooks.yaml`, checked (ADR-007).
+/// One configuration with all its layers, checked (ADR-007).
 #[derive(Clone, Debug, PartialEq)]
 pub struct HooksConfig {
     /// The format version as written, such as `1.0`.
     pub version: String,
-    /// The hooks in file order, defaults merged into them.
+    /// How many independent hooks may run side by side.
+    pub concurrency: Concurrency,
+    /// The hooks in the order they run, defaults merged into them.
     pub hooks: Vec<Hook>,
 }
 
 /// What to do when an event matches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hook {
-    /// Its name, unique in the file.
+    /// Its name, unique in the configuration.
     pub name: HookName,
     /// Where the name stands.
     pub span: Span,
     /// What it is for.
     pub description: Option<String>,
+    /// The major version it wants events in; as emitted without it.
+    pub schema_version: Option<u32>,
     /// The events it is for: one of them must match.
     pub events: Vec<EventMatcher>,
     /// What it does.
@@ -41,10 +45,34 @@ pub struct Hook {
     pub shell: PathBuf,
     /// Variables added to the clean environment, in file order.
     pub env: Vec<(String, String)>,
+    /// Variables passed on from the caller's environment.
+    pub env_from: Vec<String>,
     /// What a failure means.
     pub fail_mode: FailMode,
     /// Whether it takes part at all.
     pub enabled: bool,
+    /// What of its output the terminal shows.
+    pub output: OutputMode,
+    /// What it means that its time was up.
+    pub on_timeout: OnTimeout,
+    /// The hooks that must have finished before, and where each is named.
+    pub after: Vec<(HookName, Span)>,
+    /// Whether and when a failed run is tried again.
+    pub retry: Option<Retry>,
+    /// Whether the emitter waits for it.
+    pub mode: Mode,
+    /// What it may touch.
+    pub sandbox: Sandbox,
+    /// The group of which one run goes at a time, and what happens to the others.
+    pub group: Option<(String, OnBusy)>,
+    /// Which events become one run.
+    pub coalesce: Option<Coalesce>,
+    /// What `test` tries it with.
+    pub tests: Vec<Fixture>,
+    /// Its keys that a local override set, and where.
+    pub overridden: Vec<(String, Span)>,
+    /// Its keys that this version reads and a later one acts on.
+    pub upcoming: Vec<Upcoming>,
 }
 
 /// One entry under `events`.
@@ -54,6 +82,8 @@ pub struct EventMatcher {
     pub pattern: Key,
     /// The filter's fields and wanted values, as written.
     pub filter: Vec<(Key, Node)>,
+    /// Globs over the paths of the event's artifacts, as written; `!` excludes.
+    pub files: Vec<Key>,
 }
 
 /// What a hook does.
@@ -65,36 +95,280 @@ pub enum Action {
         path: ScriptPath,
         /// Where it stands.
         span: Span,
+        /// Its arguments.
+        args: Vec<String>,
     },
     /// Runs a line in the hook's shell.
     Command(String),
-    /// Posts the event to an address (ADR-007, version 2). This build reads it and does not send it.
+    /// Runs a program with these arguments, without a shell. There is at least one.
+    Program(Vec<String>),
+    /// Posts the event to an address.
     Webhook(Webhook),
+    /// Shows a notification.
+    Notify(Texts),
+    /// Sends a mail.
+    Email(Texts),
+    /// Moves a workflow on.
+    Transition(Texts),
 }
 
-/// An address to post events to.
+impl Action {
+    /// The key that names it.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Action::Script { .. } => "script",
+            Action::Command(_) | Action::Program(_) => "command",
+            Action::Webhook(_) => "webhook",
+            Action::Notify(_) => "notify",
+            Action::Email(_) => "email",
+            Action::Transition(_) => "transition",
+        }
+    }
+
+    /// What it does, in a few words: a path, a command line, an address.
+    pub fn summary(&self) -> String {
+        match self {
+            Action::Script { path, args, .. } if args.is_empty() => path.as_str().to_owned(),
+            Action::Script { path, args, .. } => format!("{} {}", path.as_str(), args.join(" ")),
+            Action::Command(line) => line.trim().to_owned(),
+            Action::Program(arguments) => arguments.join(" "),
+            Action::Webhook(webhook) => webhook.url.clone(),
+            Action::Notify(texts) | Action::Email(texts) | Action::Transition(texts) => {
+                texts.0.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+}
+
+/// An address to post events to, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     /// The address.
     pub url: String,
+    /// `POST` or `PUT`.
+    pub method: String,
+    /// Headers to add.
+    pub headers: Vec<(String, String)>,
+    /// The variable that holds the key for the signature.
+    pub secret_env: Option<String>,
 }
 
-/// What a failure of a hook means for the rest.
+/// The texts of an action, by key, in file order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts(pub Vec<(String, String)>);
+
+/// A key that this version reads and checks, and a later one acts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upcoming {
+    /// The key, or the key and value, such as `mode: detach`.
+    pub key: &'static str,
+    /// Where it stands.
+    pub span: Span,
+    /// The version that acts on it.
+    pub version: &'static str,
+    /// What becomes of the hook until then.
+    pub until_then: UntilThen,
+}
+
+/// What becomes of a hook that has a key of a later version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailMode {
-    /// It is recorded, and the next hook runs.
-    Continue,
-    /// The hooks not yet started are skipped and the emitter exits with 1.
-    Stop,
+pub enum UntilThen {
+    /// It runs without it.
+    Runs,
+    /// It is skipped: there is nothing else to do.
+    Skipped,
+    /// It is refused: it asked for protection that would be missing.
+    Refused,
 }
 
-impl FailMode {
-    /// The word in the file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            FailMode::Continue => "continue",
-            FailMode::Stop => "stop",
+impl fmt::Display for Upcoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, version) = (self.key, self.version);
+        let until_then = match self.until_then {
+            UntilThen::Runs => "the hook runs without it",
+            UntilThen::Skipped => "the hook is skipped",
+            UntilThen::Refused => "the hook does not run, as it would lack the protection it asks for",
+        };
+        write!(f, "`{key}` comes with knockon {version}; until then {until_then}")
+    }
+}
+
+/// An event to try a hook with, and what is expected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fixture {
+    /// Its name; empty without one.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
+    /// The members of the event, as written; `type` is its type.
+    pub event: Vec<(Key, Node)>,
+    /// What is expected.
+    pub expect: Expectation,
+}
+
+/// What a fixture expects. What is not named is not looked at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expectation {
+    /// Whether the hook is triggered; true unless the file says otherwise.
+    pub matched: bool,
+    /// How it exits.
+    pub exit_code: Option<i32>,
+    /// The status in the audit log.
+    pub status: Option<String>,
+    /// A text in its standard output.
+    pub stdout: Option<String>,
+    /// A text in its standard error.
+    pub stderr: Option<String>,
+    /// Files below the project root: whether each is there, or a text in it.
+    pub files: Vec<(String, FileExpectation)>,
+}
+
+/// What a fixture expects of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileExpectation {
+    /// It is there, or is not.
+    Exists(bool),
+    /// It is there and has this text in it.
+    Contains(String),
+}
+
+/// Whether and when a failed run is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How often it is tried at most, the first time included.
+    pub attempts: u32,
+    /// The longest pause before the second try; it doubles for each that follows.
+    pub backoff: Duration,
+    /// The longest pause of all.
+    pub max_backoff: Duration,
+    /// The endings that are tried again.
+    pub on: Vec<String>,
+}
+
+/// Which events become one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coalesce {
+    /// The field whose value they share.
+    pub key: String,
+    /// How long to wait for more of them.
+    pub within: Duration,
+}
+
+/// How many independent hooks run side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// At most this many.
+    Limit(u32),
+    /// As many as the machine has processors.
+    Auto,
+}
+
+/// A choice of words, each with its meaning.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$word_doc])* $word,)*
         }
+
+        impl $name {
+            /// Every word of this choice, the default first.
+            pub const WORDS: &[&str] = &[$($text),*];
+
+            /// The word in the file.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$word => $text,)*
+                }
+            }
+        }
+
+        impl Word for $name {
+            const WORDS: &[&str] = $name::WORDS;
+
+            fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($text => Some($name::$word),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// A choice of words in a file.
+pub(super) trait Word: Sized {
+    const WORDS: &[&str];
+
+    fn from_word(word: &str) -> Option<Self>;
+}
+
+words! {
+    /// What a failure of a hook means for the rest.
+    FailMode {
+        /// It is recorded, and the next hook runs.
+        Continue = "continue",
+        /// The hooks not yet started are skipped and the emitter exits with 1.
+        Stop = "stop",
+    }
+}
+
+words! {
+    /// Whether the emitter waits for a hook.
+    Mode {
+        /// It waits.
+        Wait = "wait",
+        /// It goes on at once.
+        Detach = "detach",
+    }
+}
+
+words! {
+    /// What a hook may touch.
+    Sandbox {
+        /// What its user may.
+        Base = "base",
+        /// It writes in the project only, and has no network.
+        Guard = "guard",
+        /// It sees nothing but what it needs.
+        Strict = "strict",
+    }
+}
+
+words! {
+    /// What of a hook's output the terminal shows.
+    OutputMode {
+        /// The end of it, when the hook failed.
+        OnFailure = "on_failure",
+        /// All of it, when the hook ended.
+        Always = "always",
+        /// Nothing.
+        Never = "never",
+        /// All of it, while the hook runs.
+        Live = "live",
+    }
+}
+
+words! {
+    /// What it means that a hook's time was up.
+    OnTimeout {
+        /// It failed.
+        Fail = "fail",
+        /// It blocked: a guard is not passed by stalling.
+        Block = "block",
+    }
+}
+
+words! {
+    /// What happens to a run while another of its group goes on.
+    OnBusy {
+        /// It waits.
+        Queue = "queue",
+        /// It is left out.
+        Drop = "drop",
+        /// It takes the place of the one that waits.
+        Replace = "replace",
     }
 }
 

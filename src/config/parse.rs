@@ -1,90 +1,105 @@
-//! Tree → model, with every problem of the file in one run (ADR-007, configuration 1.0).
+//! Trees → model, with every problem of the configuration in one run (ADR-007, configuration 1.0 and 1.1).
 
 use super::diagnostic::Diagnostic;
-use super::document::{self, Key, Node, Value};
-use super::model::{Action, EventMatcher, Hook, HookName, HooksConfig, Webhook};
-use super::reader::{Entries, Reader};
+use super::document::{Key, Node, Value};
+use super::layers::{Composed, ComposedHook, Open, Opened, Source, compose};
+use super::model::{Concurrency, EventMatcher, Hook, HookName, HooksConfig};
+use super::reader::Reader;
 use super::settings::Defaults;
 use crate::text::one_line;
 use std::collections::HashMap;
 use std::path::Path;
 
 /// The keys of the file itself.
-pub const TOP_KEYS: &[&str] = &["version", "defaults", "hooks"];
+pub const TOP_KEYS: &[&str] = &["version", "include", "defaults", "hooks", "concurrency"];
 /// The keys of a hook.
 pub const HOOK_KEYS: &[&str] = &[
     "name",
     "description",
+    "schema_version",
     "events",
     "script",
+    "args",
     "command",
     "webhook",
+    "notify",
+    "email",
+    "transition",
     "timeout",
     "working_directory",
     "shell",
     "env",
+    "env_from",
     "fail_mode",
     "enabled",
+    "output",
+    "on_timeout",
+    "after",
+    "retry",
+    "mode",
+    "sandbox",
+    "concurrency_group",
+    "on_busy",
+    "coalesce",
+    "tests",
 ];
 /// The keys of an entry under `events`.
-pub const MATCHER_KEYS: &[&str] = &["type", "pattern", "filter"];
+pub const MATCHER_KEYS: &[&str] = &["type", "pattern", "filter", "files"];
 
-/// Reads a configuration. Problems are added to `problems`; with an error among them there is no result.
+/// The newest minor version of format 1 that this build knows.
+const NEWEST_MINOR: u32 = 1;
+
+/// A configuration and the files it was read from.
+pub type Parsed = (Option<HooksConfig>, Vec<Source>);
+
+/// Reads a configuration that stands in one file. Problems are added to `problems`; with an error among
+/// them there is no result.
 pub fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Option<HooksConfig> {
-    let mut reader = Reader { path, found: Vec::new() };
-    let config = match document::read(bytes) {
-        Ok(tree) => reader.file(&tree),
-        Err(fault) => {
-            let mut problem = Diagnostic::error(path, fault.span, fault.code, fault.message);
-            problem.help = fault.help.map(str::to_owned);
-            reader.found.push(problem);
-            None
-        }
+    parse_layers(path, bytes, &mut |_: &Path| Opened::Missing, problems).0
+}
+
+/// Reads a configuration with what it includes and what overrides it, `open` giving the texts.
+pub fn parse_layers(path: &Path, bytes: &[u8], open: &mut Open<'_>, problems: &mut Vec<Diagnostic>) -> Parsed {
+    let mut found = Vec::new();
+    let Some(composed) = compose(path, bytes, open, &mut found) else {
+        finish(found, problems);
+        return (None, Vec::new());
     };
-    let failed = reader.found.iter().any(|problem| problem.severity == super::Severity::Error);
-    reader.found.sort_by_key(|problem| (problem.severity, problem.span));
-    problems.append(&mut reader.found);
-    config.filter(|_| !failed)
+    let mut reader = Reader { sources: &composed.sources, found };
+    let config = reader.configuration(&composed);
+    let failed = finish(reader.found, problems);
+    (config.filter(|_| !failed), composed.sources)
+}
+
+/// Adds what was found, most important first. Returns whether an error is among it.
+fn finish(mut found: Vec<Diagnostic>, problems: &mut Vec<Diagnostic>) -> bool {
+    let failed = found.iter().any(|problem| problem.severity == super::Severity::Error);
+    found.sort_by_key(|a| (a.severity, a.span));
+    problems.append(&mut found);
+    failed
 }
 
 impl Reader<'_> {
-    fn file(&mut self, tree: &Node) -> Option<HooksConfig> {
-        let entries = match &tree.value {
-            Value::Map(entries) => entries,
-            Value::Null => {
-                self.error(tree.span, "empty", "the file is empty").help =
-                    Some("a file without hooks reads `version: \"1.0\"` and `hooks: []`".into());
-                return None;
-            }
-            other => {
-                let message = format!("the file is a mapping with `version` and `hooks`; this is {}", other.describe());
-                self.error(tree.span, "wrong-type", message);
-                return None;
-            }
-        };
-        self.known_keys(entries, TOP_KEYS, "the file");
-        let version = self.version(tree);
-        let defaults = self.defaults(tree.get("defaults"));
-        let hooks = match tree.get("hooks") {
-            None => {
-                self.error(tree.span, "missing-key", "the required key `hooks` is missing");
-                return None;
-            }
-            Some(Node { value: Value::List(hooks), .. }) => hooks,
-            Some(other) => {
-                self.wrong_type(other, "a list of hooks");
-                return None;
-            }
-        };
-        let hooks: Vec<Hook> = hooks.iter().filter_map(|hook| self.hook(hook, &defaults)).collect();
+    fn configuration(&mut self, composed: &Composed) -> Option<HooksConfig> {
+        let mut scopes: Vec<Defaults> = Vec::with_capacity(composed.scopes.len());
+        for scope in &composed.scopes {
+            let base = scope.base.and_then(|base| scopes.get(base).cloned()).unwrap_or_else(Defaults::built_in);
+            scopes.push(match &scope.defaults {
+                Some(node) => self.defaults(node, &base),
+                None => base,
+            });
+        }
+        let concurrency = composed.concurrency.as_ref().and_then(|node| self.concurrency(node));
+        let hooks: Vec<Hook> = composed.hooks.iter().filter_map(|hook| self.hook(hook, &scopes[hook.scope])).collect();
         self.unique_names(&hooks);
-        Some(HooksConfig { version: version?, hooks })
+        self.order(&hooks);
+        let concurrency = concurrency.unwrap_or(Concurrency::Limit(1));
+        Some(HooksConfig { version: composed.version.clone()?, concurrency, hooks })
     }
 
-    fn version(&mut self, tree: &Node) -> Option<String> {
+    pub(super) fn version(&mut self, tree: &Node) -> Option<String> {
         let Some(node) = tree.get("version") else {
-            self.error(tree.span, "missing-key", "the required key `version` is missing").help =
-                Some("write `version: \"1.0\"`".into());
+            self.missing(tree, "the required key `version` is missing", "write `version: \"1.0\"`");
             return None;
         };
         let Value::Text(version) = &node.value else {
@@ -93,7 +108,15 @@ impl Reader<'_> {
         };
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         match version.split_once('.') {
-            Some(("1", minor)) if digits(minor) => Some(version.clone()),
+            Some(("1", minor)) if digits(minor) => {
+                if !minor.parse::<u32>().is_ok_and(|minor| minor <= NEWEST_MINOR) {
+                    let message =
+                        format!("version {version} is newer than 1.{NEWEST_MINOR}, the newest this build knows");
+                    let help = "what is new in it may be refused as an unknown key; update knockon";
+                    self.warning(node.span, "newer-version", message).help = Some(help.into());
+                }
+                Some(version.clone())
+            }
             Some((major, minor)) if digits(major) && digits(minor) => {
                 let message = format!("version {version} is not known; this build knows 1.x");
                 self.error(node.span, "unknown-version", message).help =
@@ -102,19 +125,25 @@ impl Reader<'_> {
             }
             _ => {
                 let message = format!("`{}` is no version; wanted is `<major>.<minor>`", one_line(version));
-                self.error(node.span, "bad-value", message);
+                self.error(node.span, "bad-value", message).help = Some("write `version: \"1.0\"`".into());
                 None
             }
         }
     }
 
-    fn hook(&mut self, node: &Node, defaults: &Defaults) -> Option<Hook> {
+    fn hook(&mut self, composed: &ComposedHook, defaults: &Defaults) -> Option<Hook> {
+        let node = &composed.node;
         let entries = self.map(node, "a hook: a mapping with `name`, `events` and one of `script`, `command`")?;
         self.known_keys(entries, HOOK_KEYS, "a hook");
         let name = match node.get("name") {
             Some(name) => self.parsed::<HookName>(name, "a string"),
             None => {
-                self.error(node.span, "missing-key", "this hook has no `name`");
+                self.missing_key(
+                    node,
+                    &["name"],
+                    "this hook has no `name`",
+                    "give it one: lower-case letters, digits and `-`",
+                );
                 None
             }
         };
@@ -122,25 +151,44 @@ impl Reader<'_> {
         let events = self.events(node);
         let action = self.action(node, entries);
         let settings = self.settings(node, defaults);
+        let policy = self.policy(node, &settings);
+        let tests = node.get("tests").map(|node| self.fixtures(node)).unwrap_or_default();
         Some(Hook {
             span: node.get("name").map_or(node.span, |name| name.span),
             name: name?,
             description,
+            schema_version: policy.schema_version,
             events: events?,
+            upcoming: policy.upcoming(action.as_ref(), node),
             action: action?,
             timeout: settings.timeout,
             working_directory: settings.working_directory,
             shell: settings.shell,
             env: settings.env,
+            env_from: policy.env_from,
             fail_mode: settings.fail_mode,
             enabled: settings.enabled,
+            output: policy.output,
+            on_timeout: policy.on_timeout,
+            after: policy.after,
+            retry: settings.retry.map(|(retry, _)| retry),
+            mode: policy.mode,
+            sandbox: settings.sandbox.map_or(super::Sandbox::Base, |(sandbox, _)| sandbox),
+            group: policy.group,
+            coalesce: policy.coalesce,
+            tests,
+            overridden: composed.overridden.clone(),
         })
     }
 
     fn events(&mut self, hook: &Node) -> Option<Vec<EventMatcher>> {
         let Some(node) = hook.get("events") else {
-            self.error(hook.span, "missing-key", "this hook has no `events`").help =
-                Some("name at least one: `events: [{type: task.completed}]`".into());
+            self.missing_key(
+                hook,
+                &["events"],
+                "this hook has no `events`",
+                "name at least one: `events: [{type: task.completed}]`",
+            );
             return None;
         };
         match &node.value {
@@ -149,7 +197,8 @@ impl Reader<'_> {
                 read.into_iter().collect()
             }
             Value::List(_) => {
-                self.error(node.span, "bad-value", "`events` needs at least one entry");
+                self.error(node.span, "bad-value", "`events` needs at least one entry").help =
+                    Some("write `events: [{type: task.completed}]`".into());
                 None
             }
             _ => {
@@ -168,88 +217,48 @@ impl Reader<'_> {
         }
         let entries = self.map(node, "a mapping with `type`")?;
         self.known_keys(entries, MATCHER_KEYS, "an event matcher");
-        let pattern = match (node.get("type"), node.get("pattern")) {
-            (Some(pattern), None) => pattern,
-            (None, Some(pattern)) => {
+        let key = |name: &str| entries.iter().find(|(key, _)| key.name == name);
+        let pattern = match (key("type"), key("pattern")) {
+            (Some((_, pattern)), None) => pattern,
+            (None, Some((key, pattern))) => {
                 let message = "`pattern` is an older spelling of `type`";
-                self.found
-                    .push(Diagnostic::warning(self.path, Some(pattern.span), "old-key", message).help("write `type`"));
+                self.warning(key.span, "old-key", message).help = Some("write `type`".into());
                 pattern
             }
-            (Some(_), Some(pattern)) => {
-                self.error(pattern.span, "conflict", "`type` and `pattern` mean the same; keep `type`");
+            (Some(_), Some((key, _))) => {
+                self.error(key.span, "conflict", "`type` and `pattern` mean the same").help =
+                    Some("keep `type`".into());
                 return None;
             }
             (None, None) => {
-                self.error(node.span, "missing-key", "this event matcher has no `type`");
+                let help = "write `type: task.completed`, or a glob such as `type: task.*`";
+                self.missing(node, "this event matcher has no `type`", help);
                 return None;
             }
         };
-        let Value::Text(name) = &pattern.value else {
-            self.wrong_type(pattern, "a string");
-            return None;
-        };
+        let name = self.text(pattern, "an event type or a glob, a string,")?;
         let filter = match node.get("filter") {
             None => Vec::new(),
             Some(filter) => self.map(filter, "a mapping of fields to wanted values")?.to_vec(),
         };
-        Some(EventMatcher { pattern: Key { name: name.clone(), span: pattern.span }, filter })
-    }
-
-    fn action(&mut self, hook: &Node, entries: &Entries) -> Option<Action> {
-        let given: Vec<&(Key, Node)> =
-            entries.iter().filter(|(key, _)| ["script", "command", "webhook"].contains(&key.name.as_str())).collect();
-        let (key, node) = match given[..] {
-            [] => {
-                self.error(hook.span, "missing-key", "this hook does nothing").help =
-                    Some("give it one of `script`, `command` and `webhook`".into());
-                return None;
-            }
-            [one] => one,
-            [first, second, ..] => {
-                let message = format!("this hook has both `{}` and `{}`", first.0.name, second.0.name);
-                self.error(second.0.span, "conflict", message).help = Some("keep exactly one".into());
-                return None;
+        let files = match node.get("files") {
+            None => Vec::new(),
+            Some(files) => {
+                self.list(files, "a list of globs over paths")?;
+                self.texts(files, "a list of globs over paths")?
             }
         };
-        match (key.name.as_str(), &node.value) {
-            ("script", _) => Some(Action::Script { path: self.parsed(node, "a path")?, span: node.span }),
-            ("command", Value::Text(line)) if line.contains('\0') => {
-                self.error(node.span, "bad-value", "a command cannot contain a NUL character");
-                None
-            }
-            ("command", Value::Text(line)) if !line.trim().is_empty() => Some(Action::Command(line.clone())),
-            ("webhook", Value::Map(_)) => match node.get("url").map(|url| &url.value) {
-                Some(Value::Text(url)) => Some(Action::Webhook(Webhook { url: url.clone() })),
-                _ => {
-                    self.error(node.span, "missing-key", "a webhook needs a `url`, a string");
-                    None
-                }
-            },
-            ("webhook", _) => {
-                self.wrong_type(node, "a mapping with `url`");
-                None
-            }
-            _ => {
-                self.wrong_type(node, "a string with a command line");
-                None
-            }
-        }
+        let files = files.into_iter().map(|(name, span)| Key { name, span }).collect();
+        Some(EventMatcher { pattern: Key { name, span: pattern.span }, filter, files })
     }
 
     fn description(&mut self, node: &Node) -> Option<String> {
-        match &node.value {
-            Value::Text(text) if text.chars().count() <= 500 => Some(text.clone()),
-            Value::Text(text) => {
-                let message = format!("the description has {} characters; at most 500", text.chars().count());
-                self.error(node.span, "out-of-range", message);
-                None
-            }
-            _ => {
-                self.wrong_type(node, "a string");
-                None
-            }
+        let text = self.text(node, "a string")?;
+        let characters = text.chars().count();
+        if characters > 500 {
+            self.error(node.span, "out-of-range", format!("the description has {characters} characters; at most 500"));
         }
+        Some(text)
     }
 
     fn unique_names(&mut self, hooks: &[Hook]) {
@@ -260,7 +269,11 @@ impl Reader<'_> {
                     "the hook name `{}` is taken: line {}, column {} has it already",
                     hook.name, first.span.line, first.span.column
                 );
-                self.error(hook.span, "duplicate-name", message).help = Some("give one of the two another name".into());
+                let related = self.related(first.span, "the first one with this name");
+                let problem = self.error(hook.span, "duplicate-name", message);
+                problem.label = Some("the same name again".into());
+                problem.help = Some("give one of the two another name".into());
+                problem.related.push(related);
             } else {
                 named.insert(&hook.name, hook);
             }

@@ -195,8 +195,16 @@ impl ScriptFile {
     }
 }
 
+/// Whether a program given by path or by name can be found.
+pub(super) fn is_installed(program: &str, search: &OsStr) -> bool {
+    // A relative path depends on the folder the hook runs in, which is not the folder of this process.
+    program.contains('/') && !program.starts_with('/')
+        || program.starts_with('/') && Path::new(program).is_file()
+        || find_in_path(OsStr::new(program), search).is_some()
+}
+
 /// The first executable file called `name` in the folders of `search`.
-fn find_in_path(name: &OsStr, search: &OsStr) -> Option<PathBuf> {
+pub fn find_in_path(name: &OsStr, search: &OsStr) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     std::env::split_paths(search).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|path| {
         path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)

@@ -1,14 +1,32 @@
-//! The keys that `defaults` and a hook share: timeout, folder, shell, environment, fail mode, enabled.
+//! The keys that `defaults` and a hook share: timeout, folder, shell, environment, fail mode, enabled,
+//! retry, sandbox.
 
-use super::document::{Node, Value};
-use super::model::{FailMode, MAX_TIMEOUT, MIN_TIMEOUT, WorkingDirectory};
+use super::document::{Node, Span, Value};
+use super::model::{FailMode, MAX_TIMEOUT, Retry, Sandbox, WorkingDirectory};
 use super::reader::Reader;
 use crate::text::one_line;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The keys under `defaults`.
-pub const DEFAULTS_KEYS: &[&str] = &["timeout", "working_directory", "shell", "fail_mode", "enabled", "env"];
+pub const DEFAULTS_KEYS: &[&str] =
+    &["timeout", "working_directory", "shell", "fail_mode", "enabled", "env", "retry", "sandbox"];
+
+/// The keys under `retry`.
+pub const RETRY_KEYS: &[&str] = &["attempts", "backoff", "max_backoff", "on"];
+
+/// What `retry.on` can name.
+const RETRY_ENDINGS: &[&str] = &["failed", "timeout", "error", "tempfail"];
+
+/// What a key is without a word about it anywhere, as `config show` prints it.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("timeout", "30"),
+    ("working_directory", "."),
+    ("shell", "/bin/bash"),
+    ("fail_mode", "continue"),
+    ("enabled", "true"),
+    ("sandbox", "base"),
+];
 
 /// Variables that would change how a program is loaded or run (ADR-006).
 const REFUSED_VARIABLES: &[&str] = &[
@@ -24,6 +42,7 @@ const REFUSED_VARIABLES: &[&str] = &[
 ];
 
 /// What `defaults` sets, before a hook's own keys.
+#[derive(Clone)]
 pub(super) struct Defaults {
     pub(super) timeout: Duration,
     pub(super) working_directory: WorkingDirectory,
@@ -31,139 +50,142 @@ pub(super) struct Defaults {
     pub(super) fail_mode: FailMode,
     pub(super) enabled: bool,
     pub(super) env: Vec<(String, String)>,
+    pub(super) retry: Option<(Retry, Span)>,
+    pub(super) sandbox: Option<(Sandbox, Span)>,
 }
 
-impl Reader<'_> {
-    /// Reads `defaults`; what it does not set has its built-in value.
-    pub(super) fn defaults(&mut self, node: Option<&Node>) -> Defaults {
-        let built_in = Defaults {
+impl Defaults {
+    /// What holds where nothing is written.
+    pub(super) fn built_in() -> Self {
+        Defaults {
             timeout: Duration::from_secs(30),
             working_directory: WorkingDirectory::root(),
             shell: PathBuf::from("/bin/bash"),
             fail_mode: FailMode::Continue,
             enabled: true,
             env: Vec::new(),
-        };
-        let Some(node) = node else { return built_in };
-        let Some(entries) = self.map(node, "a mapping of defaults") else { return built_in };
+            retry: None,
+            sandbox: None,
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Reads `defaults`, `base` where it has nothing.
+    pub(super) fn defaults(&mut self, node: &Node, base: &Defaults) -> Defaults {
+        let Some(entries) = self.map(node, "a mapping of defaults") else { return base.clone() };
         self.known_keys(entries, DEFAULTS_KEYS, "`defaults`");
-        self.settings(node, &built_in)
+        self.settings(node, base)
     }
 
     /// The keys that `defaults` and a hook share, `base` where `node` has none.
     pub(super) fn settings(&mut self, node: &Node, base: &Defaults) -> Defaults {
-        let timeout = node.get("timeout").and_then(|node| self.timeout(node));
-        let folder = node.get("working_directory").and_then(|node| self.parsed(node, "a path"));
-        let shell = node.get("shell").and_then(|node| self.shell(node));
-        let fail_mode = node.get("fail_mode").and_then(|node| self.fail_mode(node));
-        let enabled = node.get("enabled").and_then(|node| match node.value {
-            Value::Boolean(value) => Some(value),
-            _ => {
-                self.wrong_type(node, "true or false");
-                None
-            }
-        });
-        let mut env = base.env.clone();
-        for (name, value) in node.get("env").map(|node| self.env(node)).unwrap_or_default() {
-            match env.iter_mut().find(|(known, _)| *known == name) {
-                Some(entry) => entry.1 = value,
-                None => env.push((name, value)),
+        let mut settings = base.clone();
+        for (key, value) in node.entries() {
+            match key.name.as_str() {
+                "timeout" => settings.timeout = self.timeout(value).unwrap_or(base.timeout),
+                "working_directory" => {
+                    if let Some(folder) = self.parsed(value, "a path") {
+                        settings.working_directory = folder;
+                    }
+                }
+                "shell" => settings.shell = self.shell(value).unwrap_or_else(|| base.shell.clone()),
+                "fail_mode" => settings.fail_mode = self.word(value).unwrap_or(base.fail_mode),
+                "enabled" => settings.enabled = self.boolean(value).unwrap_or(base.enabled),
+                "env" => {
+                    for (name, text) in self.env(value) {
+                        match settings.env.iter_mut().find(|(known, _)| *known == name) {
+                            Some(entry) => entry.1 = text,
+                            None => settings.env.push((name, text)),
+                        }
+                    }
+                }
+                "retry" => settings.retry = self.retry(value).map(|retry| (retry, key.span)),
+                "sandbox" => settings.sandbox = self.word(value).map(|sandbox| (sandbox, key.span)),
+                _ => {}
             }
         }
-        Defaults {
-            timeout: timeout.unwrap_or(base.timeout),
-            working_directory: folder.unwrap_or_else(|| base.working_directory.clone()),
-            shell: shell.unwrap_or_else(|| base.shell.clone()),
-            fail_mode: fail_mode.unwrap_or(base.fail_mode),
-            enabled: enabled.unwrap_or(base.enabled),
-            env,
-        }
+        settings
     }
 
-    fn timeout(&mut self, node: &Node) -> Option<Duration> {
-        let (least, most) = (MIN_TIMEOUT.as_secs(), MAX_TIMEOUT.as_secs());
-        let whole = match node.value {
-            Value::Integer(seconds) => Some(seconds),
-            // 30.0 is an integer to JSON Schema, too.
-            Value::Float(seconds) if seconds.fract() == 0.0 && seconds.abs() < 1e9 => Some(seconds as i128),
-            _ => None,
-        };
-        match whole {
-            Some(seconds) => match u64::try_from(seconds) {
-                Ok(seconds) if (least..=most).contains(&seconds) => Some(Duration::from_secs(seconds)),
-                _ => {
-                    let message = format!("the timeout is {seconds} s; wanted is {least} to {most} s");
-                    self.error(node.span, "out-of-range", message);
-                    None
-                }
-            },
-            None => {
-                self.wrong_type(node, &format!("a whole number of seconds, {least} to {most}"));
-                None
-            }
+    /// Whole seconds, 1 to 600, or a duration of up to 10 minutes.
+    pub(super) fn timeout(&mut self, node: &Node) -> Option<Duration> {
+        if let Value::Text(_) = node.value {
+            return self.duration(node, MAX_TIMEOUT);
         }
+        let seconds = match node.value {
+            Value::Integer(seconds) => seconds,
+            // 30.0 is an integer to JSON Schema, too.
+            Value::Float(seconds) if seconds.fract() == 0.0 && seconds.abs() < 1e9 => seconds as i128,
+            _ => {
+                let help = "write seconds, such as `30`, or a duration, such as `500ms` or `5m`";
+                self.wrong_type(node, "a whole number of seconds, 1 to 600, or a duration").help = Some(help.into());
+                return None;
+            }
+        };
+        let timeout = u64::try_from(seconds).ok().map(Duration::from_secs);
+        let timeout = timeout.filter(|timeout| !timeout.is_zero() && *timeout <= MAX_TIMEOUT);
+        if timeout.is_none() {
+            let message = format!("the timeout is {seconds} s; wanted is 1 to {} s", MAX_TIMEOUT.as_secs());
+            self.error(node.span, "out-of-range", message);
+        }
+        timeout
     }
 
     fn shell(&mut self, node: &Node) -> Option<PathBuf> {
-        match &node.value {
-            Value::Text(path) if path.starts_with('/') && !path.contains('\0') => Some(PathBuf::from(path)),
-            Value::Text(_) => {
-                self.error(node.span, "bad-value", "the shell must be an absolute path, such as /bin/bash");
-                None
-            }
-            _ => {
-                self.wrong_type(node, "an absolute path");
-                None
-            }
+        let path = self.text(node, "an absolute path")?;
+        if path.starts_with('/') {
+            return Some(PathBuf::from(path));
         }
-    }
-
-    fn fail_mode(&mut self, node: &Node) -> Option<FailMode> {
-        match &node.value {
-            Value::Text(word) if word == "continue" => Some(FailMode::Continue),
-            Value::Text(word) if word == "stop" => Some(FailMode::Stop),
-            other => {
-                let message = format!("`continue` or `stop` is wanted, this is {}", other.describe());
-                self.error(node.span, "bad-value", message);
-                None
-            }
-        }
+        self.error(node.span, "bad-value", "the shell must be an absolute path, such as /bin/bash");
+        None
     }
 
     fn env(&mut self, node: &Node) -> Vec<(String, String)> {
-        let Some(entries) = self.map(node, "a mapping of names to strings") else { return Vec::new() };
-        let mut variables = Vec::new();
-        for (key, value) in entries {
-            let text = match &value.value {
-                Value::Text(text) if !text.contains('\0') => text.clone(),
-                Value::Text(_) => {
-                    self.error(value.span, "bad-value", "a variable cannot contain a NUL character");
-                    continue;
-                }
-                _ => {
-                    self.wrong_type(value, "a string").help = Some("put the value in quotes".into());
-                    continue;
-                }
-            };
-            match refusal(&key.name) {
-                Some(why) => {
-                    let message = format!("the variable `{}` cannot be set: {why}", one_line(&key.name));
-                    self.error(key.span, "refused-variable", message);
-                }
-                None => variables.push((key.name.clone(), text)),
+        let variables = self.text_map(node, "a mapping of names to strings");
+        let allowed = variables.into_iter().filter(|(key, _)| self.variable(&key.name, key.span));
+        allowed.map(|(key, text)| (key.name, text)).collect()
+    }
+
+    /// Whether a variable may be set; if not, it is told.
+    pub(super) fn variable(&mut self, name: &str, span: Span) -> bool {
+        let why = if name.is_empty() || name.contains(['=', '\0']) {
+            "a name is not empty and has no `=` and no NUL"
+        } else if name.starts_with("LD_") || name.starts_with("DYLD_") || REFUSED_VARIABLES.contains(&name) {
+            "it changes how programs are loaded or run (ADR-006)"
+        } else {
+            return true;
+        };
+        let message = format!("the variable `{}` cannot be set: {why}", one_line(name));
+        self.error(span, "refused-variable", message);
+        false
+    }
+
+    fn retry(&mut self, node: &Node) -> Option<Retry> {
+        let entries = self.map(node, "a mapping with `attempts`")?;
+        self.known_keys(entries, RETRY_KEYS, "`retry`");
+        let attempts = match node.get("attempts") {
+            Some(attempts) => self.whole(attempts, 1, 10, "a number of attempts")?,
+            None => {
+                self.missing(node, "`retry` has no `attempts`", "say how often to try in all: `attempts: 3`");
+                return None;
+            }
+        };
+        let longest = Duration::from_secs(3600);
+        let pause = |reader: &mut Self, key: &str| node.get(key).and_then(|node| reader.duration(node, longest));
+        let backoff = pause(self, "backoff").unwrap_or(Duration::from_secs(1));
+        let max_backoff = pause(self, "max_backoff").unwrap_or(Duration::from_secs(30));
+        let mut on = Vec::new();
+        for (ending, span) in node.get("on").and_then(|node| self.texts(node, "a list of endings")).unwrap_or_default()
+        {
+            if RETRY_ENDINGS.contains(&ending.as_str()) {
+                on.push(ending);
+            } else {
+                let message = format!("`{}` is no ending that can be tried again", one_line(&ending));
+                let help = format!("there are {}", RETRY_ENDINGS.join(", "));
+                self.error(span, "bad-value", message).help = Some(help);
             }
         }
-        variables
-    }
-}
-
-/// Why a variable may not be set, or nothing.
-fn refusal(name: &str) -> Option<&'static str> {
-    if name.is_empty() || name.contains(['=', '\0']) {
-        Some("a name is not empty and has no `=` and no NUL")
-    } else if name.starts_with("LD_") || name.starts_with("DYLD_") || REFUSED_VARIABLES.contains(&name) {
-        Some("it changes how programs are loaded or run (ADR-006)")
-    } else {
-        None
+        Some(Retry { attempts: u32::try_from(attempts).ok()?, backoff, max_backoff, on })
     }
 }

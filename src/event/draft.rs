@@ -1,7 +1,7 @@
 //! An event before it has an id and a time.
 
 use super::envelope::{Rules, into_text};
-use super::{Event, EventError, EventId, EventType};
+use super::{Event, EventError, EventId, EventType, Versions};
 use crate::json::{Json, MAX_DEPTH, push_string};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
@@ -60,7 +60,7 @@ impl EventDraft {
         rules.object(json)?;
         let own = match json.get("event_type") {
             None if kind.is_some() => None,
-            _ => Some(rules.kind(json)?),
+            own => Some(rules.kind(json, own)?),
         };
         if let (Some(own), Some(kind)) = (&own, &kind)
             && own != kind
@@ -70,7 +70,7 @@ impl EventDraft {
         }
         match own.or(kind) {
             Some(kind) => Ok(EventDraft { body: Body::Document(text, kind) }),
-            None => rules.kind(json).map(|kind| EventDraft { body: Body::Document(text, kind) }),
+            None => rules.kind(json, None).map(|kind| EventDraft { body: Body::Document(text, kind) }),
         }
     }
 
@@ -128,14 +128,37 @@ impl EventDraft {
     /// # Errors
     /// The result would break the rules of an event: a bad member of the document, too much depth or size.
     pub fn stamp(self, id: EventId, now: Timestamp, project_root: &str) -> Result<Event, EventError> {
+        self.stamp_as(id, now, project_root, Versions::PUBLISHED)
+    }
+
+    /// As [`EventDraft::stamp`], with other versions. An event made here has the lowest version that
+    /// describes it, and says of its deprecated fields what takes their place.
+    ///
+    /// # Errors
+    /// As [`EventDraft::stamp`].
+    pub fn stamp_as(
+        self,
+        id: EventId,
+        now: Timestamp,
+        project_root: &str,
+        versions: &Versions,
+    ) -> Result<Event, EventError> {
+        let stamp = |kind: &EventType| required(kind, id, versions.plain, now, project_root);
         let bytes = match self.body {
-            Body::Fields(fields) => {
+            Body::Fields(mut fields) => {
                 fields.check_depth()?;
-                fields.write(id, now, project_root)
+                let context = &fields.context;
+                let notice = versions.notice(|field| context.contains_key(field), fields.kind.as_str());
+                if let Some((names, notice)) = notice {
+                    fields.context.insert("deprecated_fields".into(), names.into());
+                    fields.context.insert("deprecation_notice".into(), notice.into());
+                }
+                let members = stamp(&fields.kind);
+                fields.write(members)
             }
-            Body::Document(text, kind) => complete(text, &kind, id, now, project_root),
+            Body::Document(text, kind) => complete(text, stamp(&kind)),
         };
-        Event::parse(bytes.into_bytes())
+        Event::parse_as(bytes.into_bytes(), versions)
     }
 }
 
@@ -158,9 +181,9 @@ impl Fields {
         Ok(())
     }
 
-    fn write(self, id: EventId, now: Timestamp, project_root: &str) -> String {
+    fn write(self, required: Required) -> String {
         let mut out = String::with_capacity(512);
-        for (name, value) in required(&self.kind, id, now, project_root) {
+        for (name, value) in required {
             push_member(&mut out, name, &value);
         }
         if let Some(feature) = &self.feature {
@@ -182,10 +205,10 @@ impl Fields {
 }
 
 /// `document` with the required members it lacks put before its own, which stay as they are.
-fn complete(mut document: String, kind: &EventType, id: EventId, now: Timestamp, project_root: &str) -> String {
+fn complete(mut document: String, required: Required) -> String {
     let json = Json::already_checked(document.trim());
     let mut missing = String::new();
-    for (name, value) in required(kind, id, now, project_root) {
+    for (name, value) in required {
         if json.get(name).is_none() {
             push_member(&mut missing, name, &value);
         }
@@ -201,11 +224,14 @@ fn complete(mut document: String, kind: &EventType, id: EventId, now: Timestamp,
     document
 }
 
-fn required(kind: &EventType, id: EventId, now: Timestamp, root: &str) -> [(&'static str, String); 5] {
+/// The members that every event has.
+type Required = [(&'static str, String); 5];
+
+fn required(kind: &EventType, id: EventId, version: &str, now: Timestamp, root: &str) -> Required {
     [
         ("event_type", kind.to_string()),
         ("event_id", id.to_string()),
-        ("schema_version", "1.0".into()),
+        ("schema_version", version.into()),
         ("timestamp", now.to_string()),
         ("project_root", root.into()),
     ]

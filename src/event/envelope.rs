@@ -1,6 +1,6 @@
 //! An event together with the exact bytes it was emitted as.
 
-use super::{EventId, EventType};
+use super::{EventId, EventType, Versions};
 use crate::json::{self, Json, JsonError, Kind};
 use crate::time::Timestamp;
 use std::fmt;
@@ -8,9 +8,6 @@ use std::ops::Range;
 
 /// The largest event, in bytes.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
-
-/// The major version of `schema_version` this build understands.
-const MAJOR: u32 = 1;
 
 /// What happened: immutable, complete, and byte for byte what its producer sent.
 ///
@@ -81,9 +78,17 @@ impl Event {
     /// # Errors
     /// Whatever breaks the contract of the base event, with its place: see [`EventError`].
     pub fn parse(bytes: Vec<u8>) -> Result<Self, EventError> {
+        Self::parse_as(bytes, Versions::PUBLISHED)
+    }
+
+    /// As [`Event::parse`], with other versions understood.
+    ///
+    /// # Errors
+    /// As [`Event::parse`].
+    pub fn parse_as(bytes: Vec<u8>, versions: &Versions) -> Result<Self, EventError> {
         let text = into_text(bytes)?;
         let json = Json::parse(text.as_bytes()).map_err(EventError::Json)?;
-        let (id, kind) = Rules { whole: &text }.check(json)?;
+        let (id, kind) = Rules { whole: &text }.check(json, versions)?;
         let start = text.len() - text.trim_start_matches([' ', '\t', '\n', '\r']).len();
         let value = start..start + json.text().len();
         Ok(Event { value, id, kind, text })
@@ -130,28 +135,65 @@ pub(super) fn into_text(bytes: Vec<u8>) -> Result<String, EventError> {
     })
 }
 
+/// The members that have rules, found in one pass.
+#[derive(Default)]
+struct Members<'a> {
+    event_type: Option<Json<'a>>,
+    event_id: Option<Json<'a>>,
+    schema_version: Option<Json<'a>>,
+    timestamp: Option<Json<'a>>,
+    project_root: Option<Json<'a>>,
+    feature: Option<Json<'a>>,
+    context: Option<Json<'a>>,
+    metadata: Option<Json<'a>>,
+    artifacts: Option<Json<'a>>,
+}
+
+impl<'a> Members<'a> {
+    fn of(event: Json<'a>) -> Self {
+        let mut members = Members::default();
+        for (name, value) in event.entries() {
+            let member = match &*name {
+                "event_type" => &mut members.event_type,
+                "event_id" => &mut members.event_id,
+                "schema_version" => &mut members.schema_version,
+                "timestamp" => &mut members.timestamp,
+                "project_root" => &mut members.project_root,
+                "feature" => &mut members.feature,
+                "context" => &mut members.context,
+                "metadata" => &mut members.metadata,
+                "artifacts" => &mut members.artifacts,
+                _ => continue,
+            };
+            *member = Some(value);
+        }
+        members
+    }
+}
+
 /// The rules of the base event 1.0, as typed code; `tests/contracts.rs` holds them against the schema.
 pub(super) struct Rules<'a> {
     pub(super) whole: &'a str,
 }
 
 impl<'a> Rules<'a> {
-    fn check(&self, event: Json<'a>) -> Result<(EventId, EventType), EventError> {
+    fn check(&self, event: Json<'a>, versions: &Versions) -> Result<(EventId, EventType), EventError> {
         self.object(event)?;
-        let kind = self.kind(event)?;
-        let id = self.text(event, "event_id")?;
+        let members = Members::of(event);
+        let kind = self.kind(event, members.event_type)?;
+        let id = self.text(event, "event_id", members.event_id)?;
         let id = id.parse().map_err(|error| self.broken(event, "event_id", &error))?;
-        let version = self.text(event, "schema_version")?;
-        understood(&version).map_err(|error| self.broken(event, "schema_version", &error))?;
-        let timestamp = self.text(event, "timestamp")?;
+        let version = self.text(event, "schema_version", members.schema_version)?;
+        versions.accept(&version).map_err(|error| self.broken(event, "schema_version", &error))?;
+        let timestamp = self.text(event, "timestamp", members.timestamp)?;
         if Timestamp::parse(&timestamp).is_none() {
             let wanted = "wanted is UTC with milliseconds, such as 2025-12-02T15:30:45.123Z";
             return Err(self.broken(event, "timestamp", &wanted));
         }
-        if !self.text(event, "project_root")?.starts_with('/') {
+        if !self.text(event, "project_root", members.project_root)?.starts_with('/') {
             return Err(self.broken(event, "project_root", &"wanted is an absolute path"));
         }
-        self.optional(event)?;
+        self.optional(&members)?;
         Ok((id, kind))
     }
 
@@ -165,19 +207,23 @@ impl<'a> Rules<'a> {
     }
 
     /// The type of the event.
-    pub(super) fn kind(&self, event: Json<'a>) -> Result<EventType, EventError> {
-        let kind = self.text(event, "event_type")?;
+    pub(super) fn kind(&self, event: Json<'a>, member: Option<Json<'a>>) -> Result<EventType, EventError> {
+        let kind = self.text(event, "event_type", member)?;
         kind.parse().map_err(|error| self.broken(event, "event_type", &error))
     }
 
-    fn optional(&self, event: Json<'a>) -> Result<(), EventError> {
-        for (member, kind) in [("feature", Kind::String), ("context", Kind::Object), ("metadata", Kind::Object)] {
-            if let Some(value) = event.get(member) {
-                self.is(value, kind, &format!("/{member}"))?;
+    fn optional(&self, members: &Members<'a>) -> Result<(), EventError> {
+        for (member, value, kind) in [
+            ("/feature", members.feature, Kind::String),
+            ("/context", members.context, Kind::Object),
+            ("/metadata", members.metadata, Kind::Object),
+        ] {
+            if let Some(value) = value {
+                self.is(value, kind, &member)?;
             }
         }
-        let Some(artifacts) = event.get("artifacts") else { return Ok(()) };
-        self.is(artifacts, Kind::Array, "/artifacts")?;
+        let Some(artifacts) = members.artifacts else { return Ok(()) };
+        self.is(artifacts, Kind::Array, &"/artifacts")?;
         for (index, artifact) in artifacts.items().enumerate() {
             let pointer = format!("/artifacts/{index}");
             self.is(artifact, Kind::Object, &pointer)?;
@@ -185,7 +231,7 @@ impl<'a> Rules<'a> {
                 let Some(value) = artifact.get(member) else {
                     return Err(self.error(artifact, pointer, format!("`{member}` is missing")));
                 };
-                self.is(value, Kind::String, &format!("{pointer}/{member}"))?;
+                self.is(value, Kind::String, &format_args!("{pointer}/{member}"))?;
             }
             if let Some(value) = artifact.get("files_changed")
                 && !is_integer(value)
@@ -197,20 +243,25 @@ impl<'a> Rules<'a> {
         Ok(())
     }
 
-    fn is(&self, value: Json<'a>, wanted: Kind, pointer: &str) -> Result<(), EventError> {
+    fn is(&self, value: Json<'a>, wanted: Kind, pointer: &dyn fmt::Display) -> Result<(), EventError> {
         let problem = match value.kind() {
             kind if kind == wanted => return Ok(()),
             Kind::Null => format!("{wanted} is wanted; leave an absent field out instead of writing null"),
             kind => format!("{wanted} is wanted, this is {kind}"),
         };
-        Err(self.error(value, pointer.to_owned(), problem))
+        Err(self.error(value, pointer.to_string(), problem))
     }
 
-    fn text(&self, event: Json<'a>, member: &str) -> Result<std::borrow::Cow<'a, str>, EventError> {
-        let Some(value) = event.get(member) else {
+    fn text(
+        &self,
+        event: Json<'a>,
+        member: &str,
+        value: Option<Json<'a>>,
+    ) -> Result<std::borrow::Cow<'a, str>, EventError> {
+        let Some(value) = value else {
             return Err(self.error(event, String::new(), format!("the required field `{member}` is missing")));
         };
-        self.is(value, Kind::String, &format!("/{member}"))?;
+        self.is(value, Kind::String, &format_args!("/{member}"))?;
         Ok(value.as_str().unwrap_or_default())
     }
 
@@ -226,17 +277,6 @@ impl<'a> Rules<'a> {
 /// Whether JSON Schema calls this number an integer: no fraction, or one of zeros.
 fn is_integer(value: Json<'_>) -> bool {
     value.as_f64().is_some_and(|number| number.fract() == 0.0)
-}
-
-fn understood(version: &str) -> Result<(), String> {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    match version.split_once('.') {
-        Some((major, minor)) if digits(major) && digits(minor) => match major.parse::<u32>() {
-            Ok(MAJOR) => Ok(()),
-            _ => Err(format!("version {version} is not understood; this build understands {MAJOR}.x")),
-        },
-        _ => Err("wanted is `<major>.<minor>`, such as \"1.0\"".into()),
-    }
 }
 
 #[cfg(test)]

@@ -2,16 +2,18 @@
 //!
 //! `id` makes and reads event ids, `kind` reads event types, `envelope` holds an [`Event`] with the
 //! bytes it was emitted as, `draft` is an event before it has an id and a time, `schema` has the
-//! published JSON Schemas. No project, no configuration, no policy.
+//! published JSON Schemas, `version` says which versions are understood and converts between them. No project, no configuration, no policy.
 
 mod draft;
 mod envelope;
 mod id;
 mod kind;
 mod schema;
+mod version;
 
 pub use draft::EventDraft;
 pub use envelope::{Event, EventError, MAX_BYTES};
 pub use id::{EventId, InvalidEventId};
 pub use kind::{EventType, InvalidEventType};
 pub use schema::{SCHEMAS, Schema};
+pub use version::{Conversion, ConversionError, Deprecated, Step, Versions};

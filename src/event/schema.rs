@@ -26,7 +26,13 @@ pub const SCHEMAS: &[Schema] = &[
     },
     Schema {
         name: "config",
-        about: "hooks.yaml, version 1.0",
+        about: "hooks.yaml, version 1.1",
+        file: "hooks-config-1.1.schema.json",
+        text: include_str!("../../schemas/hooks-config-1.1.schema.json"),
+    },
+    Schema {
+        name: "config-1.0",
+        about: "hooks.yaml, version 1.0: what ADR-007 describes",
         file: "hooks-config-1.0.schema.json",
         text: include_str!("../../schemas/hooks-config-1.0.schema.json"),
     },

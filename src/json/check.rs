@@ -1,6 +1,6 @@
 //! The one walk over a JSON text that decides whether it is acceptable; no recursion, no tree.
 
-use super::{Json, JsonError, MAX_DEPTH, hex4, skip_space, unescape};
+use super::{Json, JsonError, MAX_DEPTH, hex4, plain_run, skip_space, unescape};
 use std::borrow::Cow;
 
 /// Checks `bytes` as one JSON document and returns its value; [`Json::parse`] has the rules.
@@ -187,7 +187,7 @@ impl<'a> Scanner<'a> {
                     self.escape()?;
                 }
                 Some(0..=0x1f) => return self.fault("a control character in a string must be escaped"),
-                Some(_) => self.at += 1,
+                Some(_) => self.at = plain_run(self.bytes, self.at),
                 None => return self.fault("the text ends inside a string"),
             }
         }

@@ -110,10 +110,7 @@ impl<'a> Json<'a> {
     /// The members of an object in order; empty for another kind.
     pub fn entries(self) -> impl Iterator<Item = (Cow<'a, str>, Json<'a>)> {
         let mut walk = Walk::into(self, Kind::Object);
-        std::iter::from_fn(move || {
-            let key = unescape(walk.next_value()?.text);
-            Some((key, walk.next_value()?))
-        })
+        std::iter::from_fn(move || Some((walk.next_key()?, walk.next_value()?)))
     }
 
     /// The elements of an array in order; empty for another kind.
@@ -205,6 +202,48 @@ impl<'a> Walk<'a> {
         self.at = skip_value(bytes, start);
         Some(Json { text: &self.text[start..self.at] })
     }
+
+    fn next_key(&mut self) -> Option<Cow<'a, str>> {
+        let bytes = self.text.as_bytes();
+        while matches!(bytes.get(self.at)?, b' ' | b'\t' | b'\n' | b'\r' | b',') {
+            self.at += 1;
+        }
+        if bytes[self.at] != b'"' {
+            return None;
+        }
+        let start = self.at;
+        let end = plain_run(bytes, start + 1);
+        if bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Some(Cow::Borrowed(&self.text[start + 1..end]));
+        }
+        self.at = skip_string(bytes, start);
+        Some(unescape(&self.text[start..self.at]))
+    }
+}
+
+/// The first place from `at` on that is a quote, a backslash or a control character: where a string ends or
+/// needs a closer look. Looks at eight bytes at a time (Mycroft's test for a zero byte).
+fn plain_run(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = zero(word ^ (ONES * b'"' as u64));
+        let backslash = zero(word ^ (ONES * b'\\' as u64));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        // The lowest mark is exact; those above it may be carried over from it.
+        let marks = quote | backslash | control;
+        if marks != 0 {
+            return at + (marks.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|&byte| byte != b'"' && byte != b'\\' && byte >= 0x20) {
+        at += 1;
+    }
+    at
 }
 
 /// The end of the checked value that begins at `at`.
@@ -237,14 +276,15 @@ fn skip_value(bytes: &[u8], mut at: usize) -> usize {
 
 fn skip_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+    loop {
+        at = plain_run(bytes, at);
+        match bytes.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+            None => return at,
         }
     }
-    at
 }
 
 fn skip_space(bytes: &[u8], mut at: usize) -> usize {
@@ -358,6 +398,19 @@ mod tests {
         assert!(Json::parse(nested(128).as_bytes()).is_ok());
         assert!(problem(&nested(129)).contains("nested deeper than 128 levels"));
         assert!(Json::parse("[".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_plain_run_ends_where_it_must() {
+        for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
+            for length in 0..40 {
+                let mut bytes = vec![0xc3; length];
+                bytes.push(special);
+                bytes.extend(b"aaaaaaaaaaaa\"");
+                assert_eq!(plain_run(&bytes, 0), length, "{special} {length}");
+            }
+        }
+        assert_eq!(plain_run(b"! #\x7f\x80\xff[]^_\x21\x23", 0), 12);
     }
 
     #[test]

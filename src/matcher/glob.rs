@@ -5,10 +5,17 @@ use std::fmt;
 /// A compiled glob over an event type, such as `task.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeGlob {
-    text: String,
-    /// Nothing in it but plain characters: the common case is one comparison.
-    literal: bool,
+    /// As it is written, when it is no literal.
+    text: Box<str>,
+    pattern: Pattern,
+}
+
+/// A glob over a text without parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern {
     tokens: Vec<Token>,
+    /// The text, when there is nothing in it but plain characters: the common case is one comparison.
+    literal: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +37,8 @@ enum Token {
 pub struct InvalidGlob {
     /// How many characters into the glob.
     pub at: usize,
-    problem: &'static str,
+    /// What is wrong.
+    pub problem: &'static str,
 }
 
 impl fmt::Display for InvalidGlob {
@@ -47,13 +55,46 @@ impl TypeGlob {
     /// # Errors
     /// It is empty, or has a `[` that is never closed, closed at once, or holds a range that runs backwards.
     pub fn parse(text: &str) -> Result<Self, InvalidGlob> {
-        let characters: Vec<char> = text.chars().collect();
-        if characters.is_empty() {
-            return Err(InvalidGlob {
-                at: 0,
-                problem: "an event type or a glob such as `task.*` is wanted, this is empty",
-            });
+        if text.is_empty() {
+            let problem = "an event type or a glob such as `task.*` is wanted, this is empty";
+            return Err(InvalidGlob { at: 0, problem });
         }
+        let pattern = Pattern::parse(text)?;
+        let text = if pattern.literal.is_some() { "" } else { text };
+        Ok(TypeGlob { text: text.into(), pattern })
+    }
+
+    /// Whether the whole of `kind` fits.
+    ///
+    /// Takes at most length × length steps whatever the glob: after a mismatch only the last star moves.
+    pub fn matches(&self, kind: &str) -> bool {
+        self.pattern.fits(kind)
+    }
+
+    /// The one type it fits, when it has no wildcard.
+    pub fn literal(&self) -> Option<&str> {
+        self.pattern.literal.as_deref()
+    }
+
+    /// The plain characters before its first wildcard, and those behind its last.
+    pub(super) fn ends(&self) -> (String, String) {
+        let plain = |token: &Token| match token {
+            Token::Character(character) => Some(*character),
+            Token::One | Token::Any | Token::Class { .. } => None,
+        };
+        let prefix = self.pattern.tokens.iter().map_while(plain).collect();
+        let mut suffix: Vec<char> = self.pattern.tokens.iter().rev().map_while(plain).collect();
+        suffix.reverse();
+        (prefix, suffix.into_iter().collect())
+    }
+}
+
+impl Pattern {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidGlob> {
+        if !text.contains(['*', '?', '[']) {
+            return Ok(Pattern { tokens: Vec::new(), literal: Some(text.into()) });
+        }
+        let characters: Vec<char> = text.chars().collect();
         let mut tokens = Vec::with_capacity(characters.len());
         let mut at = 0;
         while let Some(&character) = characters.get(at) {
@@ -71,18 +112,14 @@ impl TypeGlob {
                 plain => tokens.push(Token::Character(plain)),
             }
         }
-        let literal = tokens.iter().all(|token| matches!(token, Token::Character(_)));
-        Ok(TypeGlob { text: text.to_owned(), literal, tokens })
+        Ok(Pattern { tokens, literal: None })
     }
 
-    /// Whether the whole of `kind` fits.
-    ///
-    /// Takes at most length × length steps whatever the glob: after a mismatch only the last star moves.
-    pub fn matches(&self, kind: &str) -> bool {
-        if self.literal {
-            return self.text == kind;
+    pub(super) fn fits(&self, text: &str) -> bool {
+        if let Some(literal) = &self.literal {
+            return **literal == *text;
         }
-        let (mut token, mut rest) = (0, kind);
+        let (mut token, mut rest) = (0, text);
         let mut star: Option<(usize, &str)> = None;
         loop {
             let next = rest.chars().next();
@@ -157,7 +194,7 @@ fn class(characters: &[char], start: usize) -> Result<(Token, usize), InvalidGlo
 
 impl fmt::Display for TypeGlob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.literal().unwrap_or(&self.text))
     }
 }
 

@@ -1,97 +1,116 @@
 //! Which hooks an event triggers, and why.
 //!
-//! `glob` matches event types, `field` looks values up in an event, `operator` holds what a filter can
-//! ask of a value, `filter` joins them. [`Matcher::compile`] reads all hooks once; what it returns is
-//! immutable and decides without I/O.
+//! `rule` is one entry under `events`: `glob` over the type, `filter` of `condition`s on `field`s, `files`
+//! over paths. `operator` holds what can be asked of one `value`, with `wildcard` and `cidr` beside it.
+//! `index` keeps all rules so that an event meets few of them: `keys` and `postings` find them, `globs`
+//! sorts out types, `reading` reads the event once. `explain` says why a rule holds or not, `eventbridge`
+//! writes one as a pattern for Amazon EventBridge.
+//!
+//! [`Matcher::compile`] reads all hooks once; what it returns is immutable and decides without I/O.
 
+mod cidr;
+mod condition;
+mod eventbridge;
+mod explain;
 mod field;
+mod files;
 mod filter;
 mod glob;
+mod globs;
+mod hash;
+mod index;
+mod keys;
 mod operator;
+mod postings;
+mod reading;
+mod rule;
+mod value;
+mod wildcard;
 
+pub use cidr::Cidr;
+pub use condition::{Condition, Test};
+pub use eventbridge::{Exported, export};
+pub use explain::{Check, Explanation, explain};
+pub use field::FieldPath;
+pub use files::FileGlobs;
+pub use filter::{Filter, OR};
 pub use glob::{InvalidGlob, TypeGlob};
-pub use operator::Operator;
+pub use index::{Hit, Index, IndexBuilder};
+pub use operator::{Comparison, Fault, OPERATORS, Operator, TextTest};
+pub use rule::Rule;
+pub use value::{Leaf, Scalar};
+pub use wildcard::{InvalidWildcard, Wildcard};
 
-use crate::config::{Diagnostic, EventMatcher, Loaded};
+use crate::config::{Diagnostic, Loaded};
 use crate::event::Event;
-use filter::Filter;
-use std::path::Path;
 
 /// All enabled hooks in a form that is quick to ask.
 #[derive(Debug)]
 pub struct Matcher {
-    rules: Vec<Rule>,
-}
-
-/// One hook.
-#[derive(Debug)]
-struct Rule {
-    hook: usize,
-    /// OR between them.
-    alternatives: Vec<(TypeGlob, Filter)>,
+    index: Index,
 }
 
 /// A hook that an event triggers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
     /// Index into [`Loaded::hooks`].
     pub hook: usize,
-    /// The first of the hook's event matchers that holds, as written.
-    pub reason: String,
+    /// Which of the hook's entries under `events` holds, the first of them; nothing when the hook was asked
+    /// for by name.
+    pub entry: Option<usize>,
+}
+
+impl Match {
+    /// Why: the entry as it is understood.
+    pub fn reason(&self, loaded: &Loaded) -> String {
+        let loaded_hook = &loaded.hooks[self.hook];
+        let entry = self.entry.and_then(|entry| loaded_hook.hook.events.get(entry));
+        let rule = entry.and_then(|entry| Rule::compile(loaded.file_of(loaded_hook), entry, &mut Vec::new()));
+        rule.map_or_else(|| "asked for by name".to_owned(), |rule| rule.to_string())
+    }
 }
 
 impl Matcher {
     /// Reads the matchers of every enabled hook of `loaded`. When one cannot be understood, the hooks of
     /// its whole file are off, as for every other error in a file; the second part tells.
     pub fn compile(loaded: &Loaded) -> (Self, Vec<Diagnostic>) {
-        let mut rules = Vec::new();
         let mut problems = Vec::new();
         let mut broken = vec![false; loaded.files.len()];
-        for (index, loaded_hook) in loaded.hooks.iter().enumerate() {
-            let path = &loaded.file_of(loaded_hook).path;
-            let before = problems.len();
-            let alternatives: Vec<_> = loaded_hook
-                .hook
-                .events
-                .iter()
-                .filter_map(|matcher| compile_one(path, matcher, &mut problems))
-                .collect();
-            broken[loaded_hook.file] |= problems.len() > before;
-            if loaded_hook.hook.enabled {
-                rules.push(Rule { hook: index, alternatives });
+        let builder = Self::add_all(loaded, &mut broken, &mut problems);
+        let builder = match problems.is_empty() {
+            true => builder,
+            // Once more without the files that have an error.
+            false => Self::add_all(loaded, &mut broken, &mut Vec::new()),
+        };
+        (Matcher { index: builder.build() }, problems)
+    }
+
+    /// The rules of all hooks whose file is not `broken`. A file in which a rule is wrong is marked.
+    fn add_all(loaded: &Loaded, broken: &mut [bool], problems: &mut Vec<Diagnostic>) -> IndexBuilder {
+        let before: Vec<bool> = broken.to_vec();
+        let mut builder = IndexBuilder::default();
+        for (index, loaded_hook) in loaded.hooks.iter().enumerate().filter(|(_, hook)| !before[hook.file]) {
+            let file = loaded.file_of(loaded_hook);
+            for (entry, matcher) in loaded_hook.hook.events.iter().enumerate() {
+                // What is wrong with a hook that is off is told all the same.
+                let rule = Rule::compile(file, matcher, problems);
+                broken[loaded_hook.file] |= rule.is_none();
+                if let Some(rule) = rule.filter(|_| loaded_hook.hook.enabled) {
+                    builder.add(reading::number(index), reading::number(entry), rule);
+                }
             }
         }
-        rules.retain(|rule| !broken[loaded.hooks[rule.hook].file]);
-        (Matcher { rules }, problems)
+        builder
     }
 
     /// The hooks that `event` triggers, in file order, each at most once.
     pub fn matches(&self, event: &Event) -> Vec<Match> {
-        let json = event.json();
-        let kind = event.kind().as_str();
-        let context = json.get("context");
-        self.rules
-            .iter()
-            .filter_map(|rule| {
-                let held = rule
-                    .alternatives
-                    .iter()
-                    .find(|(glob, filter)| glob.matches(kind) && filter.holds(json, context))?;
-                Some(Match { hook: rule.hook, reason: format!("{}{}", held.0, held.1) })
-            })
-            .collect()
+        let matched = |hit: Hit| Match { hook: hit.hook as usize, entry: Some(hit.entry as usize) };
+        self.index.find(event).into_iter().map(matched).collect()
     }
-}
 
-fn compile_one(path: &Path, matcher: &EventMatcher, problems: &mut Vec<Diagnostic>) -> Option<(TypeGlob, Filter)> {
-    let glob = TypeGlob::parse(&matcher.pattern.name).map_err(|invalid| {
-        let mut span = matcher.pattern.span;
-        // The place within the text, behind the quote when it is quoted and has no escapes.
-        let quoted = span.length == matcher.pattern.name.chars().count() + 2;
-        span.column += invalid.at + usize::from(quoted);
-        span.length = 1;
-        problems.push(Diagnostic::error(path, Some(span), "bad-glob", invalid.to_string()));
-    });
-    let filter = Filter::compile(path, &matcher.filter, problems);
-    Some((glob.ok()?, filter?))
+    /// The compiled rules.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
 }

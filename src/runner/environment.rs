@@ -74,6 +74,9 @@ pub(super) fn environment(
 ) -> Result<(Vec<CString>, Option<EventFile>), ProgramFault> {
     let mut variables: Vec<(&[u8], &[u8])> =
         caller.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    let passed: Vec<(&String, OsString)> =
+        delivery.hook.env_from.iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
+    variables.extend(passed.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     variables.extend(delivery.hook.env.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     let id = delivery.event.id().to_string();
     variables.push((b"HOOK_NAME", delivery.hook.name.as_str().as_bytes()));

@@ -4,6 +4,7 @@ use super::attempt::{Attempt, Effect, Input, verdict};
 use super::capture::Capture;
 use super::environment::{CallerEnvironment, EventFile, environment};
 use super::program::{Program, ProgramFault};
+use crate::config::UntilThen;
 use crate::delivery::{Delivery, Outcome, Status};
 use crate::project::Project;
 use crate::sys::{self, Child, Interest, Interrupts, PIPE_CAPACITY, Signal, Spawning, Step, Transfer};
@@ -79,7 +80,7 @@ impl<'a> Runner<'a> {
             Ok(running) => self.running.push(running),
             Err(fault) => {
                 let mut outcome = Outcome::without_process(Status::Error, fault.to_string());
-                if matches!(fault, ProgramFault::NotCarriedOut(_)) {
+                if matches!(&fault, ProgramFault::Upcoming(upcoming) if upcoming.until_then == UntilThen::Skipped) {
                     outcome.status = Status::Skipped;
                 }
                 outcome.help = fault.help();

@@ -1,6 +1,6 @@
 //! What a hook's action executes: the program, its arguments, and the folder it starts in.
 
-use crate::config::{Action, ScriptFault, ScriptFile};
+use crate::config::{Action, ScriptFault, ScriptFile, UntilThen, Upcoming, find_in_path};
 use crate::delivery::Delivery;
 use crate::project::Project;
 use crate::sys::{self, OpenMode, SpawnError, Step};
@@ -17,12 +17,14 @@ pub enum ProgramFault {
     Script(ScriptFault),
     /// Its shell does not exist or cannot be executed.
     Shell(OsString, io::Error),
+    /// The program it names is not there or cannot be executed.
+    Missing(String, io::Error),
     /// Its working directory cannot be entered, or is not inside the project.
     Folder(String, String),
     /// The file for an event too large for a variable cannot be written.
     EventFile(PathBuf, io::Error),
-    /// This build does not carry out such an action.
-    NotCarriedOut(&'static str),
+    /// A later version carries this out.
+    Upcoming(Upcoming),
     /// The system has no room for another process.
     System(io::Error),
 }
@@ -35,9 +37,13 @@ impl ProgramFault {
             ProgramFault::Shell(shell, _) => {
                 Some(format!("install {}, or name another with `shell`", shell.to_string_lossy()))
             }
+            ProgramFault::Missing(..) => Some("install it, or give its path".into()),
             ProgramFault::Folder(..) => Some("correct `working_directory`".into()),
             ProgramFault::EventFile(..) => Some("set TMPDIR to a folder that can be written".into()),
-            ProgramFault::NotCarriedOut(_) => Some("call `curl` from a script or command instead".into()),
+            ProgramFault::Upcoming(upcoming) if upcoming.key == "webhook" => {
+                Some("call `curl` from a script or command instead".into())
+            }
+            ProgramFault::Upcoming(_) => None,
             ProgramFault::System(_) => None,
         }
     }
@@ -50,14 +56,15 @@ impl fmt::Display for ProgramFault {
             ProgramFault::Shell(shell, error) => {
                 write!(f, "the shell {} cannot be executed: {error}", shell.to_string_lossy())
             }
+            ProgramFault::Missing(program, error) => {
+                write!(f, "the program `{}` cannot be executed: {error}", crate::text::one_line(program))
+            }
             ProgramFault::Folder(folder, why) => write!(f, "the working directory {folder} cannot be used: {why}"),
             ProgramFault::EventFile(folder, error) => {
                 let folder = folder.display();
                 write!(f, "the event is too large for a variable, and no file can be written in {folder}: {error}")
             }
-            ProgramFault::NotCarriedOut(what) => {
-                write!(f, "this version reads {what} hooks and does not carry them out")
-            }
+            ProgramFault::Upcoming(upcoming) => upcoming.fmt(f),
             ProgramFault::System(error) => write!(f, "no process could be started: {error}"),
         }
     }
@@ -79,13 +86,20 @@ impl Program {
     /// Finds the program of `delivery`; `search` is the `PATH` the hook gets.
     pub(super) fn of(delivery: &Delivery<'_>, project: &Project, search: &OsStr) -> Result<Self, ProgramFault> {
         let hook = delivery.hook;
+        // What it is for, or the protection it asks for, would be missing.
+        if let Some(upcoming) = hook.upcoming.iter().find(|upcoming| upcoming.until_then != UntilThen::Runs) {
+            return Err(ProgramFault::Upcoming(upcoming.clone()));
+        }
         let (arguments, script) = match &hook.action {
-            Action::Script { path, .. } => {
+            Action::Script { path, args, .. } => {
                 let script = ScriptFile::open(&delivery.file.hooks_folder, path).map_err(ProgramFault::Script)?;
-                (script.program(search).map_err(ProgramFault::Script)?, Some(script))
+                let mut arguments = script.program(search).map_err(ProgramFault::Script)?;
+                arguments.extend(args.iter().map(OsString::from));
+                (arguments, Some(script))
             }
             Action::Command(line) => (vec![hook.shell.clone().into(), "-c".into(), line.into()], None),
-            Action::Webhook(_) => return Err(ProgramFault::NotCarriedOut("webhook")),
+            Action::Program(arguments) => (program(arguments, search)?, None),
+            Action::Webhook(_) | Action::Notify(_) | Action::Email(_) | Action::Transition(_) => (Vec::new(), None),
         };
         let below = hook.working_directory.as_path();
         let mut folder = project.root().to_owned();
@@ -111,7 +125,12 @@ impl Program {
                     ProgramFault::Script(ScriptFault::Io(path.into(), error.source))
                 }
             },
-            (Step::Execute, None) => ProgramFault::Shell(delivery.hook.shell.clone().into(), error.source),
+            (Step::Execute, None) => match &delivery.hook.action {
+                Action::Program(arguments) => {
+                    ProgramFault::Missing(arguments.first().cloned().unwrap_or_default(), error.source)
+                }
+                _ => ProgramFault::Shell(delivery.hook.shell.clone().into(), error.source),
+            },
             (Step::Folder, _) => ProgramFault::Folder(
                 delivery.hook.working_directory.as_path().display().to_string(),
                 error.source.to_string(),
@@ -119,4 +138,16 @@ impl Program {
             (Step::Clone | Step::SetUp, _) => ProgramFault::System(error.source),
         }
     }
+}
+
+/// The arguments of a command without a shell, its program found in `search` when it has no path.
+fn program(arguments: &[String], search: &OsStr) -> Result<Vec<OsString>, ProgramFault> {
+    let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+    if let Some(name) = arguments.first_mut()
+        && !name.as_encoded_bytes().contains(&b'/')
+    {
+        let missing = || ProgramFault::Missing(name.to_string_lossy().into_owned(), io::ErrorKind::NotFound.into());
+        *name = find_in_path(name, search).ok_or_else(missing)?.into_os_string();
+    }
+    Ok(arguments)
 }

@@ -1,8 +1,14 @@
-//! What `init` writes: a commented `hooks.yaml`, a README, and example scripts that do something useful.
+//! What `init` writes: a commented `hooks.yaml`, a README, and example scripts that do something useful;
+//! and the single line that `on` writes (`one_line`).
 //!
 //! Never overwrites: a file that exists stays as it is, whatever is in it.
 
+mod one_line;
+
+pub use one_line::{OneLine, OneLineWritten, add_one_line};
+
 use crate::project::{Layout, Project};
+use crate::sys;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -45,6 +51,8 @@ pub struct ScaffoldFile {
 pub enum ScaffoldError {
     /// The hooks folder is a link out of the project.
     Outside(PathBuf),
+    /// The configuration there is has errors.
+    Configuration(String),
     /// The system refused.
     Io(PathBuf, io::Error),
 }
@@ -55,6 +63,7 @@ impl fmt::Display for ScaffoldError {
             ScaffoldError::Outside(path) => {
                 write!(f, "{} leads out of the project; nothing was written", path.display())
             }
+            ScaffoldError::Configuration(problem) => f.write_str(problem),
             ScaffoldError::Io(path, error) => write!(f, "{}: {error}", path.display()),
         }
     }
@@ -89,7 +98,7 @@ scripts![
 /// The commented configuration.
 pub const HOOKS_YAML: &str = include_str!("hooks.yaml");
 const README: &str = include_str!("README.md");
-const GITIGNORE: &str = "# What knockon and the example hooks write while they run.\naudit.log*\nprogress.md\nprogress.jsonl\nevents.csv\ntasks.md\npull-request.md\n*.lock\n";
+const GITIGNORE: &str = "# What knockon and the example hooks write while they run, and what is yours alone.\naudit.log*\nhooks.local.yaml\nprogress.md\nprogress.jsonl\nevents.csv\ntasks.md\npull-request.md\n*.lock\n";
 
 /// Writes what is missing into the project's hooks folder; `.knockon` when the project has none.
 ///
@@ -101,15 +110,21 @@ pub fn init(project: &Project) -> Result<Vec<ScaffoldFile>, ScaffoldError> {
         Layout::Knockon | Layout::Bare => ".knockon",
     };
     let folder = project.root().join(folder);
-    let failed = |error| ScaffoldError::Io(folder.clone(), error);
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(failed)?;
-    if !folder.canonicalize().map_err(failed)?.starts_with(project.root()) {
-        return Err(ScaffoldError::Outside(folder));
-    }
+    make_folder(project, &folder)?;
     let texts = [("hooks.yaml", HOOKS_YAML), ("README.md", README), (".gitignore", GITIGNORE)];
     let plain = texts.iter().map(|(name, text)| (*name, *text, 0o644));
     let scripts = SCRIPTS.iter().map(|(name, text)| (*name, *text, 0o755));
     plain.chain(scripts).map(|(name, text, mode)| write_new(&folder.join(name), text, mode)).collect()
+}
+
+/// Makes the hooks folder, which must not lead out of the project.
+fn make_folder(project: &Project, folder: &Path) -> Result<(), ScaffoldError> {
+    let failed = |error| ScaffoldError::Io(folder.to_owned(), error);
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
+    match folder.canonicalize().map_err(failed)?.starts_with(project.root()) {
+        true => Ok(()),
+        false => Err(ScaffoldError::Outside(folder.to_owned())),
+    }
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<ScaffoldFile, ScaffoldError> {
@@ -122,11 +137,18 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<ScaffoldFile, Scaffol
             file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
             Written::New
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::read(path) {
-            Ok(bytes) if bytes == text.as_bytes() => Written::Same,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match content(path, text.len()) {
+            Some(bytes) if bytes == text.as_bytes() => Written::Same,
             _ => Written::Foreign,
         },
         Err(error) => return Err(failed(error)),
     };
     Ok(ScaffoldFile { path: path.to_owned(), written })
+}
+
+/// The content of a file of about `length` bytes; nothing for a pipe, a device, or a link elsewhere.
+fn content(path: &Path, length: usize) -> Option<Vec<u8>> {
+    let folder = sys::open_folder(path.parent()?).ok()?;
+    let file = sys::open_beneath(&folder, Path::new(path.file_name()?), sys::OpenMode::File).ok()?;
+    sys::read_capped(&file, length).ok()
 }

@@ -21,7 +21,7 @@ pub use path::{
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use poll::{Interest, Readiness, wait};
 pub use process::{Ending, Usage, reap, signal_group};
-pub use signal::{Interrupts, Signal};
+pub use signal::{Interrupts, Signal, ignore_file_size_signal};
 pub use spawn::{Child, SpawnError, Spawning, Step, spawn};
 
 /// The name of this machine, as `hostname` prints it.

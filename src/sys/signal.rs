@@ -55,6 +55,15 @@ impl Signal {
     }
 }
 
+/// Lets a write beyond the limit on file sizes fail (EFBIG) rather than end this process (setrlimit(2)).
+/// Hooks get the default back.
+pub fn ignore_file_size_signal() {
+    // SAFETY: SIGXFSZ is a valid signal, and ignoring it runs no code of ours.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 /// SIGINT, SIGTERM and SIGHUP of this process, readable instead of deadly for as long as this lives.
 #[derive(Debug)]
 pub struct Interrupts {

@@ -1,15 +1,23 @@
-//! What is hashed: the configuration's bytes, and every script it names with its bytes and mode.
+//! What is hashed: the configuration's bytes with those of its layers, and every script it names with its
+//! bytes and mode.
 
-use crate::config::{Action, ConfigFile, Loaded, ScriptFile};
+use super::owners::distrust_of_script;
+use crate::config::{Action, ConfigFile, Loaded, ScriptFile, ScriptPath};
 use crate::sys;
 use crate::text::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::str::FromStr;
 
-/// The largest script that is hashed, in bytes; a larger one cannot be trusted.
-const MAX_SCRIPT_BYTES: usize = 64 * 1024 * 1024;
+/// How many bytes of scripts are hashed at most; more cannot be trusted.
+const MAX_SCRIPT_BYTES: u64 = 256 * 1024 * 1024;
+/// How much of one file is kept for a review, and of all files together.
+const MAX_TEXT_BYTES: usize = 1024 * 1024;
+const MAX_TEXTS_BYTES: usize = 16 * 1024 * 1024;
 
 /// SHA-256 over a canonical manifest, written `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,47 +59,70 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub struct Manifest {
     entries: Vec<Entry>,
-    /// The bytes of each entry, for review.
-    contents: Vec<Vec<u8>>,
     refusal: Option<String>,
 }
 
 impl Manifest {
-    /// Reads and hashes `file` and the scripts of its hooks, disabled ones included. The content that
-    /// is hashed is the content that was parsed.
+    /// Reads and hashes `file`, its layers and the scripts of its hooks, disabled ones included. The
+    /// configuration that is hashed is the one that was parsed; scripts pass through a small buffer, each
+    /// once.
     pub fn of(loaded: &Loaded, file: &ConfigFile) -> Self {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut manifest = Manifest { entries: Vec::new(), contents: Vec::new(), refusal: None };
-        manifest.add(name, false, Some(file.bytes.clone()));
-        for loaded_hook in loaded.hooks.iter().filter(|hook| std::ptr::eq(loaded.file_of(hook), file)) {
-            if let Action::Script { path, .. } = &loaded_hook.hook.action
-                && !manifest.entries[1..].iter().any(|entry| entry.path == path.as_str())
-            {
-                match ScriptFile::open(&file.hooks_folder, path) {
-                    Ok(script) => manifest.add_script(path.as_str(), &script),
-                    // It cannot run either; when it appears, the hash changes.
-                    Err(_) => manifest.add(path.as_str().to_owned(), false, None),
-                }
+        let mut manifest = Manifest { entries: Vec::new(), refusal: None };
+        manifest.add(name, false, hex(&Sha256::digest(&file.bytes)));
+        for layer in &file.layers {
+            manifest.add(layer.name.clone(), false, hex(&Sha256::digest(&layer.bytes)));
+        }
+        let mut hashes: HashMap<(u64, u64), String> = HashMap::new();
+        let mut left = MAX_SCRIPT_BYTES;
+        for path in scripts(loaded, file) {
+            let Ok(script) = ScriptFile::open(&file.hooks_folder, path) else {
+                // It cannot run either; when it appears, the hash changes.
+                manifest.add(path.as_str().to_owned(), false, String::new());
+                continue;
+            };
+            if let Some(why) = distrust_of_script(file, path, &script) {
+                manifest.refusal.get_or_insert(why);
             }
+            let sha256 = match hashes.get(&script.owner.identity) {
+                Some(known) => known.clone(),
+                None => {
+                    let hashed = hash_file(&script.file, &mut left).unwrap_or_else(|why| {
+                        manifest.refusal.get_or_insert(format!("the script {}: {why}", path.as_str()));
+                        String::new()
+                    });
+                    hashes.insert(script.owner.identity, hashed.clone());
+                    hashed
+                }
+            };
+            manifest.add(path.as_str().to_owned(), script.is_executable(), sha256);
         }
         manifest
     }
 
-    fn add_script(&mut self, path: &str, script: &ScriptFile) {
-        if let Some(why) = script.owner.distrust() {
-            self.refusal.get_or_insert(format!("the script {path} {why}"));
-        }
-        let bytes = sys::read_capped(&script.file, MAX_SCRIPT_BYTES).ok();
-        if bytes.as_ref().is_some_and(|bytes| bytes.len() > MAX_SCRIPT_BYTES) {
-            self.refusal.get_or_insert(format!("the script {path} is larger than 64 MiB"));
-        }
-        self.add(path.to_owned(), script.is_executable(), bytes);
+    fn add(&mut self, path: String, executable: bool, sha256: String) {
+        self.entries.push(Entry { path, executable, sha256 });
     }
 
-    fn add(&mut self, path: String, executable: bool, bytes: Option<Vec<u8>>) {
-        let sha256 = bytes.as_ref().map(|bytes| hex(&Sha256::digest(bytes))).unwrap_or_default();
-        self.entries.push(Entry { path, executable, sha256 });
-        self.contents.push(bytes.unwrap_or_default());
+    /// Whether a script is still what was hashed: an earlier hook, or anyone else, may have changed it
+    /// since. The text says what became of it.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn still_holds(&self, file: &ConfigFile, path: &ScriptPath) -> Result<(), Changed> {
+        let entry = self.entries.iter().find(|entry| entry.path == path.as_str());
+        let script = match ScriptFile::open(&file.hooks_folder, path) {
+            Ok(script) => script,
+            // It was not there before either: the runner says what is wrong with it.
+            Err(_) if entry.is_some_and(|entry| entry.sha256.is_empty()) => return Ok(()),
+            Err(_) => return Err(Changed::Content),
+        };
+        if let Some(why) = distrust_of_script(file, path, &script) {
+            return Err(Changed::Unsafe(why));
+        }
+        let sha256 = hash_file(&script.file, &mut { MAX_SCRIPT_BYTES }).map_err(|_| Changed::Content)?;
+        let now = Entry { path: path.as_str().to_owned(), executable: script.is_executable(), sha256 };
+        if entry == Some(&now) { Ok(()) } else { Err(Changed::Content) }
     }
 
     /// The hash that stands for all of it. It does not cover where the project lies, so that it is the
@@ -112,9 +143,25 @@ impl Manifest {
         &self.entries
     }
 
-    /// The files with their bytes.
-    pub fn files(&self) -> impl Iterator<Item = (&Entry, &[u8])> {
-        self.entries.iter().zip(self.contents.iter().map(Vec::as_slice))
+    /// The texts behind the hash, for a review, as far as they are of a size that a person reads. Each is
+    /// the very text that was hashed.
+    pub fn texts(&self, file: &ConfigFile) -> BTreeMap<String, String> {
+        let mut left = MAX_TEXTS_BYTES;
+        let mut texts = BTreeMap::new();
+        for (at, entry) in self.entries.iter().enumerate() {
+            let layer = at.checked_sub(1).and_then(|at| file.layers.get(at));
+            let bytes = match (at, layer) {
+                (0, _) => Some(file.bytes.clone()),
+                (_, Some(layer)) => Some(layer.bytes.clone()),
+                (_, None) => read_script(file, &entry.path),
+            };
+            let Some(bytes) = bytes.filter(|bytes| bytes.len() <= left.min(MAX_TEXT_BYTES)) else { continue };
+            if hex(&Sha256::digest(&bytes)) == entry.sha256 {
+                left -= bytes.len();
+                texts.insert(entry.path.clone(), String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
+        texts
     }
 
     /// Why this content cannot be trusted by anyone, if so.
@@ -134,4 +181,52 @@ impl Manifest {
         changed.extend(trusted.files.iter().filter(gone).map(|entry| entry.path.clone()));
         changed
     }
+}
+
+/// What became of a script since it was hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It has other bytes or another mode, or is gone.
+    Content,
+    /// Someone else can change it; the text says who.
+    Unsafe(String),
+}
+
+/// The scripts that hooks of `file` name, each once, in file order.
+fn scripts<'l>(loaded: &'l Loaded, file: &ConfigFile) -> Vec<&'l ScriptPath> {
+    let mut seen: HashSet<&str> = HashSet::new();
+    let hooks = loaded.hooks.iter().filter(|hook| std::ptr::eq(loaded.file_of(hook), file));
+    let paths = hooks.filter_map(|loaded_hook| match &loaded_hook.hook.action {
+        Action::Script { path, .. } => Some(path),
+        Action::Command(_)
+        | Action::Program(_)
+        | Action::Webhook(_)
+        | Action::Notify(_)
+        | Action::Email(_)
+        | Action::Transition(_) => None,
+    });
+    paths.filter(|path| seen.insert(path.as_str())).collect()
+}
+
+/// SHA-256 of a file, read through a small buffer; `left` is how many bytes may still be read.
+fn hash_file(file: &File, left: &mut u64) -> Result<String, String> {
+    let mut hash = Sha256::new();
+    let mut buffer = [0; 16 * 1024];
+    let mut reader: &File = file;
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(count) => {
+                *left = left.checked_sub(count as u64).ok_or("more than 256 MiB of scripts cannot be trusted")?;
+                hash.update(&buffer[..count]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(format!("cannot be read: {error}")),
+        }
+    }
+}
+
+fn read_script(file: &ConfigFile, path: &str) -> Option<Vec<u8>> {
+    let script = ScriptFile::open(&file.hooks_folder, &path.parse().ok()?).ok()?;
+    sys::read_capped(&script.file, MAX_TEXT_BYTES).ok()
 }

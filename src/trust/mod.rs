@@ -2,13 +2,17 @@
 //!
 //! `manifest` hashes a configuration together with every script it names, `store` remembers what the
 //! user trusted, outside of every project, `review` shows what is to be trusted as a difference to
-//! what was. Nothing inside a project can grant trust.
+//! what was, `guard` decides hook by hook, right before each is started. Nothing inside a project can grant
+//! trust.
 
+mod guard;
 mod manifest;
+mod owners;
 mod review;
 mod store;
 
-pub use manifest::{ContentHash, Entry, Manifest};
+pub use guard::Guard;
+pub use manifest::{Changed, ContentHash, Entry, Manifest};
 pub use review::review;
 pub use store::{StoreError, TrustStore, Trusted};
 
@@ -44,32 +48,34 @@ impl fmt::Display for Verdict {
 }
 
 /// Decides about the hooks of `file`, the project's configuration. `given` is the hash from the
-/// command line or `KNOCKON_TRUST`; it takes the place of the store.
+/// command line or `KNOCKON_TRUST`; it takes the place of the store. With the verdict comes what was
+/// hashed, when it came to that: content that nobody trusted is not read.
 pub fn verdict(
     project: &Project,
     loaded: &Loaded,
     file: &ConfigFile,
     given: Option<&ContentHash>,
     store: &TrustStore,
-) -> Verdict {
-    let root = crate::sys::owner(project.root()).ok().and_then(crate::sys::Owner::distrust);
-    if let Some(why) = root.map(|why| format!("{} {why}", project.root().display())).or_else(|| file.distrust.clone()) {
-        return Verdict::Refused(why);
+) -> (Verdict, Option<Manifest>) {
+    if let Some(why) = owners::distrust_of_file(project, file) {
+        return (Verdict::Refused(why), None);
     }
-    let folder = crate::sys::owner(&file.hooks_folder).ok().and_then(crate::sys::Owner::distrust);
-    if let Some(why) = folder {
-        return Verdict::Refused(format!("{} {why}", file.hooks_folder.display()));
-    }
+    let trusted = match given {
+        Some(_) => None,
+        None => match store.find(project, &file.path) {
+            Ok(Some(trusted)) => Some(trusted),
+            Ok(None) => return (Verdict::Untrusted, None),
+            Err(error) => return (Verdict::Refused(error.to_string()), None),
+        },
+    };
     let manifest = Manifest::of(loaded, file);
-    if let Some(why) = manifest.refusal() {
-        return Verdict::Refused(why.to_owned());
-    }
-    if let Some(given) = given {
-        return if *given == manifest.hash() { Verdict::Trusted } else { Verdict::OtherHash };
-    }
-    match store.find(project, &file.path) {
-        None => Verdict::Untrusted,
-        Some(trusted) if trusted.hash == manifest.hash() => Verdict::Trusted,
-        Some(trusted) => Verdict::Changed(manifest.changes_since(&trusted)),
-    }
+    let verdict = match (manifest.refusal(), given, trusted) {
+        (Some(why), ..) => Verdict::Refused(why.to_owned()),
+        (None, Some(given), _) if *given == manifest.hash() => Verdict::Trusted,
+        (None, Some(_), _) => Verdict::OtherHash,
+        (None, None, Some(trusted)) if trusted.hash == manifest.hash() => Verdict::Trusted,
+        (None, None, Some(trusted)) => Verdict::Changed(manifest.changes_since(&trusted)),
+        (None, None, None) => Verdict::Untrusted,
+    };
+    (verdict, Some(manifest))
 }

@@ -1,5 +1,6 @@
 //! What a person is shown before trusting: what would run, and what changed since the last time.
 
+use super::Trusted;
 use super::manifest::Manifest;
 use crate::config::{Action, ConfigFile, Loaded};
 use crate::text::{one_line, terminal_safe};
@@ -11,8 +12,14 @@ use std::fmt::Write;
 const MAX_LINES: usize = 400;
 
 /// A text for the terminal, all control characters made visible: every action of `file`, then each
-/// file of the manifest as a difference to `before`, the texts trusted last time.
-pub fn review(loaded: &Loaded, file: &ConfigFile, manifest: &Manifest, before: &BTreeMap<String, String>) -> String {
+/// file of the manifest as a difference to what was trusted last time, `before` with its texts.
+pub fn review(
+    loaded: &Loaded,
+    file: &ConfigFile,
+    manifest: &Manifest,
+    before: Option<&Trusted>,
+    texts_before: &BTreeMap<String, String>,
+) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "Hooks of {}:", one_line(&file.path.to_string_lossy()));
@@ -22,30 +29,44 @@ pub fn review(loaded: &Loaded, file: &ConfigFile, manifest: &Manifest, before: &
         let state = if hook.enabled { "" } else { " (disabled)" };
         let _ = writeln!(out, "  {}{state} on {}", hook.name, one_line(&events.join(", ")));
         let _ = match &hook.action {
-            Action::Script { path, .. } => writeln!(out, "    runs the script {}", one_line(path.as_str())),
+            Action::Script { .. } => writeln!(out, "    runs the script {}", one_line(&hook.action.summary())),
             Action::Command(line) => {
                 writeln!(out, "    runs in {}: {}", one_line(&hook.shell.to_string_lossy()), one_line(line.trim_end()))
             }
-            Action::Webhook(webhook) => writeln!(out, "    names the webhook {} (not sent)", one_line(&webhook.url)),
+            Action::Program(arguments) => writeln!(out, "    runs {}", one_line(&arguments.join(" "))),
+            Action::Webhook(_) | Action::Notify(_) | Action::Email(_) | Action::Transition(_) => {
+                writeln!(
+                    out,
+                    "    names the {} {} (not carried out)",
+                    hook.action.key(),
+                    one_line(&hook.action.summary())
+                )
+            }
         };
+        if !hook.env_from.is_empty() {
+            let _ = writeln!(out, "    gets from your environment: {}", one_line(&hook.env_from.join(", ")));
+        }
         for (name, value) in &hook.env {
             let _ = writeln!(out, "    sets {name}={}", one_line(value));
         }
     }
-    for (entry, bytes) in manifest.files() {
-        let new = String::from_utf8_lossy(bytes);
-        let old = before.get(&entry.path);
-        if old.is_some_and(|old| *old == new) {
+    let texts = manifest.texts(file);
+    for entry in manifest.entries() {
+        let trusted = before.and_then(|before| before.files.iter().find(|file| file.path == entry.path));
+        if trusted == Some(entry) {
             continue;
         }
-        let word = if old.is_some() { "changed" } else { "new" };
+        let (new, old) = (texts.get(&entry.path), texts_before.get(&entry.path));
+        let word = if trusted.is_some() { "changed" } else { "new" };
         let mode = if entry.executable { ", executable" } else { "" };
         let _ = writeln!(out, "\n{word}: {}{mode}", one_line(&entry.path));
-        if entry.sha256.is_empty() {
-            let _ = writeln!(out, "  (does not exist)");
-            continue;
+        match new {
+            None if entry.sha256.is_empty() => out.push_str("  (does not exist)\n"),
+            None => {
+                out.push_str("  … too large to show, or changed just now: read the file itself before you trust it\n")
+            }
+            Some(new) => show_difference(&mut out, old.map_or("", String::as_str), new),
         }
-        show_difference(&mut out, old.map_or("", String::as_str), &new);
     }
     out
 }

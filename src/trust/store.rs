@@ -1,6 +1,7 @@
 //! What the user trusted: one small file a project in the user's state folder, never in a project.
 
 use super::manifest::{ContentHash, Entry, Manifest};
+use crate::config::ConfigFile;
 use crate::project::{Project, UserFolders};
 use crate::sys::{self, Owner};
 use crate::text::hex;
@@ -71,14 +72,22 @@ impl TrustStore {
 
     /// The decision about a configuration of a project. A record that anyone else could have written
     /// counts as absent.
-    pub fn find(&self, project: &Project, config: &Path) -> Option<Trusted> {
-        let folder = self.folder.as_ref()?;
-        if private(sys::owner(folder).ok()?).is_some() {
-            return None;
+    ///
+    /// # Errors
+    /// There may be one, and it cannot be read.
+    pub fn find(&self, project: &Project, config: &Path) -> Result<Option<Trusted>, StoreError> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let failed = |error| StoreError::Io(folder.clone(), error);
+        match sys::owner(folder) {
+            Ok(owner) if private(owner).is_some() => return Ok(None),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
         }
-        let record = read_record(&folder.join(record_name(project, config)))?;
-        let bound = record.project == project.root_text() && record.config == config.to_string_lossy();
-        bound.then_some(record)
+        let record = read_record(&folder.join(record_name(project, config))).map_err(failed)?;
+        let bound =
+            |record: &Trusted| record.project == project.root_text() && record.config == config.to_string_lossy();
+        Ok(record.filter(bound))
     }
 
     /// Every decision, by project.
@@ -89,7 +98,7 @@ impl TrustStore {
         }
         let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let records = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-        let mut records: Vec<Trusted> = records.filter_map(|path| read_record(&path)).collect();
+        let mut records: Vec<Trusted> = records.filter_map(|path| read_record(&path).ok().flatten()).collect();
         records.sort_by(|a, b| (&a.project, &a.config).cmp(&(&b.project, &b.config)));
         records
     }
@@ -101,10 +110,11 @@ impl TrustStore {
     pub fn trust(
         &self,
         project: &Project,
-        config: &Path,
+        file: &ConfigFile,
         manifest: &Manifest,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let config = file.path.as_path();
         let folder = self.private_folder()?;
         let record = Trusted {
             project: project.root_text(),
@@ -113,10 +123,7 @@ impl TrustStore {
             trusted_at: now.to_string(),
             files: manifest.entries().to_vec(),
         };
-        let texts: BTreeMap<&str, String> = manifest
-            .files()
-            .map(|(entry, bytes)| (entry.path.as_str(), String::from_utf8_lossy(bytes).into_owned()))
-            .collect();
+        let texts = manifest.texts(file);
         let name = record_name(project, config);
         // The record last: it is what counts, and it appears whole or not at all.
         replace(&folder.join(&name).with_extension("texts"), &serde_json::to_vec(&texts).unwrap_or_default())?;
@@ -146,7 +153,7 @@ impl TrustStore {
             let path = self.folder.as_ref()?.join(record_name(project, config)).with_extension("texts");
             serde_json::from_slice(&fs::read(path).ok()?).ok()
         };
-        self.find(project, config).and_then(|_| read()).unwrap_or_default()
+        self.find(project, config).ok().flatten().and_then(|_| read()).unwrap_or_default()
     }
 
     fn private_folder(&self) -> Result<&Path, StoreError> {
@@ -182,13 +189,20 @@ fn record_name(project: &Project, config: &Path) -> String {
     format!("{}.json", hex(&hash.finalize()[..16]))
 }
 
-fn read_record(path: &Path) -> Option<Trusted> {
-    let folder = sys::open_folder(path.parent()?).ok()?;
-    let file = sys::open_beneath(&folder, Path::new(path.file_name()?), sys::OpenMode::File).ok()?;
-    if private(Owner::of_open(&file).ok()?).is_some() {
-        return None;
+/// A record; nothing when there is none that counts.
+fn read_record(path: &Path) -> io::Result<Option<Trusted>> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let opened =
+        sys::open_folder(folder).and_then(|folder| sys::open_beneath(&folder, Path::new(name), sys::OpenMode::File));
+    let file = match opened {
+        Ok(file) => file,
+        Err(sys::OpenFault::Io(error)) => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    if private(Owner::of_open(&file)?).is_some() {
+        return Ok(None);
     }
-    serde_json::from_slice(&sys::read_capped(&file, MAX_RECORD_BYTES).ok()?).ok()
+    Ok(serde_json::from_slice(&sys::read_capped(&file, MAX_RECORD_BYTES)?).ok())
 }
 
 /// Puts `bytes` at `path`, whole or not at all, durable when it returns.

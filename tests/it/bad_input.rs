@@ -79,7 +79,7 @@ const BAD_CONFIGS: &[(&[u8], &str)] = &[
     (b"- a\n- b\n", "hooks.yaml:1:1: error: the file is a mapping with `version` and `hooks`; this is a list"),
     (b"", "hooks.yaml:1:1: error: the file is empty"),
     (b"\xff\xfev\0e\0r\0", "hooks.yaml: error: the file is UTF-16"),
-    (b"version: '1.0'\nhooks:\n\t- name: a\n", "hooks.yaml:3:2: error: tab"),
+    (b"version: '1.0'\nhooks:\n\t- name: a\n", "hooks.yaml:3:1: error: tab"),
     (b"version: '1.0'\nversion: '1.0'\nhooks: []\n", "hooks.yaml:2:1: error: the key `version` is given twice"),
     (b"version: '1.0'\nhooks: {}\n", "hooks.yaml:2:8: error: a list of hooks is wanted, this is a mapping"),
     (b"version: 1.0\nhooks: []\n", "hooks.yaml:1:10: error: a string is wanted, this is the number 1.0"),
@@ -140,8 +140,9 @@ fn bad_hooks_are_all_told_at_once_with_their_places() {
         "hooks.yaml:7:51: error: `/bin/sh`: the path must be relative to the hooks folder, this is absolute",
         "hooks.yaml:8:10: error: `Bad Name`: a hook's name has only lower-case letters, digits and `-`",
         "hooks.yaml:9:63: error: the timeout is 601 s; wanted is 1 to 600 s",
-        "hooks.yaml:10:16: error: `evnts` is no key of a hook\n  help: did you mean `events`?",
-        "hooks.yaml:10:38: error: `run` is no key of a hook\n  help: did you mean `command`?",
+        "hooks.yaml:10:16: error: `evnts` is no key of a hook\n  10 | - {name: typo, evnts: [{type: a.b}], run: x}\n     |                ^^^^^ unknown key\n  help: did you mean `events`?",
+        "hooks.yaml:10:38: error: `run` is no key of a hook",
+        "  help: did you mean `command`?",
         "hooks.yaml:11:62: error: the variable `LD_PRELOAD` cannot be set",
         "hooks.yaml:11:81: error: a string is wanted, this is the number 1",
         "hooks.yaml:12:25: error: `events` needs at least one entry",
@@ -159,7 +160,7 @@ fn bad_hooks_are_all_told_at_once_with_their_places() {
          - {name: link, events: [{type: a.b}], script: link.sh}\n\
          - {name: shell, events: [{type: a.b}], command: x, shell: /no/shell}\n\
          - {name: glob, events: [{type: 'a.['}], command: x}\n\
-         - {name: filter, events: [{type: a.b, filter: {x: {prefix: y}}}], command: x}\n",
+         - {name: filter, events: [{type: a.b, filter: {x: {prefx: y}}}], command: x}\n",
     );
     let ran = project.run(&["validate"]);
     assert_eq!(ran.code, 2);
@@ -167,11 +168,13 @@ fn bad_hooks_are_all_told_at_once_with_their_places() {
     for wanted in [
         "hooks.yaml:4:50: error: the script /project/.knockon/nowhere.sh does not exist",
         "hooks.yaml:5:49: error: the script /project/.knockon/folder is a folder",
-        "hooks.yaml:6:48: error: the script /project/.knockon/plain.txt is not executable\n  help: run: chmod +x",
+        "hooks.yaml:6:48: error: the script /project/.knockon/plain.txt is not executable\n",
+        "\n  help: run: chmod +x",
         "hooks.yaml:7:47: error: the script /project/.knockon/link.sh is a link that leads out of the hooks folder",
         "error: the shell /no/shell of `shell` does not exist",
         "hooks.yaml:9:35: error: this `[` is never closed",
-        "error: filter `x`: a string, number, boolean or list of them is wanted, this is a mapping",
+        "hooks.yaml:10:52: error: filter `x`: `prefx` is no operator",
+        "  help: did you mean `prefix`?",
     ] {
         assert!(shown.contains(wanted), "{wanted}\n---\n{shown}");
     }
@@ -196,4 +199,19 @@ fn a_result_that_cannot_be_written_is_told() {
     let output = project.command(&["events"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(74));
     assert!(String::from_utf8_lossy(&output.stderr).contains("the result could not be written"));
+}
+
+#[test]
+fn an_error_is_one_line_whatever_it_names() {
+    let project = TestProject::new();
+    project.config("version: '1.0'\nhooks: []\n");
+    for arguments in [
+        &["list", "--project-root", "no\nknockon: forged"][..],
+        &["test", "no\nknockon: forged", "a.b"],
+        &["run", "--event-file", "no\nknockon: forged"],
+    ] {
+        let ran = project.run(arguments);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains("no␊knockon: forged") && !ran.stderr.contains("\nknockon"), "{ran:?}");
+    }
 }

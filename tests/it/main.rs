@@ -4,11 +4,16 @@
 mod audit;
 mod bad_input;
 mod commands;
+mod config_fixtures;
 mod emit;
 mod examples;
+mod explain;
+mod fixtures;
 mod flowspec;
+mod layers;
 mod library;
 mod matching;
+mod one_line;
 mod processes;
 mod support;
 mod trust;

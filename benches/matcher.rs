@@ -1,0 +1,356 @@
+//! Matching against a naive loop over the same rules: `cargo bench --bench matcher [kinds] [mix] [reading]`.
+//!
+//! Events come as JSON text of about 350 bytes and are read in full, as `emit` does. The naive loop tests
+//! one rule after the other; both run in the same process on the same events, and the table says how many
+//! times quicker the index is.
+
+use knockon::Event;
+use knockon::config::{self, ConfigFile, Loaded, LoadedHook, Origin};
+use knockon::json::Json;
+use knockon::matcher::{Index, Matcher, Rule};
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const SIZES: [usize; 4] = [1, 100, 10_000, 100_000];
+const EVENTS: usize = 2_000;
+/// Each figure is the median of this many measurements.
+const ROUNDS: usize = 7;
+
+fn main() {
+    // `cargo test --benches` runs benches with `--test`: nothing to do then.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let asked = |section: &str| named.is_empty() || named.iter().any(|name| name == section);
+    if asked("kinds") {
+        kinds();
+    }
+    if asked("mix") {
+        mix();
+    }
+    if asked("reading") {
+        reading();
+    }
+}
+
+/// Rules that are all of one kind, against the naive loop.
+fn kinds() {
+    println!("## Matching\n");
+    println!("Events a second from JSON text on one core; in brackets, how many times quicker than the naive loop in");
+    println!("the same run. Compile: from parsed hooks to the index.\n");
+    println!("| rules | kind | one hit an event | 1 % of the rules hit | compile | memory |");
+    println!("|---|---|---|---|---|---|");
+    for kind in [Kind::LiteralTypes, Kind::TypeGlobs, Kind::EqualityFilters] {
+        for size in SIZES {
+            let one = Bench::of(kind, size, 1);
+            let many = Bench::of(kind, size, (size / 100).max(1));
+            println!(
+                "| {size} | {kind:?} | {} | {} | {:.1} ms | {:.1} MiB |",
+                one.compared(),
+                many.compared(),
+                one.compile.as_secs_f64() * 1e3,
+                one.memory as f64 / 1048576.0
+            );
+        }
+    }
+}
+
+/// The rules that other matchers were measured with.
+fn mix() {
+    println!("\nThe mix of rules of the peers' table: 55 % type and field, 20 % type and two fields, 15 % globs, 10 %");
+    println!("lists and prefixes; one hit an event.\n");
+    println!(
+        "| rules | whole event checked and matched | text that is checked already | of the cost at 100 rules | compile | memory |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let mut base = None;
+    for size in SIZES {
+        let bench = Bench::of(Kind::Mix, size, 1);
+        let whole = bench.index_speed();
+        let checked = bench.checked_speed();
+        if size == 100 {
+            base = Some(checked);
+        }
+        let ratio = base.map_or("–".to_owned(), |base| format!("{:.2} ×", base / checked));
+        println!(
+            "| {size} | {} ({}) | {} | {ratio} | {:.1} ms | {:.1} MiB |",
+            thousands(whole),
+            times(whole / bench.naive_speed()),
+            thousands(checked),
+            bench.compile.as_secs_f64() * 1e3,
+            bench.memory as f64 / 1048576.0
+        );
+    }
+}
+
+/// From text to index.
+fn reading() {
+    println!("\n## Reading hooks.yaml\n");
+    println!("Parsed, validated and compiled; files of at most 256 KiB, the others included.\n");
+    println!("| hooks | time | a hook |");
+    println!("|---|---|---|");
+    for size in [10, 1_000, 10_000] {
+        let time = read_configuration(size);
+        println!("| {size} | {:.2} ms | {:.1} µs |", time.as_secs_f64() * 1e3, time.as_secs_f64() * 1e6 / size as f64);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    LiteralTypes,
+    TypeGlobs,
+    EqualityFilters,
+    Mix,
+}
+
+struct Bench {
+    rules: Vec<Rule>,
+    matcher: Matcher,
+    compile: Duration,
+    memory: u64,
+    events: Vec<String>,
+}
+
+impl Bench {
+    /// `size` rules, `shared` of which have the same condition.
+    fn of(kind: Kind, size: usize, shared: usize) -> Self {
+        let conditions: Vec<(String, String)> = (0..size).map(|n| condition(kind, n, n / shared)).collect();
+        let loaded = loaded(&conditions);
+        let before = resident();
+        let mut times: Vec<Duration> = Vec::new();
+        let mut matcher = None;
+        let mut memory = 0;
+        for _ in 0..3 {
+            let started = Instant::now();
+            let compiled = Matcher::compile(&loaded).0;
+            times.push(started.elapsed());
+            memory = memory.max(resident().saturating_sub(before));
+            matcher = Some(compiled);
+        }
+        let mut problems = Vec::new();
+        let file = &loaded.files[0];
+        let rules = loaded.hooks.iter().flat_map(|hook| &hook.hook.events);
+        let rules: Vec<Rule> = rules.filter_map(|entry| Rule::compile(file, entry, &mut problems)).collect();
+        assert!(problems.is_empty(), "{problems:?}");
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let events = (0..EVENTS).map(|_| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let n = random as usize % size;
+            event(kind, n, n / shared)
+        });
+        let events: Vec<String> = events.collect();
+        let matcher = matcher.expect("it was compiled three times");
+        for text in events.iter().step_by(100) {
+            let event = Event::parse(text.clone().into_bytes()).unwrap();
+            let naive = rules.iter().filter(|rule| rule.holds(&event)).count();
+            assert_eq!(matcher.index().find(&event).len(), naive, "{text}");
+            assert!(naive >= 1, "{text}");
+        }
+        times.sort();
+        Bench { rules, matcher, compile: times[1], memory, events }
+    }
+
+    fn index(&self) -> &Index {
+        self.matcher.index()
+    }
+
+    /// Events a second with the index, from text to hits.
+    fn index_speed(&self) -> f64 {
+        speed(&self.events, |text| {
+            let event = Event::parse(text.clone().into_bytes()).unwrap();
+            self.index().find(&event).len()
+        })
+    }
+
+    /// The same for text that was checked before.
+    fn checked_speed(&self) -> f64 {
+        let checked: Vec<(String, Json<'_>)> = self
+            .events
+            .iter()
+            .map(|text| {
+                let json = Json::parse(text.as_bytes()).unwrap();
+                (json.get("event_type").unwrap().as_str().unwrap().into_owned(), json)
+            })
+            .collect();
+        speed(&checked, |(kind, json)| self.index().find_in(kind, *json).len())
+    }
+
+    /// Events a second with a loop over the rules.
+    fn naive_speed(&self) -> f64 {
+        let few = (20_000_000 / self.rules.len().max(1) / 100).clamp(3, EVENTS);
+        speed(&self.events[..few], |text| {
+            let event = Event::parse(text.clone().into_bytes()).unwrap();
+            self.rules.iter().filter(|rule| rule.holds(&event)).count()
+        })
+    }
+
+    fn compared(&self) -> String {
+        let (index, naive) = (self.index_speed(), self.naive_speed());
+        format!("{} ({})", thousands(index), times(index / naive))
+    }
+}
+
+/// The median of several rounds over all inputs.
+fn speed<T>(inputs: &[T], mut run: impl FnMut(&T) -> usize) -> f64 {
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let started = Instant::now();
+            for input in inputs {
+                black_box(run(black_box(input)));
+            }
+            inputs.len() as f64 / started.elapsed().as_secs_f64()
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[ROUNDS / 2]
+}
+
+/// Pattern and filter of rule `n`, whose condition has the number `value`.
+fn condition(kind: Kind, n: usize, value: usize) -> (String, String) {
+    match kind {
+        Kind::LiteralTypes => (format!("x{}.completed", letters(value)), "{}".into()),
+        Kind::TypeGlobs => (format!("x{}.*", letters(value)), "{}".into()),
+        Kind::EqualityFilters => ("task.completed".into(), format!("{{task_id: task-{value}}}")),
+        Kind::Mix => match n % 20 {
+            0..=10 => (TYPES[n % TYPES.len()].into(), format!("{{task_id: task-{n}}}")),
+            11..=14 => (TYPES[n % TYPES.len()].into(), format!("{{feature: feature-{}, step: {}}}", n / 7, n % 7)),
+            15..=17 => (format!("x{}.*", letters(n)), "{}".into()),
+            18 => (TYPES[n % TYPES.len()].into(), format!("{{labels_any: [label-{n}]}}")),
+            _ => (TYPES[n % TYPES.len()].into(), format!("{{path: {{prefix: src/module-{n}/}}}}")),
+        },
+    }
+}
+
+const TYPES: [&str; 7] = [
+    "task.completed",
+    "task.created",
+    "spec.created",
+    "plan.created",
+    "implement.completed",
+    "agent.progress",
+    "wp.status_changed",
+];
+
+/// An event that fulfils rule `n`.
+fn event(kind: Kind, n: usize, value: usize) -> String {
+    let mut event_type = "task.completed".to_owned();
+    let (mut task, mut feature, mut step) = ("none".to_owned(), "none".to_owned(), 9);
+    let (mut label, mut path) = ("backend".to_owned(), "docs/readme.md".to_owned());
+    match kind {
+        Kind::LiteralTypes | Kind::TypeGlobs => event_type = format!("x{}.completed", letters(value)),
+        Kind::EqualityFilters => task = format!("task-{value}"),
+        Kind::Mix => {
+            event_type = TYPES[n % TYPES.len()].into();
+            match n % 20 {
+                0..=10 => task = format!("task-{n}"),
+                11..=14 => (feature, step) = (format!("feature-{}", n / 7), n % 7),
+                15..=17 => event_type = format!("x{}.completed", letters(n)),
+                18 => label = format!("label-{n}"),
+                _ => path = format!("src/module-{n}/lib.rs"),
+            }
+        }
+    }
+    format!(
+        r#"{{"event_type":"{event_type}","event_id":"evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A","schema_version":"1.0","timestamp":"2025-12-02T15:30:45.123Z","project_root":"/home/user/project","context":{{"task_id":"{task}","feature":"{feature}","step":{step},"labels":["{label}","review"],"path":"{path}","agent":"backend-engineer"}},"metadata":{{"cli_version":"0.0.179"}}}}"#
+    )
+}
+
+/// A number in letters, as event types have no digits.
+fn letters(mut number: usize) -> String {
+    let mut text = String::new();
+    for _ in 0..4 {
+        text.push(char::from(b'a' + (number % 26) as u8));
+        number /= 26;
+    }
+    text
+}
+
+/// Hooks with these patterns and filters, without a file behind them.
+fn loaded(conditions: &[(String, String)]) -> Loaded {
+    let path = PathBuf::from("hooks.yaml");
+    let mut hooks = Vec::with_capacity(conditions.len());
+    for chunk in conditions.chunks(1_000) {
+        let mut text = String::from("version: '1.1'\nhooks:\n");
+        for (n, (pattern, filter)) in chunk.iter().enumerate() {
+            let _ = writeln!(text, "- {{name: h-{n}, command: x, events: [{{type: '{pattern}', filter: {filter}}}]}}");
+        }
+        let config = config::parse(&path, text.as_bytes(), &mut Vec::new()).expect("the bench writes valid files");
+        hooks.extend(config.hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }));
+    }
+    let file = ConfigFile {
+        origin: Origin::Project,
+        hooks_folder: PathBuf::new(),
+        path,
+        bytes: Vec::new(),
+        layers: Vec::new(),
+        distrust: None,
+    };
+    Loaded { files: vec![file], hooks, problems: Vec::new() }
+}
+
+/// The time to read, validate and compile `size` hooks, from text to index.
+fn read_configuration(size: usize) -> Duration {
+    let parts: Vec<String> = (0..size)
+        .collect::<Vec<_>>()
+        .chunks(1_000)
+        .map(|numbers| {
+            let mut text = String::from("version: \"1.1\"\nhooks:\n");
+            for n in numbers {
+                let _ = write!(
+                    text,
+                    "  - name: hook-{n}\n    events:\n      - type: task.completed\n        filter: {{task_id: task-{n}}}\n    command: echo {n}\n"
+                );
+            }
+            text
+        })
+        .collect();
+    let mut main = String::from("version: \"1.1\"\ninclude:\n");
+    for n in 1..parts.len() {
+        let _ = writeln!(main, "  - part-{n}.yaml");
+    }
+    let main =
+        if parts.len() == 1 { parts[0].clone() } else { main + parts[0].split_once('\n').map_or("", |(_, rest)| rest) };
+    let mut times: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let started = Instant::now();
+            let mut problems = Vec::new();
+            let mut open = |name: &Path| {
+                let number =
+                    name.to_string_lossy().trim_start_matches("part-").trim_end_matches(".yaml").parse::<usize>();
+                match number.ok().and_then(|number| parts.get(number)) {
+                    Some(text) => config::Opened::Found(text.clone().into_bytes()),
+                    None => config::Opened::Missing,
+                }
+            };
+            let (config, _) = config::parse_layers(Path::new("hooks.yaml"), main.as_bytes(), &mut open, &mut problems);
+            assert!(problems.is_empty(), "{problems:?}");
+            let hooks = config.expect("the bench writes valid files").hooks;
+            let hooks: Vec<LoadedHook> = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
+            assert_eq!(hooks.len(), size);
+            let loaded = Loaded { hooks, ..loaded(&[]) };
+            black_box(Matcher::compile(&loaded));
+            started.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[ROUNDS / 2]
+}
+
+/// Resident memory in bytes.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
+fn thousands(speed: f64) -> String {
+    if speed >= 10_000.0 { format!("{:.0} k", speed / 1e3) } else { format!("{:.1} k", speed / 1e3) }
+}
+
+fn times(ratio: f64) -> String {
+    if ratio >= 10.0 { format!("{ratio:.0} ×") } else { format!("{ratio:.1} ×") }
+}

@@ -1,0 +1,165 @@
+//! Problems of a configuration, for people and for the tools that read them: JSON, SARIF, GitHub.
+
+use super::snippet::snippet;
+use super::terminal::{Paint, Terminal};
+use crate::config::{Diagnostic, Related, Severity};
+use crate::text::one_line;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// How problems are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people, with the lines they are about
+    Human,
+    /// One JSON document
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Workflow commands, which GitHub shows at the lines they are about
+    Github,
+}
+
+/// Gives the text of a file that a problem is in.
+pub(super) type Texts<'a> = dyn Fn(&Path) -> Option<&'a [u8]> + 'a;
+
+/// Shows a problem with the line it is about.
+pub(super) fn show(problem: &Diagnostic, texts: &Texts<'_>, terminal: &mut Terminal) {
+    let (word, paint) = match problem.severity {
+        Severity::Error => ("error", Paint::Bad),
+        Severity::Warning => ("warning", Paint::Warn),
+    };
+    let place = problem.span.map(|span| format!(":{}:{}", span.line, span.column)).unwrap_or_default();
+    let place = terminal.paint(Paint::Bold, &format!("{}{place}", one_line(&problem.path.to_string_lossy())));
+    let word = terminal.paint(paint, word);
+    terminal.line(&format!("{place}: {word}: {}", one_line(&problem.message)));
+    let shown = problem.span.zip(texts(&problem.path));
+    if let Some(snippet) = shown.and_then(|(span, text)| snippet(text, span, problem.label.as_deref().unwrap_or(""))) {
+        terminal.line(&snippet.line);
+        let underline = terminal.paint(paint, &snippet.underline);
+        terminal.line(underline.trim_end());
+    }
+    for related in &problem.related {
+        show_related(related, texts, terminal);
+    }
+    if let Some(help) = &problem.help {
+        terminal.line(&format!("  help: {}", one_line(help)));
+    }
+}
+
+fn show_related(related: &Related, texts: &Texts<'_>, terminal: &mut Terminal) {
+    let (path, span) = (one_line(&related.path.to_string_lossy()), related.span);
+    terminal.line(&format!("  note: {path}:{}:{}: {}", span.line, span.column, one_line(&related.message)));
+    if let Some(snippet) = texts(&related.path).and_then(|text| snippet(text, span, "")) {
+        terminal.line(&snippet.line);
+        terminal.line(snippet.underline.trim_end());
+    }
+}
+
+/// A problem as data.
+pub(super) fn document(problem: &Diagnostic, texts: Option<&Texts<'_>>) -> Value {
+    let line = |path: &Path, line: usize| {
+        let text = texts?(path)?;
+        let line = text.split(|&byte| byte == b'\n').nth(line.checked_sub(1)?)?;
+        Some(String::from_utf8_lossy(line).into_owned())
+    };
+    let related = problem.related.iter().map(|related| {
+        json!({
+            "path": related.path,
+            "line": related.span.line,
+            "column": related.span.column,
+            "length": related.span.length,
+            "message": related.message,
+        })
+    });
+    json!({
+        "severity": problem.severity.as_str(),
+        "code": problem.code,
+        "path": problem.path,
+        "line": problem.span.map(|span| span.line),
+        "column": problem.span.map(|span| span.column),
+        "length": problem.span.map(|span| span.length),
+        "message": problem.message,
+        "label": problem.label,
+        "help": problem.help,
+        "source": problem.span.and_then(|span| line(&problem.path, span.line)),
+        "related": related.collect::<Vec<_>>(),
+    })
+}
+
+/// All problems as one SARIF run. Paths below `root` are written relative to it.
+pub(super) fn sarif(problems: &[Diagnostic], root: &Path) -> Value {
+    let rules: BTreeMap<&str, Value> =
+        problems.iter().map(|problem| (problem.code, json!({ "id": problem.code }))).collect();
+    let location = |path: &Path, span: Option<crate::config::Span>| {
+        let mut physical = json!({ "artifactLocation": { "uri": uri(path, root) } });
+        if let Some(span) = span {
+            let end = span.column + span.length.max(1);
+            physical["region"] = json!({ "startLine": span.line, "startColumn": span.column, "endColumn": end });
+        }
+        json!({ "physicalLocation": physical })
+    };
+    let results = problems.iter().map(|problem| {
+        let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        let related = problem.related.iter().map(|related| {
+            let mut location = location(&related.path, Some(related.span));
+            location["message"] = json!({ "text": related.message });
+            location
+        });
+        json!({
+            "ruleId": problem.code,
+            "level": problem.severity.as_str(),
+            "message": { "text": format!("{}{help}", problem.message) },
+            "locations": [location(&problem.path, problem.span)],
+            "relatedLocations": related.collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": "knockon",
+                "version": env!("CARGO_PKG_VERSION"),
+                "rules": rules.into_values().collect::<Vec<_>>(),
+            }},
+            "columnKind": "unicodeCodePoints",
+            "results": results.collect::<Vec<_>>(),
+        }],
+    })
+}
+
+/// A path as a URI reference (RFC 3986): relative below `root`, else with the `file` scheme.
+fn uri(path: &Path, root: &Path) -> String {
+    let (scheme, path) = match path.strip_prefix(root) {
+        Ok(below) => ("", below),
+        Err(_) => ("file://", path),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let encoded = path.as_os_str().as_encoded_bytes().iter().map(|&byte| match byte {
+        byte if plain(byte) => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    format!("{scheme}{}", encoded.collect::<String>())
+}
+
+/// A problem as a workflow command of GitHub Actions.
+pub(super) fn github(problem: &Diagnostic, root: &Path) -> String {
+    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    let path = problem.path.strip_prefix(root).unwrap_or(&problem.path).to_string_lossy().into_owned();
+    let place = problem.span.map(|span| {
+        let end = span.column + span.length.max(1) - 1;
+        format!(",line={},col={},endColumn={end}", span.line, span.column)
+    });
+    let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+    format!(
+        "::{} file={}{},title={}::{}",
+        problem.severity.as_str(),
+        property(&path),
+        place.unwrap_or_default(),
+        property(problem.code),
+        data(&one_line(&format!("{}{help}", problem.message)))
+    )
+}

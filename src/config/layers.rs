@@ -1,0 +1,353 @@
+//! Several texts, one configuration: what `hooks.yaml` includes, and what `hooks.local.yaml` overrides.
+//!
+//! Works on trees, before anything has a meaning, so that a hook knows of each of its keys which file it
+//! came from. Opening files is the caller's affair.
+
+use super::document::{self, Key, Node, Span, Value};
+use super::parse::TOP_KEYS;
+use super::reader::Reader;
+use super::{Diagnostic, action::ACTION_KEYS};
+use crate::text::one_line;
+use std::path::{Component, Path, PathBuf};
+
+/// The file beside `hooks.yaml` that overrides it on this machine only.
+pub const LOCAL_FILE: &str = "hooks.local.yaml";
+
+/// The file beside `hooks.yaml` that has one hook a line.
+pub const ONE_LINE_FILE: &str = "hooks.on.yaml";
+
+/// How deep included files may include others.
+const MAX_INCLUDE_DEPTH: usize = 8;
+/// How many files one configuration may have.
+const MAX_SOURCES: usize = 64;
+
+/// One text of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its path below the hooks folder.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// What became of opening a file of the hooks folder.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// Its content.
+    Found(Vec<u8>),
+    /// There is no such file.
+    Missing,
+    /// It cannot be read or must not be; the text says why.
+    Refused(String),
+}
+
+/// Opens a file by its path below the hooks folder.
+pub type Open<'a> = dyn FnMut(&Path) -> Opened + 'a;
+
+/// A configuration as trees, its layers laid on top of each other.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    /// The files it was read from, the main one first.
+    pub sources: Vec<Source>,
+    /// The `version` of the main file.
+    pub version: Option<String>,
+    /// `concurrency`, from the main file or the local one.
+    pub concurrency: Option<Node>,
+    /// Every `defaults`, the one it builds on before it.
+    pub scopes: Vec<Scope>,
+    /// The hooks in the order they run.
+    pub hooks: Vec<ComposedHook>,
+}
+
+/// The `defaults` of one file.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The defaults it builds on: those of the file that includes it.
+    pub base: Option<usize>,
+    /// Its own.
+    pub defaults: Option<Node>,
+}
+
+/// A hook before its keys have a meaning.
+#[derive(Clone, Debug)]
+pub struct ComposedHook {
+    /// Its keys, those of a local override in their place.
+    pub node: Node,
+    /// Index into [`Composed::scopes`].
+    pub scope: usize,
+    /// The keys that a local override set.
+    pub overridden: Vec<(String, Span)>,
+}
+
+/// Reads the main file and everything that belongs to it. Problems are added to `problems`; with an
+/// error among them the result is only good for finding more of them.
+pub(super) fn compose(
+    path: &Path,
+    bytes: &[u8],
+    open: &mut Open<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Composed> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let main = Source { path: path.to_owned(), name: name.clone(), bytes: bytes.to_vec() };
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let composed =
+        Composed { sources: vec![main], version: None, concurrency: None, scopes: Vec::new(), hooks: Vec::new() };
+    let mut layers = Layers { folder, open, composed, found: Vec::new() };
+    let complete = layers.file(0, None, &mut vec![name]).is_some();
+    if complete {
+        layers.one_liners();
+        layers.local();
+    }
+    problems.append(&mut layers.found);
+    complete.then_some(layers.composed)
+}
+
+struct Layers<'o, 'a> {
+    folder: PathBuf,
+    open: &'o mut Open<'a>,
+    composed: Composed,
+    found: Vec<Diagnostic>,
+}
+
+impl Layers<'_, '_> {
+    /// Reads a text as YAML and as a mapping.
+    fn tree(&mut self, source: usize) -> Option<Node> {
+        let number = u16::try_from(source).ok()?;
+        let (tree, faults) = document::read(&self.composed.sources[source].bytes, number);
+        for fault in faults {
+            let path = &self.composed.sources[source].path;
+            let mut problem = Diagnostic::error(path, fault.span, fault.code, fault.message);
+            problem.help = fault.help;
+            let related = fault.related.map(|(span, message)| self.read(|reader| reader.related(span, message)));
+            problem.related.extend(related);
+            self.found.push(problem);
+        }
+        let tree = tree?;
+        match &tree.value {
+            Value::Map(_) => Some(tree),
+            Value::Null => {
+                let help = "a file without hooks reads `version: \"1.0\"` and `hooks: []`";
+                let start = Span { line: 1, column: 1, length: 0, ..tree.span };
+                self.read(|reader| reader.error(start, "empty", "the file is empty").help = Some(help.into()));
+                None
+            }
+            other => {
+                let message = format!("the file is a mapping with `version` and `hooks`; this is {}", other.describe());
+                self.read(|reader| {
+                    reader.error(tree.span, "wrong-type", message);
+                });
+                None
+            }
+        }
+    }
+
+    /// Lets a reader look at the tree and keeps what it found.
+    fn read<T>(&mut self, look: impl FnOnce(&mut Reader<'_>) -> T) -> T {
+        let mut reader = Reader { sources: &self.composed.sources, found: std::mem::take(&mut self.found) };
+        let result = look(&mut reader);
+        self.found = reader.found;
+        result
+    }
+
+    /// One file with what it includes: first their hooks, then its own. `open_files` are those that led here.
+    fn file(&mut self, source: usize, base: Option<usize>, open_files: &mut Vec<String>) -> Option<()> {
+        let tree = self.tree(source)?;
+        let version = self.read(|reader| {
+            reader.known_keys(tree.entries(), TOP_KEYS, "the file");
+            reader.version(&tree)
+        });
+        if base.is_none() {
+            self.composed.version = version;
+            self.composed.concurrency = tree.get("concurrency").cloned();
+        } else if let Some(node) = tree.get("concurrency") {
+            let message = "`concurrency` is ignored in an included file";
+            self.read(|reader| {
+                let help = "write it into hooks.yaml itself";
+                reader.warning(node.span, "ignored-key", message).help = Some(help.into());
+            });
+        }
+        let scope = self.composed.scopes.len();
+        self.composed.scopes.push(Scope { base, defaults: tree.get("defaults").cloned() });
+        for (name, span) in self.included(&tree) {
+            self.include(&name, span, scope, open_files);
+        }
+        let hooks = self.read(|reader| match tree.get("hooks") {
+            None => {
+                reader.missing(
+                    &tree,
+                    "the required key `hooks` is missing",
+                    "write `hooks: []` for a file without any",
+                );
+                None
+            }
+            Some(Node { value: Value::List(hooks), .. }) => Some(hooks.clone()),
+            Some(other) => {
+                let at = tree.entries().iter().find(|(key, _)| key.name == "hooks").map(|(key, _)| key.span);
+                let span = at.filter(|_| other.value == Value::Null).unwrap_or(other.span);
+                let problem = reader.wrong_type(other, "a list of hooks");
+                problem.span = Some(span);
+                problem.help = Some("write `hooks: []` for a file without any".into());
+                None
+            }
+        })?;
+        let hooks = hooks.into_iter().map(|node| ComposedHook { node, scope, overridden: Vec::new() });
+        self.composed.hooks.extend(hooks);
+        Some(())
+    }
+
+    fn included(&mut self, tree: &Node) -> Vec<(String, Span)> {
+        let Some(node) = tree.get("include") else { return Vec::new() };
+        self.read(|reader| reader.texts(node, "a list of files to include")).unwrap_or_default()
+    }
+
+    fn include(&mut self, name: &str, span: Span, scope: usize, open_files: &mut Vec<String>) {
+        let shown = one_line(name);
+        let fault = |layers: &mut Self, code, message: String, help: &str| {
+            layers.read(|reader| reader.error(span, code, message).help = Some(help.to_owned()));
+        };
+        let path = Path::new(name);
+        let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if name.is_empty() || name.contains('\0') || !inside {
+            let message = format!("`{shown}` leads out of the hooks folder");
+            return fault(self, "bad-include", message, "include files of the hooks folder, by their path below it");
+        }
+        let name = path.components().filter(|part| *part != Component::CurDir).collect::<PathBuf>();
+        let name = name.to_string_lossy().into_owned();
+        if let Some(at) = open_files.iter().position(|open| *open == name) {
+            let circle = [&open_files[at..], std::slice::from_ref(&name)].concat().join(" → ");
+            let message = format!("these files include each other: {}", one_line(&circle));
+            return fault(self, "include-cycle", message, "remove one of the includes");
+        }
+        if self.composed.sources.iter().any(|source| source.name == name) {
+            let message = format!("`{shown}` is included already");
+            return fault(self, "bad-include", message, "include each file once");
+        }
+        if open_files.len() > MAX_INCLUDE_DEPTH || self.composed.sources.len() >= MAX_SOURCES {
+            let message = format!("included files reach {MAX_INCLUDE_DEPTH} levels deep and are {MAX_SOURCES} at most");
+            return fault(self, "bad-include", message, "include the files from hooks.yaml itself");
+        }
+        match (self.open)(Path::new(&name)) {
+            Opened::Found(bytes) => {
+                let source = self.add(&name, bytes);
+                open_files.push(name);
+                // What is wrong in it has been told.
+                let _ = self.file(source, Some(scope), open_files);
+                open_files.pop();
+            }
+            Opened::Missing => {
+                let path = self.folder.join(&name);
+                let message = format!("the included file {} does not exist", one_line(&path.to_string_lossy()));
+                fault(self, "missing-include", message, "create it, or remove it from `include`");
+            }
+            Opened::Refused(why) => {
+                fault(
+                    self,
+                    "bad-include",
+                    format!("the included file `{shown}` cannot be read: {why}"),
+                    "make it a file of the hooks folder",
+                );
+            }
+        }
+    }
+
+    fn add(&mut self, name: &str, bytes: Vec<u8>) -> usize {
+        let path = self.folder.join(name);
+        self.composed.sources.push(Source { path, name: name.to_owned(), bytes });
+        self.composed.sources.len() - 1
+    }
+
+    /// The hooks that stand in one line each, behind all others.
+    fn one_liners(&mut self) {
+        match (self.open)(Path::new(ONE_LINE_FILE)) {
+            Opened::Missing => {}
+            Opened::Found(bytes) => {
+                let source = self.add(ONE_LINE_FILE, bytes);
+                // What is wrong in it has been told.
+                let _ = self.file(source, Some(0), &mut vec![ONE_LINE_FILE.to_owned()]);
+            }
+            Opened::Refused(why) => self.unreadable(ONE_LINE_FILE, &why),
+        }
+    }
+
+    fn unreadable(&mut self, name: &str, why: &str) {
+        let path = self.folder.join(name);
+        let message = format!("the file cannot be read: {why}");
+        self.found.push(Diagnostic::error(&path, None, "unreadable", message));
+    }
+
+    /// Lays the local file over the rest: keys of `defaults`, and hooks by name.
+    fn local(&mut self) {
+        let source = match (self.open)(Path::new(LOCAL_FILE)) {
+            Opened::Missing => return,
+            Opened::Found(bytes) => self.add(LOCAL_FILE, bytes),
+            Opened::Refused(why) => return self.unreadable(LOCAL_FILE, &why),
+        };
+        let Some(tree) = self.tree(source) else { return };
+        let known: Vec<&str> = TOP_KEYS.iter().copied().filter(|key| *key != "include").collect();
+        self.read(|reader| {
+            reader.known_keys(tree.entries(), &known, &format!("`{LOCAL_FILE}`"));
+            reader.version(&tree);
+        });
+        if let Some(node) = tree.get("concurrency") {
+            self.composed.concurrency = Some(node.clone());
+        }
+        if let (Some(defaults), Some(root)) = (tree.get("defaults"), self.composed.scopes.first_mut()) {
+            match &mut root.defaults {
+                Some(base) => {
+                    lay_over(base, defaults);
+                }
+                None => root.defaults = Some(defaults.clone()),
+            }
+        }
+        let hooks = match tree.get("hooks") {
+            None => return,
+            Some(Node { value: Value::List(hooks), .. }) => hooks.clone(),
+            Some(other) => {
+                self.read(|reader| {
+                    reader.wrong_type(other, "a list of hooks");
+                });
+                return;
+            }
+        };
+        for node in hooks {
+            let name = |node: &Node| node.get("name").map(|name| name.value.clone());
+            let shared = self
+                .composed
+                .hooks
+                .iter_mut()
+                .find(|hook| name(&hook.node).is_some() && name(&hook.node) == name(&node));
+            match shared {
+                Some(hook) => hook.overridden.extend(lay_over(&mut hook.node, &node)),
+                None => self.composed.hooks.push(ComposedHook { node, scope: 0, overridden: Vec::new() }),
+            }
+        }
+    }
+}
+
+/// Puts the keys of `upper` over those of `lower`; variables of `env` one by one. Returns what it set.
+fn lay_over(lower: &mut Node, upper: &Node) -> Vec<(String, Span)> {
+    let Value::Map(entries) = &mut lower.value else { return Vec::new() };
+    let mut set = Vec::new();
+    let action = |key: &str| ACTION_KEYS.contains(&key);
+    if upper.entries().iter().any(|(key, _)| action(&key.name)) {
+        entries.retain(|(key, _)| !action(&key.name) && key.name != "args");
+    }
+    for (key, value) in upper.entries() {
+        if key.name == "name" {
+            continue;
+        }
+        set.push((key.name.clone(), key.span));
+        match entries.iter_mut().find(|(mine, _)| mine.name == key.name) {
+            Some((_, mine))
+                if key.name == "env" && matches!((&mine.value, &value.value), (Value::Map(_), Value::Map(_))) =>
+            {
+                lay_over(mine, value);
+            }
+            Some(entry) => *entry = (Key { name: key.name.clone(), span: key.span }, value.clone()),
+            None => entries.push((key.clone(), value.clone())),
+        }
+    }
+    set
+}

@@ -1,0 +1,225 @@
+//! The keys that say how a hook is run rather than what it does: order, retries, groups, output.
+
+use super::document::{Node, Span, Value};
+use super::model::{
+    Action, Coalesce, Concurrency, Hook, HookName, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, UntilThen, Upcoming,
+};
+use super::reader::Reader;
+use super::settings::Defaults;
+use crate::text::{nearest, one_line};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The keys under `coalesce`.
+pub const COALESCE_KEYS: &[&str] = &["key", "within"];
+
+/// The version that acts on order, retries, groups, sandboxes and detached runs.
+const EXECUTION: &str = "0.2";
+/// The version that acts on actions that leave the machine.
+const DELIVERY: &str = "0.3";
+
+/// How a hook is run.
+pub(super) struct Policy {
+    pub(super) schema_version: Option<u32>,
+    pub(super) env_from: Vec<String>,
+    pub(super) output: OutputMode,
+    pub(super) on_timeout: OnTimeout,
+    pub(super) after: Vec<(HookName, Span)>,
+    pub(super) mode: Mode,
+    pub(super) group: Option<(String, OnBusy)>,
+    pub(super) coalesce: Option<Coalesce>,
+    upcoming: Vec<Upcoming>,
+}
+
+impl Policy {
+    /// What of the hook this version reads and a later one acts on.
+    pub(super) fn upcoming(&self, action: Option<&Action>, hook: &Node) -> Vec<Upcoming> {
+        let mut upcoming = self.upcoming.clone();
+        let key = match action {
+            Some(Action::Webhook(_) | Action::Notify(_) | Action::Email(_) | Action::Transition(_)) => {
+                action.map(Action::key)
+            }
+            Some(Action::Script { .. } | Action::Command(_) | Action::Program(_)) | None => None,
+        };
+        if let Some((key, (at, _))) =
+            key.and_then(|key| Some((key, hook.entries().iter().find(|(at, _)| at.name == key)?)))
+        {
+            upcoming.push(Upcoming { key, span: at.span, version: DELIVERY, until_then: UntilThen::Skipped });
+        }
+        upcoming
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn policy(&mut self, hook: &Node, settings: &Defaults) -> Policy {
+        let mut upcoming = Vec::new();
+        let mut later = |key: &'static str, span: Span, until_then: UntilThen| {
+            upcoming.push(Upcoming { key, span, version: EXECUTION, until_then });
+        };
+        let entry = |name: &str| hook.entries().iter().find(|(key, _)| key.name == name);
+        let mut policy = Policy {
+            schema_version: entry("schema_version").and_then(|(_, node)| self.schema_version(node)),
+            env_from: entry("env_from").map(|(_, node)| self.env_from(node)).unwrap_or_default(),
+            output: entry("output").and_then(|(_, node)| self.word(node)).unwrap_or(OutputMode::OnFailure),
+            on_timeout: entry("on_timeout").and_then(|(_, node)| self.word(node)).unwrap_or(OnTimeout::Fail),
+            after: entry("after").map(|(_, node)| self.after(node)).unwrap_or_default(),
+            mode: entry("mode").and_then(|(_, node)| self.word(node)).unwrap_or(Mode::Wait),
+            group: None,
+            coalesce: entry("coalesce").and_then(|(_, node)| self.coalesce(node)),
+            upcoming: Vec::new(),
+        };
+        let on_busy: Option<OnBusy> = entry("on_busy").and_then(|(_, node)| self.word(node));
+        let group = entry("concurrency_group").and_then(|(_, node)| self.text(node, "the name of a group, a string,"));
+        match (group, entry("on_busy")) {
+            (Some(group), _) => policy.group = Some((group, on_busy.unwrap_or(OnBusy::Queue))),
+            (None, Some((key, _))) if entry("concurrency_group").is_none() => {
+                let help = "name the group: `concurrency_group: tests`";
+                self.error(key.span, "conflict", "`on_busy` needs a `concurrency_group`").help = Some(help.into());
+            }
+            _ => {}
+        }
+        let span = |name: &str| entry(name).map_or(hook.span, |(key, _)| key.span);
+        if !policy.after.is_empty() {
+            later("after", span("after"), UntilThen::Runs);
+        }
+        if let Some((_, span)) = settings.retry.as_ref().filter(|(retry, _)| retry.attempts > 1) {
+            later("retry", *span, UntilThen::Runs);
+        }
+        if policy.mode == Mode::Detach {
+            later("mode: detach", span("mode"), UntilThen::Runs);
+        }
+        if let Some((sandbox, span)) = settings.sandbox.filter(|(sandbox, _)| *sandbox != Sandbox::Base) {
+            later(
+                if sandbox == Sandbox::Guard { "sandbox: guard" } else { "sandbox: strict" },
+                span,
+                UntilThen::Refused,
+            );
+        }
+        if policy.group.is_some() {
+            later("concurrency_group", span("concurrency_group"), UntilThen::Runs);
+        }
+        if policy.coalesce.is_some() {
+            later("coalesce", span("coalesce"), UntilThen::Runs);
+        }
+        if policy.on_timeout == OnTimeout::Block {
+            later("on_timeout: block", span("on_timeout"), UntilThen::Runs);
+        }
+        if policy.output == OutputMode::Live {
+            later("output: live", span("output"), UntilThen::Runs);
+        }
+        Policy { upcoming, ..policy }
+    }
+
+    pub(super) fn concurrency(&mut self, node: &Node) -> Option<Concurrency> {
+        let concurrency = match &node.value {
+            Value::Text(word) if word == "auto" => Concurrency::Auto,
+            Value::Text(_) => {
+                let message = format!("a whole number or `auto` is wanted, this is {}", node.value.describe());
+                self.error(node.span, "bad-value", message);
+                return None;
+            }
+            _ => Concurrency::Limit(u32::try_from(self.whole(node, 1, 1024, "a number of hooks or `auto`")?).ok()?),
+        };
+        if concurrency != Concurrency::Limit(1) {
+            let message = format!("`concurrency` takes effect with knockon {EXECUTION}; hooks run one after the other");
+            self.warning(node.span, "upcoming", message);
+        }
+        Some(concurrency)
+    }
+
+    fn schema_version(&mut self, node: &Node) -> Option<u32> {
+        let help = "write the major version in quotes: `schema_version: \"1\"`";
+        let version = match &node.value {
+            Value::Text(text) => text.parse::<u32>().ok(),
+            _ => None,
+        };
+        match version {
+            Some(version) => Some(version),
+            None => {
+                let problem = match &node.value {
+                    Value::Text(text) => {
+                        let message = format!("`{}` is no major version of events", one_line(text));
+                        self.error(node.span, "bad-value", message)
+                    }
+                    _ => self.wrong_type(node, "the major version of events, a string,"),
+                };
+                problem.help = Some(help.into());
+                None
+            }
+        }
+    }
+
+    fn env_from(&mut self, node: &Node) -> Vec<String> {
+        let names = self.texts(node, "a list of variable names").unwrap_or_default();
+        let allowed = names.into_iter().filter(|(name, span)| self.variable(name, *span));
+        allowed.map(|(name, _)| name).collect()
+    }
+
+    fn after(&mut self, node: &Node) -> Vec<(HookName, Span)> {
+        let Value::List(items) = &node.value else {
+            self.wrong_type(node, "a list of hook names").help = Some("write `after: [name]`".into());
+            return Vec::new();
+        };
+        items.iter().filter_map(|item| Some((self.parsed(item, "a hook's name")?, item.span))).collect()
+    }
+
+    fn coalesce(&mut self, node: &Node) -> Option<Coalesce> {
+        let entries = self.map(node, "a mapping with `key` and `within`")?;
+        self.known_keys(entries, COALESCE_KEYS, "`coalesce`");
+        let (Some(key), Some(within)) = (node.get("key"), node.get("within")) else {
+            let help = "write `coalesce: {key: context.task_id, within: 2s}`";
+            self.missing(node, "`coalesce` needs `key` and `within`", help);
+            return None;
+        };
+        let key = self.text(key, "a field, such as `context.task_id`,");
+        let within = self.duration(within, Duration::from_secs(3600));
+        Some(Coalesce { key: key?, within: within? })
+    }
+
+    /// That every name under `after` is a hook, and that no hook waits for itself.
+    pub(super) fn order(&mut self, hooks: &[Hook]) {
+        if hooks.iter().all(|hook| hook.after.is_empty()) {
+            return;
+        }
+        let at: HashMap<&str, usize> = hooks.iter().enumerate().map(|(at, hook)| (hook.name.as_str(), at)).collect();
+        for hook in hooks {
+            for (name, span) in &hook.after {
+                if !at.contains_key(name.as_str()) {
+                    let near = nearest(name.as_str(), at.keys().copied());
+                    let help =
+                        near.map_or("`knockon list` shows the hooks".into(), |near| format!("did you mean `{near}`?"));
+                    let message = format!("`{}` waits for `{name}`, and there is no such hook", hook.name);
+                    self.error(*span, "unknown-hook", message).help = Some(help);
+                }
+            }
+        }
+        // Walk each chain once: white is new, grey is being walked, black is done.
+        let mut done = vec![false; hooks.len()];
+        for start in 0..hooks.len() {
+            let mut path: Vec<(usize, usize)> = vec![(start, 0)];
+            while let Some((hook, next)) = path.last().copied() {
+                if done[hook] {
+                    path.pop();
+                    continue;
+                }
+                let Some((name, span)) = hooks[hook].after.get(next) else {
+                    done[hook] = true;
+                    path.pop();
+                    continue;
+                };
+                if let Some(last) = path.last_mut() {
+                    last.1 += 1;
+                }
+                let Some(&target) = at.get(name.as_str()) else { continue };
+                if let Some(from) = path.iter().position(|(walked, _)| *walked == target) {
+                    let names = path[from..].iter().map(|(walked, _)| hooks[*walked].name.as_str());
+                    let circle: Vec<&str> = names.chain([hooks[target].name.as_str()]).collect();
+                    let message = format!("these hooks wait for each other: {}", circle.join(" → "));
+                    self.error(*span, "after-cycle", message).help = Some("remove one of these `after`".into());
+                } else if !done[target] {
+                    path.push((target, 0));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Why each hook did or did not run for an event: what it asked for, what the event had, and what else
+//! stood in the way.
+
+use crate::audit::Entry;
+use crate::config::{Hook, Loaded, UntilThen};
+use crate::emitter::Emitter;
+use crate::event::Event;
+use crate::matcher::{Explanation, Rule, explain};
+use crate::trust::Verdict;
+
+/// What is to be said about one hook and one event.
+#[derive(Clone, Debug)]
+pub struct HookExplanation {
+    /// Index into [`Loaded::hooks`].
+    pub hook: usize,
+    /// The entry under `events` that holds, or the one that came nearest.
+    pub entry: usize,
+    /// The entry as it is understood.
+    pub rule: String,
+    /// What it asks for, and what the event has.
+    pub explanation: Explanation,
+    /// What keeps the hook from running although it matches, or would.
+    pub obstacles: Vec<String>,
+    /// What else may matter.
+    pub notes: Vec<String>,
+}
+
+impl HookExplanation {
+    /// Whether the hook matches.
+    pub fn matched(&self) -> bool {
+        self.explanation.matched
+    }
+
+    /// Whether it would run.
+    pub fn would_run(&self) -> bool {
+        self.matched() && self.obstacles.is_empty()
+    }
+}
+
+/// Explains every hook of `emitter` for `event`, in the order they run.
+pub fn explain_all(emitter: &Emitter, event: &Event) -> Vec<HookExplanation> {
+    let loaded = emitter.loaded();
+    let mut guard = emitter.guard();
+    let explained = (0..loaded.hooks.len()).filter_map(|index| {
+        let loaded_hook = &loaded.hooks[index];
+        let file = loaded.file_of(loaded_hook);
+        let rules = loaded_hook.hook.events.iter().enumerate();
+        let rules = rules.filter_map(|(at, entry)| Some((at, Rule::compile(file, entry, &mut Vec::new())?)));
+        let explained = rules.map(|(at, rule)| (at, explain(&rule, event), rule.to_string()));
+        // The first that holds, else the one of which the most holds.
+        let best = explained.reduce(|best, next| {
+            let better = !best.1.matched && (next.1.matched || next.1.progress() > best.1.progress());
+            if better { next } else { best }
+        });
+        let (entry, explanation, rule) = best?;
+        let hook = &loaded_hook.hook;
+        let obstacles = obstacles(loaded, index, &guard.verdict(index));
+        Some(HookExplanation { hook: index, entry, rule, explanation, obstacles, notes: notes(loaded, index, hook) })
+    });
+    explained.collect()
+}
+
+fn place(loaded: &Loaded, index: usize, span: crate::config::Span) -> String {
+    let path = loaded.path_of(loaded.hooks[index].file, span);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{}:{}", crate::text::one_line(&name), span.line)
+}
+
+fn obstacles(loaded: &Loaded, index: usize, verdict: &Verdict) -> Vec<String> {
+    let hook = &loaded.hooks[index].hook;
+    let mut obstacles = Vec::new();
+    if !hook.enabled {
+        let by = hook.overridden.iter().find(|(key, _)| key == "enabled");
+        obstacles.push(match by {
+            Some((_, span)) => format!("it is switched off by {}", place(loaded, index, *span)),
+            None => "it is switched off: `enabled: false`".to_owned(),
+        });
+    }
+    if *verdict != Verdict::Trusted {
+        obstacles.push(format!("its file is {verdict}; review with `knockon trust`"));
+    }
+    let upcoming = hook.upcoming.iter().filter(|upcoming| upcoming.until_then != UntilThen::Runs);
+    obstacles.extend(upcoming.map(ToString::to_string));
+    obstacles
+}
+
+fn notes(loaded: &Loaded, index: usize, hook: &Hook) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (key, span) in hook.overridden.iter().filter(|(key, _)| key != "enabled") {
+        notes.push(format!("its `{key}` comes from {}", place(loaded, index, *span)));
+    }
+    if !hook.after.is_empty() {
+        let names: Vec<String> = hook.after.iter().map(|(name, _)| format!("`{name}`")).collect();
+        notes.push(format!("it waits for {}", names.join(", ")));
+    }
+    let upcoming = hook.upcoming.iter().filter(|upcoming| upcoming.until_then == UntilThen::Runs);
+    notes.extend(upcoming.map(ToString::to_string));
+    notes
+}
+
+/// What a run of the past may need in words.
+pub fn remark(run: &Entry) -> Option<&'static str> {
+    match run.number("exit_code") {
+        Some(2.0) => Some(
+            "exit code 2 means that the hook blocks; a syntax error in bash and a usage error of Python's argparse exit with 2 as well",
+        ),
+        Some(126.0) => Some("exit code 126: a command was found and could not be executed"),
+        Some(127.0) => Some("exit code 127: a command was not found"),
+        _ => None,
+    }
+}

@@ -1,0 +1,326 @@
+//! All rules in a form in which an event meets only those that can hold.
+//!
+//! A rule's filter is a choice of conjunctions. Each conjunction stands in one place of a hash table: under
+//! the type, the field and the value of the condition that the fewest others share. An event looks up its
+//! own values and checks what it finds in full, so that the table decides about speed and never about the
+//! result.
+
+use super::condition::{Test, holds_for};
+use super::field::FieldPath;
+use super::files::FileGlobs;
+use super::filter::all_hold;
+use super::glob::TypeGlob;
+use super::globs::GlobSet;
+use super::hash::{HashKeyed, TextMap};
+use super::keys::{FieldKeys, Key, Way, add_keys};
+use super::postings::Postings;
+use super::reading::{FieldValue, Fields, Reading, number};
+use super::rule::Rule;
+use crate::event::Event;
+use crate::json::Json;
+
+/// Compiled rules. Immutable.
+#[derive(Debug)]
+pub struct Index {
+    types: TextMap<u32>,
+    globs: Vec<TypeGlob>,
+    /// The globs under which a conjunction stands.
+    glob_set: GlobSet,
+    fields: Fields,
+    field_keys: Vec<FieldKeys>,
+    rules: Vec<IndexedRule>,
+    conjunctions: Vec<Conjunction>,
+    conditions: Vec<(u32, Test)>,
+    postings: Postings,
+}
+
+#[derive(Debug)]
+struct IndexedRule {
+    hook: u32,
+    /// Which of the hook's entries under `events` it is.
+    entry: u32,
+    kind: RuleKind,
+    files: Option<Box<FileGlobs>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RuleKind {
+    Literal(u32),
+    Glob(u32),
+}
+
+/// Conditions that must all hold.
+#[derive(Clone, Debug)]
+struct Conjunction {
+    rule: u32,
+    start: u32,
+    end: u32,
+}
+
+/// A rule that an event fulfils.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hit {
+    /// The hook's number.
+    pub hook: u32,
+    /// Which of the hook's entries under `events` holds; the first, when several do.
+    pub entry: u32,
+}
+
+/// Rules on their way into an index.
+#[derive(Debug)]
+pub struct IndexBuilder {
+    index: Index,
+    /// Every key under which a conjunction can stand, condition by condition.
+    keys: Vec<Key>,
+    /// Which of them belong to one condition of which conjunction.
+    choices: Vec<Choice>,
+    glob_numbers: TextMap<u32>,
+}
+
+/// A condition that can lead to its conjunction.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    conjunction: u32,
+    start: u32,
+    end: u32,
+}
+
+impl Default for IndexBuilder {
+    fn default() -> Self {
+        IndexBuilder {
+            index: Index {
+                types: TextMap::default(),
+                globs: Vec::new(),
+                glob_set: GlobSet::default(),
+                fields: Fields::new(),
+                field_keys: Vec::new(),
+                rules: Vec::new(),
+                conjunctions: Vec::new(),
+                conditions: Vec::new(),
+                postings: Postings::default(),
+            },
+            keys: Vec::new(),
+            choices: Vec::new(),
+            glob_numbers: TextMap::default(),
+        }
+    }
+}
+
+impl IndexBuilder {
+    /// Adds the rule that is entry `entry` of hook `hook`.
+    pub fn add(&mut self, hook: u32, entry: u32, rule: Rule) {
+        let index = &mut self.index;
+        let kind = match rule.kind.literal() {
+            Some(literal) => {
+                let fresh = number(index.types.len()) + 1;
+                RuleKind::Literal(match index.types.get(literal) {
+                    Some(known) => *known,
+                    None => *index.types.entry(literal.into()).or_insert(fresh),
+                })
+            }
+            None => {
+                let text = rule.kind.to_string();
+                RuleKind::Glob(match self.glob_numbers.get(text.as_str()) {
+                    Some(known) => *known,
+                    None => {
+                        let fresh = number(index.globs.len());
+                        index.globs.push(rule.kind);
+                        self.glob_numbers.insert(text.into(), fresh);
+                        fresh
+                    }
+                })
+            }
+        };
+        let number_of_rule = number(index.rules.len());
+        index.rules.push(IndexedRule { hook, entry, kind, files: rule.files.map(Box::new) });
+        if rule.filter.choices.is_empty() {
+            let conditions = rule.filter.conditions.into_iter().map(|condition| (condition.field, condition.test));
+            return self.conjunction(number_of_rule, kind, conditions.collect());
+        }
+        for way in rule.filter.alternatives() {
+            let conditions = way.into_iter().map(|condition| (condition.field.clone(), condition.test.clone()));
+            self.conjunction(number_of_rule, kind, conditions.collect());
+        }
+    }
+
+    fn conjunction(&mut self, rule: u32, kind: RuleKind, mut conditions: Vec<(FieldPath, Test)>) {
+        let index = &mut self.index;
+        // The cheapest first: most candidates fail at the first or second.
+        conditions.sort_by_key(|(_, test)| test.cost());
+        let this = number(index.conjunctions.len());
+        let start = number(index.conditions.len());
+        let of_type = match kind {
+            RuleKind::Literal(kind) => kind,
+            RuleKind::Glob(_) => 0,
+        };
+        let first_key = self.keys.len();
+        for (path, test) in conditions {
+            let field = index.fields.intern(&path);
+            let before = self.keys.len();
+            add_keys(of_type, field, &test, &mut self.keys);
+            if self.keys.len() > before {
+                let (start, end) = (number(before), number(self.keys.len()));
+                self.choices.push(Choice { conjunction: this, start, end });
+            }
+            index.conditions.push((field, test));
+        }
+        let end = number(index.conditions.len());
+        index.conjunctions.push(Conjunction { rule, start, end });
+        if self.keys.len() == first_key {
+            self.keys.push(match kind {
+                RuleKind::Literal(kind) => Key::of_type(kind),
+                RuleKind::Glob(glob) => Key::of_glob(glob),
+            });
+            let (start, end) = (number(first_key), number(self.keys.len()));
+            self.choices.push(Choice { conjunction: this, start, end });
+        }
+    }
+
+    /// Puts every conjunction under the keys that the fewest share.
+    pub fn build(self) -> Index {
+        let IndexBuilder { mut index, keys, choices, .. } = self;
+        let mut shared: HashKeyed<u32> = HashKeyed::default();
+        if choices.len() > index.conjunctions.len() {
+            shared.reserve(keys.len());
+            for key in &keys {
+                *shared.entry(key.hash).or_default() += 1;
+            }
+        }
+        let keys_of = |choice: &Choice| &keys[choice.start as usize..choice.end as usize];
+        let company = |choice: &&Choice| keys_of(choice).iter().map(|key| u64::from(shared[&key.hash])).sum::<u64>();
+        let mut placed: Vec<(u64, u32)> = Vec::with_capacity(index.conjunctions.len());
+        let mut globs: Vec<u32> = Vec::new();
+        index.field_keys = vec![FieldKeys::default(); index.fields.len()];
+        for group in choices.chunk_by(|a, b| a.conjunction == b.conjunction) {
+            let best = match group {
+                [only] => Some(only),
+                several => several.iter().min_by_key(company),
+            };
+            let Some(best) = best else { continue };
+            for key in keys_of(best) {
+                match key.way {
+                    Way::Type => {}
+                    Way::Glob => globs.push(key.number),
+                    _ => index.field_keys[key.number as usize].add(key),
+                }
+                placed.push((key.hash, best.conjunction));
+            }
+        }
+        globs.sort_unstable();
+        globs.dedup();
+        index.glob_set = GlobSet::of(globs.into_iter().map(|glob| (glob, &index.globs[glob as usize])));
+        index.postings = Postings::of(placed);
+        index
+    }
+}
+
+impl Index {
+    /// The rules that `event` fulfils, in the order of their hooks, each hook at most once.
+    pub fn find(&self, event: &Event) -> Vec<Hit> {
+        self.find_in(event.kind().as_str(), event.json())
+    }
+
+    /// As [`Index::find`], for an event given as its type and its text.
+    pub fn find_in(&self, kind: &str, event: Json<'_>) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        let kind_number = self.types.get(kind).copied();
+        let reading = self.fields.read(event);
+        let look = Look { index: self, kind, kind_number, event, reading: &reading };
+        if let Some(number) = kind_number {
+            look.up(Key::of_type(number).hash, &mut hits);
+        }
+        self.glob_set.each_that_fits(kind, &self.globs, |glob| look.up(Key::of_glob(glob).hash, &mut hits));
+        for value in reading.all() {
+            let keys = &self.field_keys[value.field as usize];
+            if let Some(number) = kind_number {
+                keys.typed.each(number, value.field, reading.leaves(value), |hash| look.up(hash, &mut hits));
+            }
+            keys.untyped.each(0, value.field, reading.leaves(value), |hash| look.up(hash, &mut hits));
+        }
+        if hits.len() > 1 {
+            hits.sort_unstable();
+            hits.dedup_by_key(|hit| hit.hook);
+        }
+        hits
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+/// One event before the index.
+struct Look<'i, 'e> {
+    index: &'i Index,
+    kind: &'e str,
+    kind_number: Option<u32>,
+    event: Json<'e>,
+    reading: &'i Reading<'e>,
+}
+
+impl Look<'_, '_> {
+    /// Checks what stands under a key.
+    fn up(&self, hash: u64, hits: &mut Vec<Hit>) {
+        for &conjunction in self.index.postings.get(hash) {
+            let conjunction = &self.index.conjunctions[conjunction as usize];
+            let rule = &self.index.rules[conjunction.rule as usize];
+            if self.fits_kind(rule.kind) && self.holds(conjunction) && self.has_files(rule) {
+                hits.push(Hit { hook: rule.hook, entry: rule.entry });
+            }
+        }
+    }
+
+    fn fits_kind(&self, kind: RuleKind) -> bool {
+        match kind {
+            RuleKind::Literal(number) => self.kind_number == Some(number),
+            RuleKind::Glob(glob) => self.index.globs[glob as usize].matches(self.kind),
+        }
+    }
+
+    fn has_files(&self, rule: &IndexedRule) -> bool {
+        rule.files.as_ref().is_none_or(|files| files.hold(self.event))
+    }
+
+    fn holds(&self, conjunction: &Conjunction) -> bool {
+        let conditions = &self.index.conditions[conjunction.start as usize..conjunction.end as usize];
+        let mut through_lists = 0;
+        for (field, test) in conditions {
+            let values = self.reading.at(*field);
+            let through_list = values.iter().any(|value| value.through_list);
+            // What one element of a list has, another may lack.
+            let by_element = through_list && test.takes_absence();
+            if !by_element && !self.test_holds(test, values) {
+                return false;
+            }
+            through_lists += usize::from(through_list) + usize::from(by_element);
+        }
+        // Each holds somewhere; two that lead through a list may have to hold for the same element.
+        through_lists < 2
+            || all_hold(self.event, conditions.iter().map(|(field, test)| (self.index.fields.path(*field), test)))
+    }
+
+    fn test_holds(&self, test: &Test, values: &[FieldValue]) -> bool {
+        let leaves = |value| self.reading.leaves(value);
+        match test {
+            Test::Is(_) | Test::OneOf(_) => {
+                let operators = test.operators();
+                let absent = test.takes_absence() && values.iter().all(|value| leaves(value).is_empty());
+                absent || values.iter().any(|value| leaves(value).iter().any(|read| holds_for(operators, &read.leaf)))
+            }
+            Test::SharesAny(wanted) => values.iter().any(|value| {
+                let mut direct = leaves(value).iter().filter(|read| value.is_list && read.direct);
+                direct.any(|read| wanted.iter().any(|wanted| wanted.equals(&read.leaf)))
+            }),
+            Test::HasAll(wanted) => values.iter().filter(|value| value.is_list).any(|value| {
+                let direct = || leaves(value).iter().filter(|read| read.direct);
+                wanted.iter().all(|wanted| direct().any(|read| wanted.equals(&read.leaf)))
+            }),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Under which keys a condition can stand in the index, and which keys an event's values look up.
+
+use super::condition::Test;
+use super::hash::{mix, mix_bytes};
+use super::operator::{Operator, TextTest, fold};
+use super::reading::{ReadLeaf, number};
+use super::value::{Leaf, Scalar};
+
+/// A place in the index.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) hash: u64,
+    /// The field, or the glob for one of [`Way::Glob`].
+    pub(super) number: u32,
+    /// Whether the event's type is a part of the key.
+    typed: bool,
+    pub(super) way: Way,
+}
+
+/// How a value becomes a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The type alone.
+    Type,
+    /// A glob over it.
+    Glob,
+    /// The value itself.
+    Equal,
+    /// Its first so many bytes.
+    Prefix(u32),
+    /// Its last so many bytes.
+    Suffix(u32),
+    /// The value in lower case.
+    Folded,
+    /// That there is a value.
+    Present,
+}
+
+impl Way {
+    /// Keeps keys of different ways apart.
+    fn seed(self, kind: u32, field: u32) -> u64 {
+        let way = match self {
+            Way::Type => 1,
+            Way::Glob => 7,
+            Way::Equal => 2,
+            Way::Prefix(_) => 3,
+            Way::Suffix(_) => 4,
+            Way::Folded => 5,
+            Way::Present => 6,
+        };
+        mix(way, u64::from(kind) << 32 | u64::from(field))
+    }
+}
+
+impl Key {
+    /// What has no condition that leads to it stands under its type.
+    pub(super) fn of_type(kind: u32) -> Self {
+        let hash = Way::Type.seed(kind, u32::MAX);
+        Key { hash, number: 0, typed: true, way: Way::Type }
+    }
+
+    /// Or under its glob.
+    pub(super) fn of_glob(glob: u32) -> Self {
+        let hash = Way::Glob.seed(0, glob);
+        Key { hash, number: glob, typed: false, way: Way::Glob }
+    }
+
+    fn of_value(kind: u32, field: u32, way: Way, hash: u64) -> Self {
+        Key { hash, number: field, typed: kind != 0, way }
+    }
+}
+
+/// Adds the keys of which an event that fulfils the condition looks up at least one; none when there are
+/// no such keys. `kind` is the number of the type, 0 for a glob.
+pub(super) fn add_keys(kind: u32, field: u32, test: &Test, keys: &mut Vec<Key>) {
+    let value = |way: Way, bytes: &[u8]| Key::of_value(kind, field, way, mix_bytes(way.seed(kind, field), bytes));
+    let equal = |scalar: &Scalar| {
+        let seed = Way::Equal.seed(kind, field);
+        Key::of_value(kind, field, Way::Equal, equal_hash(seed, &leaf_of(scalar)))
+    };
+    match test {
+        Test::Is(_) | Test::OneOf(_) => {}
+        Test::SharesAny(wanted) => return keys.extend(wanted.iter().map(equal)),
+        // Whichever of them: a list that has all has the first.
+        Test::HasAll(wanted) => return keys.extend(wanted.first().map(equal)),
+    }
+    if test.takes_absence() {
+        return;
+    }
+    let start = keys.len();
+    let by_value = test.operators().iter().map(|operator| match operator {
+        Operator::Equals(wanted) => Some(equal(wanted)),
+        Operator::Text(TextTest::Prefix(text)) if !text.is_empty() => {
+            Some(value(Way::Prefix(number(text.len())), text.as_bytes()))
+        }
+        Operator::Text(TextTest::Suffix(text)) if !text.is_empty() => {
+            Some(value(Way::Suffix(number(text.len())), text.as_bytes()))
+        }
+        Operator::Text(TextTest::EqualsIgnoreCase(text)) => Some(value(Way::Folded, text.as_bytes())),
+        Operator::Text(TextTest::Wildcard(wildcard)) if !wildcard.prefix().is_empty() => {
+            let prefix = wildcard.prefix();
+            Some(value(Way::Prefix(number(prefix.len())), prefix.as_bytes()))
+        }
+        Operator::Text(_)
+        | Operator::AnythingBut(_)
+        | Operator::AnythingButText(_)
+        | Operator::Numeric(_)
+        | Operator::Exists(_)
+        | Operator::Cidr(_) => None,
+    });
+    for key in by_value {
+        let Some(key) = key else {
+            // One of them is known by no value: that there is one at all has to do.
+            keys.truncate(start);
+            keys.push(Key::of_value(kind, field, Way::Present, Way::Present.seed(kind, field)));
+            return;
+        };
+        keys.push(key);
+    }
+}
+
+fn leaf_of(scalar: &Scalar) -> Leaf<'_> {
+    match scalar {
+        Scalar::Null => Leaf::Null,
+        Scalar::Boolean(value) => Leaf::Boolean(*value),
+        Scalar::Number(value) => Leaf::Number(*value),
+        Scalar::Text(text) => Leaf::Text(text.into()),
+    }
+}
+
+fn equal_hash(seed: u64, leaf: &Leaf<'_>) -> u64 {
+    match leaf {
+        Leaf::Null => mix(seed, 1),
+        Leaf::Boolean(value) => mix(seed, 2 + u64::from(*value)),
+        // 0 and -0 are equal.
+        Leaf::Number(value) => mix(mix(seed, 4), if *value == 0.0 { 0 } else { value.to_bits() }),
+        Leaf::Text(text) => mix_bytes(seed, text.as_bytes()),
+    }
+}
+
+/// Which keys lead from one field into the index, for rules of one type and for those with a glob.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FieldKeys {
+    pub(super) typed: Ways,
+    pub(super) untyped: Ways,
+}
+
+impl FieldKeys {
+    pub(super) fn add(&mut self, key: &Key) {
+        let ways = if key.typed { &mut self.typed } else { &mut self.untyped };
+        match key.way {
+            Way::Type | Way::Glob => {}
+            Way::Equal => ways.equal = true,
+            Way::Folded => ways.folded = true,
+            Way::Present => ways.present = true,
+            Way::Prefix(length) => insert(&mut ways.prefixes, length),
+            Way::Suffix(length) => insert(&mut ways.suffixes, length),
+        }
+    }
+}
+
+fn insert(lengths: &mut Vec<u32>, length: u32) {
+    if let Err(at) = lengths.binary_search(&length) {
+        lengths.insert(at, length);
+    }
+}
+
+/// How values of one field become keys.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ways {
+    equal: bool,
+    folded: bool,
+    present: bool,
+    prefixes: Vec<u32>,
+    suffixes: Vec<u32>,
+}
+
+impl Ways {
+    /// Every key of a value.
+    pub(super) fn each(&self, kind: u32, field: u32, leaves: &[ReadLeaf<'_>], mut look_up: impl FnMut(u64)) {
+        if self.present && !leaves.is_empty() {
+            look_up(Way::Present.seed(kind, field));
+        }
+        for read in leaves {
+            if self.equal {
+                look_up(equal_hash(Way::Equal.seed(kind, field), &read.leaf));
+            }
+            let Leaf::Text(text) = &read.leaf else { continue };
+            let bytes = text.as_bytes();
+            for &length in self.prefixes.iter().take_while(|length| **length as usize <= bytes.len()) {
+                let way = Way::Prefix(length);
+                look_up(mix_bytes(way.seed(kind, field), &bytes[..length as usize]));
+            }
+            for &length in self.suffixes.iter().take_while(|length| **length as usize <= bytes.len()) {
+                let way = Way::Suffix(length);
+                look_up(mix_bytes(way.seed(kind, field), &bytes[bytes.len() - length as usize..]));
+            }
+            if self.folded {
+                look_up(mix_bytes(Way::Folded.seed(kind, field), fold(text).as_bytes()));
+            }
+        }
+    }
+}

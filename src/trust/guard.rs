@@ -1,0 +1,69 @@
+//! Decides hook by hook: once for all that a configuration names, and again for a hook's own script right
+//! before it is started.
+
+use super::manifest::{Changed, ContentHash, Manifest};
+use super::owners::{distrust_of_file, distrust_of_script};
+use super::{TrustStore, Verdict, verdict};
+use crate::config::{Action, Loaded, Origin, ScriptFile};
+use crate::project::Project;
+
+/// What was decided so far about the configurations of one event.
+#[derive(Debug)]
+pub struct Guard<'a> {
+    project: &'a Project,
+    loaded: &'a Loaded,
+    given: Option<&'a ContentHash>,
+    store: &'a TrustStore,
+    /// By file. One decision a file: its hooks stand and fall together.
+    decided: Vec<Option<(Verdict, Option<Manifest>)>>,
+}
+
+impl<'a> Guard<'a> {
+    /// A guard that has decided nothing yet. `given` is a hash that takes the place of the store.
+    pub fn new(
+        project: &'a Project,
+        loaded: &'a Loaded,
+        given: Option<&'a ContentHash>,
+        store: &'a TrustStore,
+    ) -> Self {
+        Guard { project, loaded, given, store, decided: vec![None; loaded.files.len()] }
+    }
+
+    /// Whether the hooks of the file of hook `index` may run.
+    pub fn verdict(&mut self, index: usize) -> Verdict {
+        self.decide(index).0.clone()
+    }
+
+    /// Whether hook `index` may be started now. Looks at its script once more: a hook before it could have
+    /// changed it.
+    pub fn may_start(&mut self, index: usize) -> Verdict {
+        let loaded = self.loaded;
+        let loaded_hook = &loaded.hooks[index];
+        let file = loaded.file_of(loaded_hook);
+        let (verdict, manifest) = self.decide(index);
+        let Action::Script { path, .. } = &loaded_hook.hook.action else { return verdict.clone() };
+        match (verdict, manifest) {
+            (Verdict::Trusted, Some(manifest)) => match manifest.still_holds(file, path) {
+                Ok(()) => Verdict::Trusted,
+                Err(Changed::Content) => Verdict::Changed(vec![path.as_str().to_owned()]),
+                Err(Changed::Unsafe(why)) => Verdict::Refused(why),
+            },
+            // The user's own: whatever it holds, as long as nobody else could have put it there.
+            (Verdict::Trusted, None) => match ScriptFile::open(&file.hooks_folder, path) {
+                Ok(script) => distrust_of_script(file, path, &script).map_or(Verdict::Trusted, Verdict::Refused),
+                // The runner says what is wrong with it.
+                Err(_) => Verdict::Trusted,
+            },
+            (verdict, _) => verdict.clone(),
+        }
+    }
+
+    fn decide(&mut self, index: usize) -> &(Verdict, Option<Manifest>) {
+        let at = self.loaded.hooks[index].file;
+        let file = &self.loaded.files[at];
+        self.decided[at].get_or_insert_with(|| match file.origin {
+            Origin::Project => verdict(self.project, self.loaded, file, self.given, self.store),
+            Origin::User => (distrust_of_file(self.project, file).map_or(Verdict::Trusted, Verdict::Refused), None),
+        })
+    }
+}
