@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 #[test]
 fn every_step_is_on_record_with_the_fields_of_the_contract() {
@@ -111,7 +112,69 @@ fn audit_shows_the_last_records() {
         columns,
         [vec!["spec.created", "emitted"], vec!["spec.created", "a", "started"], vec!["spec.created", "a", "success"]]
     );
+    assert_eq!(project.ok(&["audit", "-n", "0"]).stdout, "no record was asked for\n");
     let document = project.json(&["audit", "--tail", "100", "--json"]);
     assert_eq!(document["count"], 21);
     assert_eq!(document["entries"][20], project.audit()[20]);
+    fs::write(project.hooks_folder().join("audit.log"), "{}\nnonsense\n").unwrap();
+    let ran = project.ok(&["audit", "-n", "1"]);
+    assert!(ran.stdout.starts_with("no record in the last 1 line of /"), "{ran:?}");
+    assert!(ran.stderr.contains("1 line of the log cannot be read"), "{ran:?}");
+}
+
+#[test]
+fn a_hostile_last_line_ends_nothing() {
+    let project = TestProject::new();
+    project.config("version: '1.0'\nhooks: []\n");
+    let path = project.hooks_folder().join("audit.log");
+    for (last, seq) in [("{\"seq\":18446744073709551615}", 1), ("{\"seq\":-1}", 1), ("\u{0}", 1), ("{\"seq\":7}", 8)] {
+        fs::write(&path, format!("{last}\n")).unwrap();
+        assert_eq!(project.ok(&["emit", "spec.created"]).stderr, "", "{last}");
+        let log = fs::read_to_string(&path).unwrap();
+        let record: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        assert_eq!((&record["seq"], &record["event_type"]), (&json!(seq), &json!("spec.created")), "{last}");
+    }
+}
+
+#[test]
+fn a_lock_that_somebody_holds_costs_an_emit_two_seconds_in_all() {
+    let project = TestProject::trusted(
+        "- {name: a, events: [{type: '*'}], command: echo >> ran}\n- {name: b, events: [{type: '*'}], command: echo >> ran}\n",
+    );
+    project.ok(&["emit", "spec.created"]);
+    let held = fs::File::open(project.hooks_folder().join("audit.log")).unwrap();
+    held.lock().unwrap();
+    let started = Instant::now();
+    let ran = project.ok(&["emit", "spec.created"]);
+    let took = started.elapsed();
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(6), "{took:?}");
+    assert_eq!(ran.stderr.matches("another process held the lock for").count(), 1, "{ran:?}");
+    assert_eq!(project.read("ran").lines().count(), 4, "the hooks ran");
+    drop(held);
+    assert_eq!(project.audit().len(), 5, "the log is as it was");
+    project.ok(&["emit", "spec.created"]);
+    assert_eq!(project.audit().len(), 10, "the next emit asks again");
+}
+
+#[test]
+fn reading_a_log_follows_no_link_out_of_the_project_and_waits_for_no_pipe() {
+    let project = TestProject::new();
+    let secret = project.home().join("secret");
+    fs::write(&secret, "{\"timestamp\":\"secret\"}\n").unwrap();
+    let log = project.hooks_folder().join("audit.log");
+    let audit = || {
+        let mut command = project.program("timeout", &["10", env!("CARGO_BIN_EXE_knockon"), "audit", "--json"]);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    };
+    std::os::unix::fs::symlink(&secret, &log).unwrap();
+    let (code, said) = audit();
+    assert!(
+        code == Some(74) && said.contains("leads out of the folder") && !said.contains("secret"),
+        "{code:?} {said}"
+    );
+    fs::remove_file(&log).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&log).status().unwrap().success());
+    let (code, said) = audit();
+    assert!(code == Some(74) && said.contains("it is a pipe or socket"), "{code:?} {said}");
 }

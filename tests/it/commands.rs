@@ -21,7 +21,8 @@ fn list_shows_hooks_in_the_order_they_run() {
     let verbose = stable(&project.ok(&["list", "--verbose"]).stdout, &project);
     for wanted in [
         "about: first",
-        "filter: task.* only with fitting n",
+        "when: task.* with n is 1",
+        "gets: task.created, task.updated,",
         "env: A=base",
         "env: B=own",
         "file: /project/.knockon/hooks.yaml:4",
@@ -82,9 +83,12 @@ fn init_of_a_foreign_script_in_a_clone_is_not_trusted_either() {
 #[test]
 fn schemas_and_events_can_be_asked_for() {
     let project = TestProject::bare();
-    assert_eq!(project.ok(&["schema"]).stdout, "event   a base event, version 1.0\nconfig  hooks.yaml, version 1.0\n");
+    assert_eq!(
+        project.ok(&["schema"]).stdout,
+        "event       a base event, version 1.0\nconfig      hooks.yaml, version 1.1\nconfig-1.0  hooks.yaml, version 1.0: what ADR-007 describes\n"
+    );
     for (name, id) in
-        [("event", "urn:knockon:schema:base-event:1.0"), ("config", "urn:knockon:schema:hooks-config:1.0")]
+        [("event", "urn:knockon:schema:base-event:1.0"), ("config", "urn:knockon:schema:hooks-config:1.1")]
     {
         assert_eq!(project.json(&["schema", name])["$id"], id);
     }
@@ -132,4 +136,22 @@ fn test_runs_a_hook_that_is_off_and_reports_its_end() {
     );
     assert_eq!(project.run(&["test", "fine", "implement.completed"]).code, 0);
     assert_eq!(project.json(&["test", "fine", "a.b", "--json"])["results"][0]["status"], "success");
+}
+
+#[test]
+fn init_keeps_what_is_no_file_and_reads_nothing_endless() {
+    let project = TestProject::new();
+    let folder = project.hooks_folder();
+    std::os::unix::fs::symlink("/dev/zero", folder.join("README.md")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(folder.join("show-event.sh")).status().unwrap().success());
+    fs::write(folder.join("tag-release.sh"), vec![b'x'; 1 << 20]).unwrap();
+    let line = "ulimit -v 400000; exec timeout 10 \"$KNOCKON_BINARY\" init --json";
+    let output = project.program("/bin/sh", &["-c", line]).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    for name in ["README.md", "show-event.sh", "tag-release.sh"] {
+        let files = document["files"].as_array().unwrap();
+        let file = files.iter().find(|file| file["path"].as_str().unwrap().ends_with(name)).unwrap();
+        assert_eq!(file["result"], "kept", "{name}");
+    }
+    assert_eq!(document["trusted"], false);
 }

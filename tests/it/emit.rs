@@ -196,6 +196,28 @@ fn json_has_the_whole_result() {
 }
 
 #[test]
+fn json_on_a_terminal_is_the_same_json_and_harmless() {
+    let project = TestProject::trusted(
+        "- {name: a, events: [{type: '*'}], command: 'printf \"\\\\302\\\\233\\\\342\\\\200\\\\256\"'}\n",
+    );
+    let unsafe_text = "\u{9b}2J \u{7f} \u{202e} \u{61c} \u{ad} \u{e0041} ä \u{1f600}";
+    let event = project.file("event.json", format!("{{\r\"context\":{{\"text\":\"{unsafe_text}\"}}}}"));
+    let arguments = format!("run --event-type spec.created --json --event-file {}", event.display());
+    let (code, shown) = project.on_a_terminal(&arguments, "");
+    let shown = shown.trim_end_matches("\r\n");
+    assert_eq!(
+        (code, shown.contains(|c: char| c.is_control() || "\u{202e}\u{61c}\u{ad}\u{e0041}".contains(c))),
+        (0, false)
+    );
+    assert!(shown.contains("\\u009b2J \\u007f \\u202e \\u061c \\u00ad \\udb40\\udc41 ä \u{1f600}"), "{shown}");
+    let document: Value = serde_json::from_str(shown).unwrap();
+    assert_eq!(document["event"]["context"]["text"], unsafe_text);
+    assert_eq!(document["results"][0]["stdout"], "\u{9b}\u{202e}");
+    let piped = project.ok(&arguments.split(' ').collect::<Vec<_>>()).stdout;
+    assert!(piped.contains(unsafe_text) && piped.contains('\r'), "nothing is changed for a program: {piped}");
+}
+
+#[test]
 fn fail_mode_stop_skips_the_rest_and_exits_with_1() {
     let project = TestProject::trusted(
         "- {name: first, events: [{type: '*'}], command: 'true'}\n\

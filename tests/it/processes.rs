@@ -3,7 +3,8 @@
 use crate::support::{TestProject, wait_until};
 use serde_json::json;
 use std::fs;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -179,16 +180,80 @@ fn an_interrupt_reaches_the_hook_and_the_log() {
             "- {name: long, events: [{type: '*'}], command: 'trap \"touch told; exit 1\" TERM; touch up; while :; do sleep 0.02; done'}\n\
              - {name: next, events: [{type: '*'}], command: touch next}\n",
         );
-        // Whoever started the tests may ignore some of these, as `nohup` and background jobs do.
-        let start = "import os, signal\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_DFL)\nos.execl(os.environ['KNOCKON_BINARY'], 'knockon', 'emit', 'spec.created')";
-        let mut command = project.program("python3", &["-c", start]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = with_default_signals(&project, &["emit", "spec.created"]);
         wait_until("the start of the hook", || project.exists("up"));
-        let kill = format!("kill -{signal} {}", child.id());
-        assert!(std::process::Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
+        kill(signal, &child);
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");
         assert!(project.exists("told") && !project.exists("next"));
         assert_eq!(project.audit_story(), ["emitted", "long started", "long interrupted", "next skipped"]);
         assert!(project.audit()[2]["error"].as_str().unwrap().contains(word));
     }
+}
+
+#[test]
+fn a_limit_on_file_sizes_costs_the_record_and_not_the_hook() {
+    let project = TestProject::trusted(
+        "- {name: look, events: [{type: '*'}], command: 'grep SigIgn /proc/self/status; touch ran'}\n",
+    );
+    let line = "ulimit -f 0; exec \"$KNOCKON_BINARY\" emit spec.created --json";
+    let output = project.program("/bin/sh", &["-c", line]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["results"][0]["stdout"], "SigIgn:\t0000000000000000\n", "nothing is ignored in a hook");
+    let warned = String::from_utf8(output.stderr).unwrap();
+    assert!(warned.contains("warning: the audit log") && warned.contains("was not written"), "{warned}");
+    assert!(project.exists("ran") && project.read(".knockon/audit.log").is_empty());
+}
+
+#[test]
+fn a_dry_run_can_be_ended_at_any_time() {
+    let project = TestProject::new();
+    let hook = |n: usize| format!("- {{name: h{n}, events: [{{type: '*'}}], script: s{n}.sh}}\n");
+    project.hooks(&(0..4).map(hook).collect::<String>());
+    for n in 0..4 {
+        project.script(&format!("s{n}.sh"), "");
+        let script = fs::File::options().write(true).open(project.hooks_folder().join(format!("s{n}.sh"))).unwrap();
+        script.set_len(60 << 20).unwrap();
+    }
+    let hash = format!("sha256:{}", "0".repeat(64));
+    let mut child = with_default_signals(&project, &["emit", "spec.created", "--dry-run", "--trust-hash", &hash]);
+    let files = format!("/proc/{}/fd", child.id());
+    wait_until("hashing", || {
+        let open = fs::read_dir(&files).into_iter().flatten().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+        open.into_iter().any(|file| file.starts_with(project.hooks_folder()))
+    });
+    kill("TERM", &child);
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+}
+
+#[test]
+fn a_dry_run_hashes_each_file_once_however_many_hooks_match() {
+    let took = |hooks: usize| {
+        let project = TestProject::new();
+        let hook = |n: usize| format!("- {{name: h{n}, events: [{{type: '*'}}], script: s.sh}}\n");
+        project.hooks(&(0..hooks).map(hook).collect::<String>());
+        project.script("s.sh", "");
+        fs::File::options().write(true).open(project.hooks_folder().join("s.sh")).unwrap().set_len(8 << 20).unwrap();
+        project.trust();
+        let started = Instant::now();
+        let document = project.json(&["emit", "spec.created", "--dry-run", "--json"]);
+        let would_run = document["hooks"].as_array().unwrap().iter().filter(|hook| hook["would_run"] == true);
+        assert_eq!(would_run.count(), hooks);
+        started.elapsed()
+    };
+    let (one, many) = (took(1), took(40));
+    assert!(many < one * 8, "{many:?} for 40 hooks, {one:?} for one");
+}
+
+/// Starts knockon with every signal as usual: whoever started the tests may ignore some, as `nohup` and
+/// background jobs do.
+fn with_default_signals(project: &TestProject, arguments: &[&str]) -> Child {
+    let start = "import os, signal, sys\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_DFL)\nos.execv(os.environ['KNOCKON_BINARY'], ['knockon'] + sys.argv[1:])";
+    let mut command = project.program("python3", &[&["-c", start], arguments].concat());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn kill(signal: &str, child: &Child) {
+    let line = format!("kill -{signal} {}", child.id());
+    assert!(std::process::Command::new("/bin/sh").args(["-c", &line]).status().unwrap().success());
 }

@@ -2,6 +2,8 @@
 
 use crate::support::{TestProject, write};
 use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 const HOOK: &str = "- {name: touch, events: [{type: '*'}], script: touch.sh}\n";
@@ -101,6 +103,10 @@ fn a_given_hash_runs_exactly_that_content() {
     assert_eq!(run(&[&emit[..], &["--trust-hash", &good]].concat(), None), (Some(0), true));
     assert_eq!(run(&emit, None), (Some(3), false), "it is for one run");
     assert_eq!(run(&emit, Some("nonsense")).0, Some(2));
+    assert_eq!(run(&emit, Some("")), (Some(3), false), "empty is not given");
+    let mut command = project.command(&emit);
+    let output = command.env("KNOCKON_TRUST", std::ffi::OsStr::from_bytes(b"sha256:\xff")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
     let other = format!("sha256:{}", "0".repeat(64));
     assert_eq!(run(&emit, Some(&other)), (Some(3), false));
     project.trust();
@@ -154,13 +160,21 @@ fn untrust_and_list() {
 
 #[test]
 fn what_others_could_have_changed_is_refused() {
-    let project = project();
+    let project = TestProject::flowspec();
+    project.hooks(&format!("{HOOK}- {{name: deep, events: [{{type: x.y}}], script: link.sh}}\n"));
+    project.script("touch.sh", "#!/bin/sh\ntouch ran\n");
+    project.file(".flowspec/hooks/sub/deep.sh", "#!/bin/sh\n");
+    symlink("sub/deep.sh", project.hooks_folder().join("link.sh")).unwrap();
     project.trust();
+    assert!(runs(&project));
+    fs::remove_file(project.root().join("ran")).unwrap();
     let folder = project.hooks_folder();
     for (path, mode, back) in [
         (folder.join("touch.sh"), 0o777, 0o755),
         (folder.join("hooks.yaml"), 0o664, 0o644),
         (folder.clone(), 0o777, 0o755),
+        (folder.join("sub"), 0o777, 0o755),
+        (project.root().join(".flowspec"), 0o777, 0o755),
         (project.root(), 0o775, 0o755),
     ] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -176,7 +190,10 @@ fn what_others_could_have_changed_is_refused() {
 #[test]
 fn what_belongs_to_another_user_is_refused() {
     use std::os::unix::fs::{MetadataExt, chown};
-    let project = project();
+    let project = TestProject::flowspec();
+    project.hooks(&HOOK.replace("touch.sh", "sub/touch.sh"));
+    project.file(".flowspec/hooks/sub/touch.sh", "");
+    project.script("sub/touch.sh", "#!/bin/sh\ntouch ran\n");
     project.trust();
     if fs::metadata(project.root()).unwrap().uid() != 0 {
         eprintln!("SKIPPED: giving a file away takes root");
@@ -186,7 +203,9 @@ fn what_belongs_to_another_user_is_refused() {
         project.root(),
         project.hooks_folder(),
         project.hooks_folder().join("hooks.yaml"),
-        project.hooks_folder().join("touch.sh"),
+        project.root().join(".flowspec"),
+        project.hooks_folder().join("sub"),
+        project.hooks_folder().join("sub/touch.sh"),
     ] {
         chown(&path, Some(65534), None).unwrap();
         let ran = project.run(&["emit", "spec.created", "--strict"]);
@@ -255,4 +274,113 @@ fn a_config_named_on_the_command_line_needs_trust_too() {
     project.ok(&["trust", "--hash", hash.trim(), "--config", config.to_str().unwrap()]);
     assert_eq!((project.run(&arguments).code, project.exists("ran")), (0, true));
     assert!(!runs(&project), "the project's own hooks.yaml was not trusted with it");
+}
+
+#[test]
+fn what_an_earlier_hook_of_the_same_event_changed_does_not_run() {
+    let first = |change: &str| format!("- {{name: first, events: [{{type: '*'}}], command: \"{change}\"}}\n{HOOK}");
+    for (change, why) in [
+        ("printf '#!/bin/sh\\ntouch RAN\\n' > .knockon/touch.sh", "changed since it was trusted: touch.sh"),
+        ("rm .knockon/touch.sh", "changed since it was trusted: touch.sh"),
+        ("chmod -x .knockon/touch.sh", "changed since it was trusted: touch.sh"),
+        ("chmod 777 .knockon/touch.sh", "the script touch.sh can be written by its group and everyone"),
+        ("chmod 777 .knockon", "can be written by its group and everyone"),
+    ] {
+        let project = project();
+        project.hooks(&first(&change.replace('\\', "\\\\")));
+        project.trust();
+        let document = project.json(&["emit", "spec.created", "--json"]);
+        let results = &document["results"];
+        assert_eq!((&results[0]["status"], &results[1]["status"]), (&"success".into(), &"blocked_untrusted".into()));
+        assert!(results[1]["error"].as_str().unwrap().ends_with(why), "{change}: {results}");
+        assert!(document["blocked"].as_str().unwrap().ends_with(why), "{change}: {document}");
+        assert!(!project.exists("ran") && !project.exists("RAN"), "{change}");
+        let story = project.audit_story();
+        assert_eq!(story, ["emitted", "first started", "first success", "touch blocked_untrusted"], "{change}");
+    }
+}
+
+#[test]
+fn an_untrusted_project_is_not_even_read() {
+    let project = project();
+    let script = fs::File::options().write(true).open(project.hooks_folder().join("touch.sh")).unwrap();
+    script.set_len(1 << 30).unwrap();
+    let ran = project.ok(&["emit", "spec.created"]);
+    assert!(ran.stderr.contains("1 hook did not run, not trusted yet:"), "{ran:?}");
+    let refused = project.run(&["trust"]);
+    assert_eq!(refused.code, 3);
+    assert!(
+        refused
+            .stderr
+            .contains("it cannot be trusted: the script touch.sh: more than 256 MiB of scripts cannot be trusted"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn large_scripts_are_hashed_in_little_memory_and_each_file_once() {
+    let project = TestProject::new();
+    let hooks = |number: usize| format!("- {{name: h{number}, events: [{{type: '*'}}], script: s{number}.sh}}\n");
+    project.hooks(&(0..30).map(hooks).collect::<String>());
+    project.script("s0.sh", "#!/bin/sh\ntouch ran\nexit\n");
+    let first = project.hooks_folder().join("s0.sh");
+    fs::File::options().write(true).open(&first).unwrap().set_len(20 << 20).unwrap();
+    for number in 1..30 {
+        fs::hard_link(&first, project.hooks_folder().join(format!("s{number}.sh"))).unwrap();
+    }
+    // 30 times 20 MiB would not fit, neither into the memory nor below the limit of 256 MiB for all.
+    let limited = |arguments: &str| {
+        let line = format!("ulimit -v 150000; exec \"$KNOCKON_BINARY\" {arguments}");
+        project.program("/bin/sh", &["-c", &line]).output().unwrap()
+    };
+    let hash = limited("trust --print-hash");
+    assert!(hash.status.success(), "{hash:?}");
+    let hash = String::from_utf8(hash.stdout).unwrap();
+    let trusted = limited(&format!("trust --hash {}", hash.trim()));
+    assert!(trusted.status.success(), "{trusted:?}");
+    project.script("other.sh", "#!/bin/sh\n");
+    project.hooks(&((0..30).map(hooks).collect::<String>() + "- {name: o, events: [{type: x.y}], script: other.sh}\n"));
+    let review = project.run(&["trust"]).stdout;
+    assert!(review.contains("\nchanged: hooks.yaml\n") && review.contains("\nnew: other.sh, executable\n"), "{review}");
+    assert!(!review.contains("s7.sh, executable"), "what is as it was trusted is not shown: {review}");
+    fs::File::options().append(true).open(&first).unwrap().write_all(b"x").unwrap();
+    let review = project.run(&["trust"]).stdout;
+    assert!(review.contains("changed: s7.sh, executable\n  … too large to show"), "{review}");
+}
+
+#[test]
+fn a_script_of_the_users_own_that_others_could_have_changed_is_refused() {
+    let project = TestProject::bare();
+    let own = project.home().join(".config/knockon");
+    fs::create_dir_all(own.join("sub")).unwrap();
+    let mode = |path: &std::path::Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&own, 0o755);
+    mode(&own.join("sub"), 0o755);
+    write(&own.join("hooks.yaml"), format!("version: '1.0'\nhooks:\n{}", HOOK.replace("touch.sh", "sub/t.sh")), 0o644);
+    write(&own.join("sub/t.sh"), "#!/bin/sh\ntouch ran\n", 0o755);
+    assert!(runs(&project));
+    for (path, back) in [(own.join("sub/t.sh"), 0o755), (own.join("sub"), 0o755), (own.clone(), 0o755)] {
+        mode(&path, 0o777);
+        let _ = fs::remove_file(project.root().join("ran"));
+        let ran = project.run(&["emit", "spec.created", "--strict"]);
+        assert_eq!((ran.code, project.exists("ran")), (3, false), "{}: {ran:?}", path.display());
+        assert!(ran.stderr.contains("can be written by its group and everyone"), "{ran:?}");
+        mode(&path, back);
+    }
+    assert!(runs(&project));
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_told_and_does_not_count_as_empty() {
+    let project = project();
+    project.trust();
+    let state = project.home().join(".local/state/knockon");
+    fs::remove_dir_all(&state).unwrap();
+    symlink("knockon", &state).unwrap();
+    let ran = project.ok(&["emit", "spec.created"]);
+    assert!(!project.exists("ran"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("1 hook did not run, the trust store") && ran.stderr.contains("cannot be used"),
+        "{ran:?}"
+    );
 }
