@@ -16,6 +16,8 @@ pub const MAX_BYTES: usize = 8 * 1024 * 1024;
 pub struct Event {
     text: String,
     value: Range<usize>,
+    /// Where the context is in the text; empty without one.
+    context: Range<usize>,
     id: EventId,
     kind: EventType,
 }
@@ -87,11 +89,12 @@ impl Event {
     /// As [`Event::parse`].
     pub fn parse_as(bytes: Vec<u8>, versions: &Versions) -> Result<Self, EventError> {
         let text = into_text(bytes)?;
-        let json = Json::parse(text.as_bytes()).map_err(EventError::Json)?;
-        let (id, kind) = Rules { whole: &text }.check(json, versions)?;
-        let start = text.len() - text.trim_start_matches([' ', '\t', '\n', '\r']).len();
-        let value = start..start + json.text().len();
-        Ok(Event { value, id, kind, text })
+        let (json, members) = Json::parse_members(text.as_bytes()).map_err(EventError::Json)?;
+        let members = Members::of(members);
+        let rules = Rules { whole: &text };
+        let (id, kind) = rules.check(json, &members, versions)?;
+        let context = members.context.map_or(0..0, |context| rules.place(context));
+        Ok(Event { value: rules.place(json), context, id, kind, text })
     }
 
     /// The id.
@@ -112,6 +115,11 @@ impl Event {
     /// The event as JSON, without the white space around it.
     pub fn json(&self) -> Json<'_> {
         Json::already_checked(&self.text[self.value.clone()])
+    }
+
+    /// The context: what the event is about.
+    pub fn context(&self) -> Option<Json<'_>> {
+        (!self.context.is_empty()).then(|| Json::already_checked(&self.text[self.context.clone()]))
     }
 }
 
@@ -135,7 +143,7 @@ pub(super) fn into_text(bytes: Vec<u8>) -> Result<String, EventError> {
     })
 }
 
-/// The members that have rules, found in one pass.
+/// The members that have rules.
 #[derive(Default)]
 struct Members<'a> {
     event_type: Option<Json<'a>>,
@@ -150,9 +158,9 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    fn of(event: Json<'a>) -> Self {
+    fn of(all: json::Members<'a>) -> Self {
         let mut members = Members::default();
-        for (name, value) in event.entries() {
+        for (name, value) in all {
             let member = match &*name {
                 "event_type" => &mut members.event_type,
                 "event_id" => &mut members.event_id,
@@ -177,9 +185,13 @@ pub(super) struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    fn check(&self, event: Json<'a>, versions: &Versions) -> Result<(EventId, EventType), EventError> {
+    fn check(
+        &self,
+        event: Json<'a>,
+        members: &Members<'a>,
+        versions: &Versions,
+    ) -> Result<(EventId, EventType), EventError> {
         self.object(event)?;
-        let members = Members::of(event);
         let kind = self.kind(event, members.event_type)?;
         let id = self.text(event, "event_id", members.event_id)?;
         let id = id.parse().map_err(|error| self.broken(event, "event_id", &error))?;
@@ -193,8 +205,14 @@ impl<'a> Rules<'a> {
         if !self.text(event, "project_root", members.project_root)?.starts_with('/') {
             return Err(self.broken(event, "project_root", &"wanted is an absolute path"));
         }
-        self.optional(&members)?;
+        self.optional(members)?;
         Ok((id, kind))
+    }
+
+    /// Where a value is in the whole text.
+    fn place(&self, value: Json<'a>) -> Range<usize> {
+        let start = (value.text().as_ptr() as usize).saturating_sub(self.whole.as_ptr() as usize);
+        start..start + value.text().len()
     }
 
     /// That the document is an object.

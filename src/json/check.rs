@@ -1,14 +1,17 @@
 //! The one walk over a JSON text that decides whether it is acceptable; no recursion, no tree.
 
-use super::{Json, JsonError, MAX_DEPTH, hex4, plain_run, skip_space, unescape};
+use super::{Json, JsonError, MAX_DEPTH, Members, hex4, plain_run, skip_space, unescape};
 use std::borrow::Cow;
 
-/// Checks `bytes` as one JSON document and returns its value; [`Json::parse`] has the rules.
-pub(super) fn check(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
+/// Checks `bytes` as one JSON document and returns its value, and its members when it is an object;
+/// [`Json::parse`] has the rules.
+pub(super) fn check(bytes: &[u8]) -> Result<(Json<'_>, Members<'_>), JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|error| error_at(bytes, error.valid_up_to(), not_utf8(bytes)))?;
-    let mut scanner = Scanner { text, bytes, at: 0, open: Vec::new(), keys: Vec::new() };
+    // Room for what most documents have; growing costs more than reading.
+    let (open, keys) = (Vec::with_capacity(8), Vec::with_capacity(24));
+    let mut scanner = Scanner { text, bytes, at: 0, open, keys, members: Vec::with_capacity(12) };
     match scanner.document() {
-        Ok((start, end)) => Ok(Json { text: &text[start..end] }),
+        Ok((start, end)) => Ok((Json { text: &text[start..end] }, scanner.members)),
         Err(Fault { at, problem }) => Err(error_at(bytes, at, problem)),
     }
 }
@@ -39,8 +42,11 @@ struct Fault {
 }
 
 /// An object's or array's place on the stack of open containers.
+#[derive(Clone, Copy)]
 struct Open {
     object: bool,
+    /// Where it begins.
+    start: usize,
     /// Where this object's keys begin in [`Scanner::keys`].
     first_key: usize,
 }
@@ -52,6 +58,8 @@ struct Scanner<'a> {
     open: Vec<Open>,
     /// The keys of all open objects: where each begins, and its characters.
     keys: Vec<(usize, Cow<'a, str>)>,
+    /// The members of the outermost object so far.
+    members: Members<'a>,
 }
 
 impl<'a> Scanner<'a> {
@@ -84,13 +92,27 @@ impl<'a> Scanner<'a> {
         match self.peek() {
             Some(b'{') => self.enter(true),
             Some(b'[') => self.enter(false),
-            Some(b'"') => self.string().map(|_| true),
-            Some(b'-' | b'0'..=b'9') => self.number().map(|()| true),
-            Some(b't') => self.word("true"),
-            Some(b'f') => self.word("false"),
-            Some(b'n') => self.word("null"),
-            Some(_) => self.fault("no JSON value begins with this character"),
+            Some(first) => {
+                let start = self.at;
+                match first {
+                    b'"' => self.string().map(drop),
+                    b'-' | b'0'..=b'9' => self.number(),
+                    b't' => self.word("true"),
+                    b'f' => self.word("false"),
+                    b'n' => self.word("null"),
+                    _ => self.fault("no JSON value begins with this character"),
+                }?;
+                self.member(start);
+                Ok(true)
+            }
             None => self.fault("the text ends where a value is needed"),
+        }
+    }
+
+    /// Keeps the value that begins at `start` and ends here, when it is a member of the outermost object.
+    fn member(&mut self, start: usize) {
+        if let ([Open { object: true, .. }], Some((_, key))) = (&*self.open, self.keys.last()) {
+            self.members.push((key.clone(), Json { text: &self.text[start..self.at] }));
         }
     }
 
@@ -98,14 +120,15 @@ impl<'a> Scanner<'a> {
         if self.open.len() == MAX_DEPTH {
             return self.fault(format!("nested deeper than {MAX_DEPTH} levels"));
         }
+        let start = self.at;
         self.at += 1;
-        self.open.push(Open { object, first_key: self.keys.len() });
         self.space();
         if self.peek() == Some(if object { b'}' } else { b']' }) {
             self.at += 1;
-            self.open.pop();
+            self.member(start);
             return Ok(true);
         }
+        self.open.push(Open { object, start, first_key: self.keys.len() });
         if object {
             self.key()?;
         }
@@ -115,7 +138,7 @@ impl<'a> Scanner<'a> {
     /// After a value: closes containers and stops before the next value (true), or ends (false).
     fn after_value(&mut self) -> Result<bool, Fault> {
         while let Some(open) = self.open.last() {
-            let (object, first_key) = (open.object, open.first_key);
+            let Open { object, start, first_key } = *open;
             self.space();
             match self.peek() {
                 Some(b',') => {
@@ -134,6 +157,7 @@ impl<'a> Scanner<'a> {
             }
             self.at += 1;
             self.open.pop();
+            self.member(start);
         }
         Ok(false)
     }
@@ -262,12 +286,12 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn word(&mut self, word: &str) -> Result<bool, Fault> {
+    fn word(&mut self, word: &str) -> Result<(), Fault> {
         if !self.bytes[self.at..].starts_with(word.as_bytes()) {
             return self.fault("no JSON value begins like this; strings need double quotes");
         }
         self.at += word.len();
-        Ok(true)
+        Ok(())
     }
 
     fn space(&mut self) {

@@ -21,6 +21,9 @@ pub struct Json<'a> {
     text: &'a str,
 }
 
+/// Names and values of an object.
+pub(crate) type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
+
 /// What a value is, told by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -77,6 +80,11 @@ impl<'a> Json<'a> {
     /// The first place where it is not UTF-8, breaks the grammar, repeats a key of the same object,
     /// holds half a surrogate pair, or nests deeper than [`MAX_DEPTH`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, JsonError> {
+        check::check(bytes).map(|(value, _)| value)
+    }
+
+    /// As [`Json::parse`], with the members of an object, in order: they were met on the way.
+    pub(crate) fn parse_members(bytes: &'a [u8]) -> Result<(Self, Members<'a>), JsonError> {
         check::check(bytes)
     }
 

@@ -12,6 +12,9 @@ pub struct FieldPath {
     from_event: bool,
 }
 
+/// The member of an event that paths begin in, unless they begin with `$.`.
+pub(super) const CONTEXT: &str = "context";
+
 impl FieldPath {
     /// Reads a path; names are split at dots, `$.` begins at the event.
     ///
@@ -30,7 +33,7 @@ impl FieldPath {
 
     /// The names from the event down.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        let context = (!self.from_event).then_some("context");
+        let context = (!self.from_event).then_some(CONTEXT);
         context.into_iter().chain(self.text.split('.'))
     }
 

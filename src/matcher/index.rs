@@ -6,7 +6,7 @@
 //! result.
 
 use super::condition::{Test, holds_for};
-use super::field::FieldPath;
+use super::field::{CONTEXT, FieldPath};
 use super::files::FileGlobs;
 use super::filter::all_hold;
 use super::glob::TypeGlob;
@@ -14,7 +14,7 @@ use super::globs::GlobSet;
 use super::hash::{HashKeyed, TextMap};
 use super::keys::{FieldKeys, Key, Way, add_keys};
 use super::postings::Postings;
-use super::reading::{FieldValue, Fields, Reading, number};
+use super::reading::{FieldValue, Fields, NONE, Reading, number};
 use super::rule::Rule;
 use crate::event::Event;
 use crate::json::Json;
@@ -28,19 +28,13 @@ pub struct Index {
     glob_set: GlobSet,
     fields: Fields,
     field_keys: Vec<FieldKeys>,
-    rules: Vec<IndexedRule>,
+    rules: usize,
+    /// In the order of the postings, so that those of one key lie side by side; one that stands under
+    /// several keys is there several times.
     conjunctions: Vec<Conjunction>,
     conditions: Vec<(u32, Test)>,
+    files: Vec<FileGlobs>,
     postings: Postings,
-}
-
-#[derive(Debug)]
-struct IndexedRule {
-    hook: u32,
-    /// Which of the hook's entries under `events` it is.
-    entry: u32,
-    kind: RuleKind,
-    files: Option<Box<FileGlobs>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +43,13 @@ enum RuleKind {
     Glob(u32),
 }
 
-/// Conditions that must all hold.
-#[derive(Clone, Debug)]
+/// Conditions that must all hold, and what else its rule asks for.
+#[derive(Clone, Copy, Debug)]
 struct Conjunction {
-    rule: u32,
+    hit: Hit,
+    kind: RuleKind,
+    /// Its globs over files, by number; [`NONE`] without any.
+    files: u32,
     start: u32,
     end: u32,
 }
@@ -94,9 +91,10 @@ impl Default for IndexBuilder {
                 glob_set: GlobSet::default(),
                 fields: Fields::new(),
                 field_keys: Vec::new(),
-                rules: Vec::new(),
+                rules: 0,
                 conjunctions: Vec::new(),
                 conditions: Vec::new(),
+                files: Vec::new(),
                 postings: Postings::default(),
             },
             keys: Vec::new(),
@@ -131,25 +129,29 @@ impl IndexBuilder {
                 })
             }
         };
-        let number_of_rule = number(index.rules.len());
-        index.rules.push(IndexedRule { hook, entry, kind, files: rule.files.map(Box::new) });
+        index.rules += 1;
+        let files = rule.files.map_or(NONE, |files| {
+            index.files.push(files);
+            number(index.files.len() - 1)
+        });
+        let conjunction = Conjunction { hit: Hit { hook, entry }, kind, files, start: 0, end: 0 };
         if rule.filter.choices.is_empty() {
             let conditions = rule.filter.conditions.into_iter().map(|condition| (condition.field, condition.test));
-            return self.conjunction(number_of_rule, kind, conditions.collect());
+            return self.conjunction(conjunction, conditions.collect());
         }
         for way in rule.filter.alternatives() {
             let conditions = way.into_iter().map(|condition| (condition.field.clone(), condition.test.clone()));
-            self.conjunction(number_of_rule, kind, conditions.collect());
+            self.conjunction(conjunction, conditions.collect());
         }
     }
 
-    fn conjunction(&mut self, rule: u32, kind: RuleKind, mut conditions: Vec<(FieldPath, Test)>) {
+    fn conjunction(&mut self, conjunction: Conjunction, mut conditions: Vec<(FieldPath, Test)>) {
         let index = &mut self.index;
         // The cheapest first: most candidates fail at the first or second.
         conditions.sort_by_key(|(_, test)| test.cost());
         let this = number(index.conjunctions.len());
-        let start = number(index.conditions.len());
-        let of_type = match kind {
+        let first_condition = number(index.conditions.len());
+        let of_type = match conjunction.kind {
             RuleKind::Literal(kind) => kind,
             RuleKind::Glob(_) => 0,
         };
@@ -165,9 +167,9 @@ impl IndexBuilder {
             index.conditions.push((field, test));
         }
         let end = number(index.conditions.len());
-        index.conjunctions.push(Conjunction { rule, start, end });
+        index.conjunctions.push(Conjunction { start: first_condition, end, ..conjunction });
         if self.keys.len() == first_key {
-            self.keys.push(match kind {
+            self.keys.push(match conjunction.kind {
                 RuleKind::Literal(kind) => Key::of_type(kind),
                 RuleKind::Glob(glob) => Key::of_glob(glob),
             });
@@ -209,22 +211,47 @@ impl IndexBuilder {
         globs.sort_unstable();
         globs.dedup();
         index.glob_set = GlobSet::of(globs.into_iter().map(|glob| (glob, &index.globs[glob as usize])));
-        index.postings = Postings::of(placed);
+        placed.sort_unstable();
+        placed.dedup();
+        index.postings = Postings::of(&placed);
+        index.put_in_order(&placed);
         index
     }
 }
 
 impl Index {
+    /// Brings the conjunctions and their conditions into the order in which they are looked at: what an
+    /// event meets together lies together in memory.
+    fn put_in_order(&mut self, placed: &[(u64, u32)]) {
+        let mut conditions: Vec<Option<(u32, Test)>> = self.conditions.drain(..).map(Some).collect();
+        self.conditions.reserve_exact(conditions.len());
+        let mut moved = vec![NONE; self.conjunctions.len()];
+        let in_order = placed.iter().map(|(_, number)| {
+            let conjunction = self.conjunctions[*number as usize];
+            let start = &mut moved[*number as usize];
+            if *start == NONE {
+                *start = super::reading::number(self.conditions.len());
+                let own = &mut conditions[conjunction.start as usize..conjunction.end as usize];
+                self.conditions.extend(own.iter_mut().filter_map(Option::take));
+            }
+            Conjunction { start: *start, end: *start + conjunction.end - conjunction.start, ..conjunction }
+        });
+        self.conjunctions = in_order.collect();
+    }
+
     /// The rules that `event` fulfils, in the order of their hooks, each hook at most once.
     pub fn find(&self, event: &Event) -> Vec<Hit> {
-        self.find_in(event.kind().as_str(), event.json())
+        self.look(event.kind().as_str(), event.json(), self.fields.read(event.json(), || event.context()))
     }
 
     /// As [`Index::find`], for an event given as its type and its text.
     pub fn find_in(&self, kind: &str, event: Json<'_>) -> Vec<Hit> {
+        self.look(kind, event, self.fields.read(event, || event.get(CONTEXT)))
+    }
+
+    fn look<'e>(&self, kind: &'e str, event: Json<'e>, reading: Reading<'e>) -> Vec<Hit> {
         let mut hits = Vec::new();
         let kind_number = self.types.get(kind).copied();
-        let reading = self.fields.read(event);
         let look = Look { index: self, kind, kind_number, event, reading: &reading };
         if let Some(number) = kind_number {
             look.up(Key::of_type(number).hash, &mut hits);
@@ -246,12 +273,12 @@ impl Index {
 
     /// How many rules there are.
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.rules
     }
 
     /// Whether there is no rule.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.rules == 0
     }
 }
 
@@ -267,11 +294,9 @@ struct Look<'i, 'e> {
 impl Look<'_, '_> {
     /// Checks what stands under a key.
     fn up(&self, hash: u64, hits: &mut Vec<Hit>) {
-        for &conjunction in self.index.postings.get(hash) {
-            let conjunction = &self.index.conjunctions[conjunction as usize];
-            let rule = &self.index.rules[conjunction.rule as usize];
-            if self.fits_kind(rule.kind) && self.holds(conjunction) && self.has_files(rule) {
-                hits.push(Hit { hook: rule.hook, entry: rule.entry });
+        for conjunction in &self.index.conjunctions[self.index.postings.get(hash)] {
+            if self.fits_kind(conjunction.kind) && self.holds(conjunction) && self.has_files(conjunction.files) {
+                hits.push(conjunction.hit);
             }
         }
     }
@@ -283,8 +308,8 @@ impl Look<'_, '_> {
         }
     }
 
-    fn has_files(&self, rule: &IndexedRule) -> bool {
-        rule.files.as_ref().is_none_or(|files| files.hold(self.event))
+    fn has_files(&self, files: u32) -> bool {
+        files == NONE || self.index.files[files as usize].hold(self.event)
     }
 
     fn holds(&self, conjunction: &Conjunction) -> bool {

@@ -1,6 +1,8 @@
-//! A hash table from keys to numbers, built once.
+//! A hash table from keys to ranges of a list, built once.
 
-/// Which numbers stand under which key.
+use std::ops::Range;
+
+/// Where in a list that is sorted by key the entries of each key stand.
 #[derive(Debug, Default)]
 pub(super) struct Postings {
     /// Seven bits of the key of each slot and a mark that it is taken: most keys that are looked up are not
@@ -8,8 +10,6 @@ pub(super) struct Postings {
     tags: Vec<u8>,
     /// A power of two of places; a key stands in the first free one from its own on.
     slots: Vec<Slot>,
-    /// The numbers, those of one key side by side.
-    numbers: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,16 +27,11 @@ fn tag(hash: u64) -> u8 {
 }
 
 impl Postings {
-    pub(super) fn of(mut pairs: Vec<(u64, u32)>) -> Self {
-        pairs.sort_unstable();
-        pairs.dedup();
+    /// The table for pairs that are sorted: the ranges it gives are those of `pairs`.
+    pub(super) fn of(pairs: &[(u64, u32)]) -> Self {
         let keys = pairs.chunk_by(|a, b| a.0 == b.0).count();
         let places = (keys * 2).next_power_of_two().max(2);
-        let mut postings = Postings {
-            tags: vec![FREE; places],
-            slots: vec![Slot::default(); places],
-            numbers: pairs.iter().map(|(_, number)| *number).collect(),
-        };
+        let mut postings = Postings { tags: vec![FREE; places], slots: vec![Slot::default(); places] };
         let mut start = 0;
         for group in pairs.chunk_by(|a, b| a.0 == b.0) {
             let hash = group[0].0;
@@ -54,18 +49,18 @@ impl Postings {
     }
 
     /// What stands under a key.
-    pub(super) fn get(&self, hash: u64) -> &[u32] {
-        let Some(mask) = self.tags.len().checked_sub(1) else { return &[] };
+    pub(super) fn get(&self, hash: u64) -> Range<usize> {
+        let Some(mask) = self.tags.len().checked_sub(1) else { return 0..0 };
         let wanted = tag(hash);
         let mut at = hash as usize & mask;
         loop {
             let found = self.tags[at];
             if found == FREE {
-                return &[];
+                return 0..0;
             }
             if found == wanted && self.slots[at].hash == hash {
                 let slot = self.slots[at];
-                return &self.numbers[slot.start as usize..(slot.start + slot.count) as usize];
+                return slot.start as usize..(slot.start + slot.count) as usize;
             }
             at = (at + 1) & mask;
         }
@@ -78,10 +73,13 @@ mod tests {
 
     #[test]
     fn gives_back_what_was_put_in() {
-        let pairs: Vec<(u64, u32)> = (0..1000_u32).map(|n| (u64::from(n % 7) << 40 | u64::from(n % 100), n)).collect();
-        let postings = Postings::of(pairs.clone());
-        for (hash, number) in pairs {
-            assert!(postings.get(hash).contains(&number));
+        let mut pairs: Vec<(u64, u32)> =
+            (0..1000_u32).map(|n| (u64::from(n % 7) << 40 | u64::from(n % 100), n)).collect();
+        pairs.sort_unstable();
+        let postings = Postings::of(&pairs);
+        for pair in &pairs {
+            let found = &pairs[postings.get(pair.0)];
+            assert!(found.contains(pair) && found.iter().all(|(hash, _)| *hash == pair.0));
         }
         assert!(postings.get(123_456_789).is_empty());
         assert!(Postings::default().get(1).is_empty());

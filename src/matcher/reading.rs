@@ -1,13 +1,13 @@
 //! An event read once: only the fields that some rule asks for, each with its values.
 
-use super::field::FieldPath;
+use super::field::{CONTEXT, FieldPath};
 use super::hash::TextMap;
 use super::value::Leaf;
 use crate::json::{Json, Kind};
 use std::ops::Range;
 
-/// No field ends here.
-const NONE: u32 = u32::MAX;
+/// A number that stands for nothing.
+pub(super) const NONE: u32 = u32::MAX;
 /// With more names than this a table is quicker than looking through them.
 const FEW: usize = 8;
 
@@ -103,13 +103,21 @@ impl Fields {
         &self.paths[field as usize]
     }
 
-    /// Reads the fields of an event.
-    pub(super) fn read<'e>(&self, event: Json<'e>) -> Reading<'e> {
+    /// Reads the fields of an event; `context` is its context, and asked for when all of them are in there.
+    pub(super) fn read<'e>(&self, event: Json<'e>, context: impl FnOnce() -> Option<Json<'e>>) -> Reading<'e> {
         // Room for what most events have; growing costs more than reading.
         let room = self.paths.len().min(16);
         let mut reading = Reading { values: Vec::with_capacity(room), leaves: Vec::with_capacity(room * 2) };
-        if !self.paths.is_empty() {
-            self.descend(0, event, false, &mut reading);
+        match &*self.nodes[0].names {
+            [] => {}
+            [(name, child)] if **name == *CONTEXT && self.nodes[*child as usize].field.is_none() => {
+                if let Some(context) = context() {
+                    self.descend(*child, context, false, &mut reading);
+                }
+            }
+            _ => self.descend(0, event, false, &mut reading),
+        }
+        if !reading.values.is_sorted_by_key(|value| value.field) {
             reading.values.sort_by_key(|value| value.field);
         }
         reading
