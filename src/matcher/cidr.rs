@@ -1,11 +1,10 @@
 //! `cidr`: a network of IP addresses, `10.0.0.0/24` or `2001:db8::/32` (RFC 4632, RFC 4291).
 
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
 
 /// A network, or one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
     address: IpAddr,
     /// How many of the leading bits count.

@@ -6,7 +6,6 @@ use super::operator::{Fault, Operator, listed, scalar};
 use super::value::{Leaf, Scalar};
 use crate::config::{Key, Node, Span, Value};
 use crate::json::{Json, Kind};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One entry of a filter.
@@ -21,7 +20,7 @@ pub struct Condition {
 }
 
 /// What is asked of a field.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// This holds for the value, or for one element of a list.
     Is(Operator),

@@ -1,10 +1,11 @@
 //! Where a filter looks: a path of names below the event's context, or below the event itself.
 
 use crate::json::{Json, Kind};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A field of an event, such as `task_id`, `pr.number` or `$.feature`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FieldPath {
     /// The path without `$.`.
     text: Box<str>,

@@ -6,28 +6,26 @@
 //! result.
 
 use super::condition::{Test, holds_for};
-use super::field::{CONTEXT, FieldPath};
+use super::field::FieldPath;
 use super::files::FileGlobs;
 use super::filter::all_hold;
+use super::finder::Finder;
 use super::glob::TypeGlob;
-use super::globs::GlobSet;
 use super::hash::{HashKeyed, TextMap};
-use super::keys::{FieldKeys, Key, Way, add_keys};
+use super::keys::{Key, add_keys};
 use super::postings::Postings;
-use super::reading::{FieldValue, Fields, NONE, Reading, number};
+use super::reading::{FieldValue, NONE, Reading, number};
 use super::rule::Rule;
 use crate::event::Event;
 use crate::json::Json;
+use std::cell::Cell;
 
 /// Compiled rules. Immutable.
 #[derive(Debug)]
 pub struct Index {
+    finder: Finder,
     types: TextMap<u32>,
     globs: Vec<TypeGlob>,
-    /// The globs under which a conjunction stands.
-    glob_set: GlobSet,
-    fields: Fields,
-    field_keys: Vec<FieldKeys>,
     rules: usize,
     /// In the order of the postings, so that those of one key lie side by side; one that stands under
     /// several keys is there several times.
@@ -63,6 +61,20 @@ pub struct Hit {
     pub entry: u32,
 }
 
+/// An index without its rules, for another process: whoever stands under one of an event's keys may match,
+/// nobody else does.
+#[derive(Clone, Debug)]
+pub struct StoredIndex<'i> {
+    /// Finds the keys of an event.
+    pub finder: &'i Finder,
+    /// One byte a place of the table, see [`probe`](super::probe).
+    pub tags: &'i [u8],
+    /// The places, see [`Slot`](super::Slot).
+    pub slots: Vec<u8>,
+    /// The hooks that a place has a range of.
+    pub hooks: Vec<u32>,
+}
+
 /// Rules on their way into an index.
 #[derive(Debug)]
 pub struct IndexBuilder {
@@ -86,11 +98,9 @@ impl Default for IndexBuilder {
     fn default() -> Self {
         IndexBuilder {
             index: Index {
+                finder: Finder::default(),
                 types: TextMap::default(),
                 globs: Vec::new(),
-                glob_set: GlobSet::default(),
-                fields: Fields::new(),
-                field_keys: Vec::new(),
                 rules: 0,
                 conjunctions: Vec::new(),
                 conditions: Vec::new(),
@@ -108,9 +118,11 @@ impl IndexBuilder {
     /// Adds the rule that is entry `entry` of hook `hook`.
     pub fn add(&mut self, hook: u32, entry: u32, rule: Rule) {
         let index = &mut self.index;
+        let mut of_type = 0;
         let kind = match rule.kind.literal() {
             Some(literal) => {
-                let fresh = number(index.types.len()) + 1;
+                of_type = Key::number_of_type(literal);
+                let fresh = number(index.types.len());
                 RuleKind::Literal(match index.types.get(literal) {
                     Some(known) => *known,
                     None => *index.types.entry(literal.into()).or_insert(fresh),
@@ -137,27 +149,24 @@ impl IndexBuilder {
         let conjunction = Conjunction { hit: Hit { hook, entry }, kind, files, start: 0, end: 0 };
         if rule.filter.choices.is_empty() {
             let conditions = rule.filter.conditions.into_iter().map(|condition| (condition.field, condition.test));
-            return self.conjunction(conjunction, conditions.collect());
+            return self.conjunction(conjunction, of_type, conditions.collect());
         }
         for way in rule.filter.alternatives() {
             let conditions = way.into_iter().map(|condition| (condition.field.clone(), condition.test.clone()));
-            self.conjunction(conjunction, conditions.collect());
+            self.conjunction(conjunction, of_type, conditions.collect());
         }
     }
 
-    fn conjunction(&mut self, conjunction: Conjunction, mut conditions: Vec<(FieldPath, Test)>) {
+    /// `of_type` is the number of the type in keys, 0 for a glob.
+    fn conjunction(&mut self, conjunction: Conjunction, of_type: u64, mut conditions: Vec<(FieldPath, Test)>) {
         let index = &mut self.index;
         // The cheapest first: most candidates fail at the first or second.
         conditions.sort_by_key(|(_, test)| test.cost());
         let this = number(index.conjunctions.len());
         let first_condition = number(index.conditions.len());
-        let of_type = match conjunction.kind {
-            RuleKind::Literal(kind) => kind,
-            RuleKind::Glob(_) => 0,
-        };
         let first_key = self.keys.len();
         for (path, test) in conditions {
-            let field = index.fields.intern(&path);
+            let field = index.finder.fields.intern(&path);
             let before = self.keys.len();
             add_keys(of_type, field, &test, &mut self.keys);
             if self.keys.len() > before {
@@ -170,8 +179,8 @@ impl IndexBuilder {
         index.conjunctions.push(Conjunction { start: first_condition, end, ..conjunction });
         if self.keys.len() == first_key {
             self.keys.push(match conjunction.kind {
-                RuleKind::Literal(kind) => Key::of_type(kind),
-                RuleKind::Glob(glob) => Key::of_glob(glob),
+                RuleKind::Literal(_) => Key::of_type(of_type),
+                RuleKind::Glob(glob) => Key::of_glob(&index.globs[glob as usize]),
             });
             let (start, end) = (number(first_key), number(self.keys.len()));
             self.choices.push(Choice { conjunction: this, start, end });
@@ -191,8 +200,6 @@ impl IndexBuilder {
         let keys_of = |choice: &Choice| &keys[choice.start as usize..choice.end as usize];
         let company = |choice: &&Choice| keys_of(choice).iter().map(|key| u64::from(shared[&key.hash])).sum::<u64>();
         let mut placed: Vec<(u64, u32)> = Vec::with_capacity(index.conjunctions.len());
-        let mut globs: Vec<u32> = Vec::new();
-        index.field_keys = vec![FieldKeys::default(); index.fields.len()];
         for group in choices.chunk_by(|a, b| a.conjunction == b.conjunction) {
             let best = match group {
                 [only] => Some(only),
@@ -200,17 +207,10 @@ impl IndexBuilder {
             };
             let Some(best) = best else { continue };
             for key in keys_of(best) {
-                match key.way {
-                    Way::Type => {}
-                    Way::Glob => globs.push(key.number),
-                    _ => index.field_keys[key.number as usize].add(key),
-                }
+                index.finder.add(key);
                 placed.push((key.hash, best.conjunction));
             }
         }
-        globs.sort_unstable();
-        globs.dedup();
-        index.glob_set = GlobSet::of(globs.into_iter().map(|glob| (glob, &index.globs[glob as usize])));
         placed.sort_unstable();
         placed.dedup();
         index.postings = Postings::of(&placed);
@@ -241,34 +241,35 @@ impl Index {
 
     /// The rules that `event` fulfils, in the order of their hooks, each hook at most once.
     pub fn find(&self, event: &Event) -> Vec<Hit> {
-        self.look(event.kind().as_str(), event.json(), self.fields.read(event.json(), || event.context()))
+        self.look(event.kind().as_str(), event.json(), &self.finder.read(event))
     }
 
     /// As [`Index::find`], for an event given as its type and its text.
     pub fn find_in(&self, kind: &str, event: Json<'_>) -> Vec<Hit> {
-        self.look(kind, event, self.fields.read(event, || event.get(CONTEXT)))
+        self.look(kind, event, &self.finder.read_json(event))
     }
 
-    fn look<'e>(&self, kind: &'e str, event: Json<'e>, reading: Reading<'e>) -> Vec<Hit> {
+    fn look(&self, kind: &str, event: Json<'_>, reading: &Reading<'_>) -> Vec<Hit> {
         let mut hits = Vec::new();
         let kind_number = self.types.get(kind).copied();
-        let look = Look { index: self, kind, kind_number, event, reading: &reading };
-        if let Some(number) = kind_number {
-            look.up(Key::of_type(number).hash, &mut hits);
-        }
-        self.glob_set.each_that_fits(kind, &self.globs, |glob| look.up(Key::of_glob(glob).hash, &mut hits));
-        for value in reading.all() {
-            let keys = &self.field_keys[value.field as usize];
-            if let Some(number) = kind_number {
-                keys.typed.each(number, value.field, reading.leaves(value), |hash| look.up(hash, &mut hits));
-            }
-            keys.untyped.each(0, value.field, reading.leaves(value), |hash| look.up(hash, &mut hits));
-        }
+        let look = Look { index: self, kind, kind_number, event, reading, last_glob: Cell::new((NONE, false)) };
+        let in_keys = kind_number.map(|_| Key::number_of_type(kind));
+        self.finder.each_key(kind, in_keys, reading, |key| look.up(key, &mut hits));
         if hits.len() > 1 {
             hits.sort_unstable();
             hits.dedup_by_key(|hit| hit.hook);
         }
         hits
+    }
+
+    /// What it takes to find the hooks that an event may trigger, without their rules.
+    pub fn stored(&self) -> StoredIndex<'_> {
+        StoredIndex {
+            finder: &self.finder,
+            tags: self.postings.tags(),
+            slots: self.postings.slots().flatten().collect(),
+            hooks: self.conjunctions.iter().map(|conjunction| conjunction.hit.hook).collect(),
+        }
     }
 
     /// How many rules there are.
@@ -289,6 +290,8 @@ struct Look<'i, 'e> {
     kind_number: Option<u32>,
     event: Json<'e>,
     reading: &'i Reading<'e>,
+    /// The glob that was tried last, and whether it fits: rules with the same one stand side by side.
+    last_glob: Cell<(u32, bool)>,
 }
 
 impl Look<'_, '_> {
@@ -304,7 +307,12 @@ impl Look<'_, '_> {
     fn fits_kind(&self, kind: RuleKind) -> bool {
         match kind {
             RuleKind::Literal(number) => self.kind_number == Some(number),
-            RuleKind::Glob(glob) => self.index.globs[glob as usize].matches(self.kind),
+            RuleKind::Glob(glob) => {
+                if self.last_glob.get().0 != glob {
+                    self.last_glob.set((glob, self.index.globs[glob as usize].matches(self.kind)));
+                }
+                self.last_glob.get().1
+            }
         }
     }
 
@@ -327,7 +335,7 @@ impl Look<'_, '_> {
         }
         // Each holds somewhere; two that lead through a list may have to hold for the same element.
         through_lists < 2
-            || all_hold(self.event, conditions.iter().map(|(field, test)| (self.index.fields.path(*field), test)))
+            || all_hold(self.event, conditions.iter().map(|(field, test)| (self.index.finder.fields.path(*field), test)))
     }
 
     fn test_holds(&self, test: &Test, values: &[FieldValue]) -> bool {

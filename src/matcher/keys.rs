@@ -5,15 +5,16 @@ use super::hash::{mix, mix_bytes};
 use super::operator::{Operator, TextTest, fold};
 use super::reading::{ReadLeaf, number};
 use super::value::{Leaf, Scalar};
+use serde::{Deserialize, Serialize};
 
 /// A place in the index.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
     pub(super) hash: u64,
-    /// The field, or the glob for one of [`Way::Glob`].
-    pub(super) number: u32,
+    /// The field; 0 for keys of the type alone.
+    pub(super) field: u32,
     /// Whether the event's type is a part of the key.
-    typed: bool,
+    pub(super) typed: bool,
     pub(super) way: Way,
 }
 
@@ -22,8 +23,10 @@ pub(super) struct Key {
 pub(super) enum Way {
     /// The type alone.
     Type,
-    /// A glob over it.
-    Glob,
+    /// Its first so many bytes.
+    GlobPrefix(u32),
+    /// Its last so many bytes.
+    GlobSuffix(u32),
     /// The value itself.
     Equal,
     /// Its first so many bytes.
@@ -38,41 +41,40 @@ pub(super) enum Way {
 
 impl Way {
     /// Keeps keys of different ways apart.
-    fn seed(self, kind: u32, field: u32) -> u64 {
+    pub(super) fn seed(self, kind: u64, field: u32) -> u64 {
         let way = match self {
             Way::Type => 1,
-            Way::Glob => 7,
+            Way::GlobPrefix(_) => 7,
+            Way::GlobSuffix(_) => 8,
             Way::Equal => 2,
             Way::Prefix(_) => 3,
             Way::Suffix(_) => 4,
             Way::Folded => 5,
             Way::Present => 6,
         };
-        mix(way, u64::from(kind) << 32 | u64::from(field))
+        mix(kind, way << 32 | u64::from(field))
     }
 }
 
 impl Key {
+    /// The number by which a type is known in keys: never 0, which stands for any type.
+    pub(super) fn number_of_type(kind: &str) -> u64 {
+        mix_bytes(0, kind.as_bytes()) | 1
+    }
+
     /// What has no condition that leads to it stands under its type.
-    pub(super) fn of_type(kind: u32) -> Self {
-        let hash = Way::Type.seed(kind, u32::MAX);
-        Key { hash, number: 0, typed: true, way: Way::Type }
+    pub(super) fn of_type(kind: u64) -> Self {
+        Key { hash: Way::Type.seed(kind, 0), field: 0, typed: true, way: Way::Type }
     }
 
-    /// Or under its glob.
-    pub(super) fn of_glob(glob: u32) -> Self {
-        let hash = Way::Glob.seed(0, glob);
-        Key { hash, number: glob, typed: false, way: Way::Glob }
-    }
-
-    fn of_value(kind: u32, field: u32, way: Way, hash: u64) -> Self {
-        Key { hash, number: field, typed: kind != 0, way }
+    fn of_value(kind: u64, field: u32, way: Way, hash: u64) -> Self {
+        Key { hash, field, typed: kind != 0, way }
     }
 }
 
 /// Adds the keys of which an event that fulfils the condition looks up at least one; none when there are
 /// no such keys. `kind` is the number of the type, 0 for a glob.
-pub(super) fn add_keys(kind: u32, field: u32, test: &Test, keys: &mut Vec<Key>) {
+pub(super) fn add_keys(kind: u64, field: u32, test: &Test, keys: &mut Vec<Key>) {
     let value = |way: Way, bytes: &[u8]| Key::of_value(kind, field, way, mix_bytes(way.seed(kind, field), bytes));
     let equal = |scalar: &Scalar| {
         let seed = Way::Equal.seed(kind, field);
@@ -139,7 +141,7 @@ fn equal_hash(seed: u64, leaf: &Leaf<'_>) -> u64 {
 }
 
 /// Which keys lead from one field into the index, for rules of one type and for those with a glob.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct FieldKeys {
     pub(super) typed: Ways,
     pub(super) untyped: Ways,
@@ -149,7 +151,7 @@ impl FieldKeys {
     pub(super) fn add(&mut self, key: &Key) {
         let ways = if key.typed { &mut self.typed } else { &mut self.untyped };
         match key.way {
-            Way::Type | Way::Glob => {}
+            Way::Type | Way::GlobPrefix(_) | Way::GlobSuffix(_) => {}
             Way::Equal => ways.equal = true,
             Way::Folded => ways.folded = true,
             Way::Present => ways.present = true,
@@ -159,14 +161,15 @@ impl FieldKeys {
     }
 }
 
-fn insert(lengths: &mut Vec<u32>, length: u32) {
+/// Adds a length to those that are sorted.
+pub(super) fn insert(lengths: &mut Vec<u32>, length: u32) {
     if let Err(at) = lengths.binary_search(&length) {
         lengths.insert(at, length);
     }
 }
 
 /// How values of one field become keys.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ways {
     equal: bool,
     folded: bool,
@@ -177,7 +180,7 @@ pub(super) struct Ways {
 
 impl Ways {
     /// Every key of a value.
-    pub(super) fn each(&self, kind: u32, field: u32, leaves: &[ReadLeaf<'_>], mut look_up: impl FnMut(u64)) {
+    pub(super) fn each(&self, kind: u64, field: u32, leaves: &[ReadLeaf<'_>], mut look_up: impl FnMut(u64)) {
         if self.present && !leaves.is_empty() {
             look_up(Way::Present.seed(kind, field));
         }

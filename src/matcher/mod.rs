@@ -2,8 +2,8 @@
 //!
 //! `rule` is one entry under `events`: `glob` over the type, `filter` of `condition`s on `field`s, `files`
 //! over paths. `operator` holds what can be asked of one `value`, with `wildcard` and `cidr` beside it.
-//! `index` keeps all rules so that an event meets few of them: `keys` and `postings` find them, `globs`
-//! sorts out types, `reading` reads the event once. `explain` says why a rule holds or not, `eventbridge`
+//! `index` keeps all rules so that an event meets few of them: `finder`, `keys` and `postings` find them,
+//! `reading` reads the event once. `explain` says why a rule holds or not, `eventbridge`
 //! writes one as a pattern for Amazon EventBridge.
 //!
 //! [`Matcher::compile`] reads all hooks once; what it returns is immutable and decides without I/O.
@@ -15,8 +15,8 @@ mod explain;
 mod field;
 mod files;
 mod filter;
+mod finder;
 mod glob;
-mod globs;
 mod hash;
 mod index;
 mod keys;
@@ -34,9 +34,11 @@ pub use explain::{Check, Explanation, explain};
 pub use field::FieldPath;
 pub use files::FileGlobs;
 pub use filter::{Filter, OR};
+pub use finder::Finder;
 pub use glob::{InvalidGlob, TypeGlob};
-pub use index::{Hit, Index, IndexBuilder};
+pub use index::{Hit, Index, IndexBuilder, StoredIndex};
 pub use operator::{Comparison, Fault, OPERATORS, Operator, TextTest};
+pub use postings::{Slot, probe};
 pub use rule::Rule;
 pub use value::{Leaf, Scalar};
 pub use wildcard::{InvalidWildcard, Wildcard};

@@ -7,7 +7,6 @@ use super::value::{Leaf, Scalar};
 use super::wildcard::Wildcard;
 use crate::config::{Node, Span, Value};
 use crate::text::nearest;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The names of the operators.
@@ -15,7 +14,7 @@ pub const OPERATORS: &[&str] =
     &["prefix", "suffix", "equals-ignore-case", "wildcard", "anything-but", "numeric", "exists", "cidr"];
 
 /// A condition on one value of an event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Operator {
     /// The value is equal and of the same type.
     Equals(Scalar),
@@ -34,7 +33,7 @@ pub enum Operator {
 }
 
 /// A condition on a string.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TextTest {
     /// It begins like this.
     Prefix(String),
@@ -51,7 +50,7 @@ pub enum TextTest {
 }
 
 /// How two numbers are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     /// `<`
     Less,

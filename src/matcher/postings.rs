@@ -12,8 +12,9 @@ pub(super) struct Postings {
     slots: Vec<Slot>,
 }
 
+/// One key of the table.
 #[derive(Clone, Copy, Debug, Default)]
-struct Slot {
+pub struct Slot {
     hash: u64,
     start: u32,
     count: u32,
@@ -50,21 +51,64 @@ impl Postings {
 
     /// What stands under a key.
     pub(super) fn get(&self, hash: u64) -> Range<usize> {
-        let Some(mask) = self.tags.len().checked_sub(1) else { return 0..0 };
-        let wanted = tag(hash);
-        let mut at = hash as usize & mask;
-        loop {
-            let found = self.tags[at];
-            if found == FREE {
-                return 0..0;
-            }
-            if found == wanted && self.slots[at].hash == hash {
-                let slot = self.slots[at];
-                return slot.start as usize..(slot.start + slot.count) as usize;
-            }
-            at = (at + 1) & mask;
+        probe(&self.tags, hash, |at| Some(self.slots[at])).unwrap_or_default()
+    }
+
+    /// The tags, a byte each.
+    pub(super) fn tags(&self) -> &[u8] {
+        &self.tags
+    }
+
+    /// The slots, each in [`Slot::BYTES`] bytes.
+    pub(super) fn slots(&self) -> impl Iterator<Item = [u8; Slot::BYTES]> {
+        self.slots.iter().map(|slot| slot.to_bytes())
+    }
+}
+
+impl Slot {
+    /// How many bytes one takes where it is stored.
+    pub const BYTES: usize = 16;
+
+    fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&self.hash.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.start.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.count.to_le_bytes());
+        bytes
+    }
+
+    /// One that was stored.
+    pub fn of_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        let [h0, h1, h2, h3, h4, h5, h6, h7, s0, s1, s2, s3, c0, c1, c2, c3] = bytes;
+        Slot {
+            hash: u64::from_le_bytes([h0, h1, h2, h3, h4, h5, h6, h7]),
+            start: u32::from_le_bytes([s0, s1, s2, s3]),
+            count: u32::from_le_bytes([c0, c1, c2, c3]),
         }
     }
+}
+
+/// Where the entries of a key are, in a table of which the tags are at hand and a slot is fetched when it is
+/// needed. Nothing when a slot cannot be had.
+pub fn probe(tags: &[u8], hash: u64, mut slot: impl FnMut(usize) -> Option<Slot>) -> Option<Range<usize>> {
+    let Some(mask) = tags.len().checked_sub(1).filter(|_| tags.len().is_power_of_two()) else { return Some(0..0) };
+    let wanted = tag(hash);
+    let mut at = hash as usize & mask;
+    // No table is full; one that was stored could be anything.
+    for _ in 0..tags.len() {
+        match tags[at] {
+            FREE => return Some(0..0),
+            found if found == wanted => {
+                let slot = slot(at)?;
+                if slot.hash == hash {
+                    return Some(slot.start as usize..slot.start as usize + slot.count as usize);
+                }
+            }
+            _ => {}
+        }
+        at = (at + 1) & mask;
+    }
+    Some(0..0)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::field::{CONTEXT, FieldPath};
 use super::hash::TextMap;
 use super::value::Leaf;
 use crate::json::{Json, Kind};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// A number that stands for nothing.
@@ -12,13 +13,13 @@ pub(super) const NONE: u32 = u32::MAX;
 const FEW: usize = 8;
 
 /// Every field that some rule asks for, as a tree of names.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Fields {
     nodes: Vec<Node>,
     paths: Vec<FieldPath>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Node {
     names: Vec<(Box<str>, u32)>,
     table: TextMap<u32>,
@@ -59,11 +60,13 @@ pub(super) struct ReadLeaf<'e> {
     pub(super) direct: bool,
 }
 
-impl Fields {
-    pub(super) fn new() -> Self {
+impl Default for Fields {
+    fn default() -> Self {
         Fields { nodes: vec![Node::default()], paths: Vec::new() }
     }
+}
 
+impl Fields {
     /// The number of a field.
     pub(super) fn intern(&mut self, path: &FieldPath) -> u32 {
         let mut at = 0_usize;

@@ -1,12 +1,11 @@
 //! Values as a filter sees them: what an event has at a field, and what a filter compares it with.
 
 use crate::json::{Json, Kind, push_string};
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
 /// A value that can be compared. `1` equals `1.0`; `"1"` equals neither.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {
     /// `null`
     Null,

@@ -1,11 +1,9 @@
 //! `wildcard`: a text in which `*` stands for any characters, `\*` for a star and `\\` for a backslash.
 
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A compiled wildcard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wildcard {
     /// The plain texts between the stars: one more than there are stars.
     pieces: Vec<String>,
