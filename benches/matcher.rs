@@ -4,10 +4,11 @@
 //! one rule after the other; both run in the same process on the same events, and the table says how many
 //! times quicker the index is.
 
-use knockon::Event;
+use knockon::cache::ConfigCache;
 use knockon::config::{self, ConfigFile, Loaded, LoadedHook, Origin};
 use knockon::json::Json;
-use knockon::matcher::{Index, Matcher, Rule};
+use knockon::matcher::{Index, IndexBuilder, Matcher, Rule};
+use knockon::{Event, Project, UserFolders};
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -61,40 +62,63 @@ fn kinds() {
 /// The rules that other matchers were measured with.
 fn mix() {
     println!("\nThe mix of rules of the peers' table: 55 % type and field, 20 % type and two fields, 15 % globs, 10 %");
-    println!("lists and prefixes; one hit an event.\n");
+    println!("lists and prefixes; one hit an event. Compile: from parsed hooks to the index; build: the index alone.");
+    println!("The yardstick, measured in turns with the matcher: the same texts into a tree of `serde_json::Value`.\n");
     println!(
-        "| rules | whole event checked and matched | text that is checked already | of the cost at 100 rules | compile | memory |"
+        "| rules | from text, all of it checked | of the naive loop | of the yardstick | of the cost at 100 rules | text checked before | compile | build | memory |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     let mut base = None;
     for size in SIZES {
         let bench = Bench::of(Kind::Mix, size, 1);
-        let whole = bench.index_speed();
-        let checked = bench.checked_speed();
-        if size == 100 {
-            base = Some(checked);
+        let (mut whole, mut yardstick) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            whole.push(bench.index_speed());
+            yardstick.push(speed(&bench.events, |text| {
+                let value: serde_json::Value = serde_json::from_str(text).expect("the bench writes JSON");
+                value.as_object().map_or(0, serde_json::Map::len)
+            }));
         }
-        let ratio = base.map_or("–".to_owned(), |base| format!("{:.2} ×", base / checked));
+        let (whole, yardstick) = (middle(whole), middle(yardstick));
+        if size == 100 {
+            base = Some(whole);
+        }
+        let ratio = base.map_or("–".to_owned(), |base| format!("{:.2} ×", base / whole));
         println!(
-            "| {size} | {} ({}) | {} | {ratio} | {:.1} ms | {:.1} MiB |",
+            "| {size} | {} | {} | {} | {ratio} | {} | {:.1} ms | {:.1} ms | {:.1} MiB |",
             thousands(whole),
             times(whole / bench.naive_speed()),
-            thousands(checked),
+            times(whole / yardstick),
+            thousands(bench.checked_speed()),
             bench.compile.as_secs_f64() * 1e3,
+            bench.build.as_secs_f64() * 1e3,
             bench.memory as f64 / 1048576.0
         );
     }
 }
 
+fn middle(mut speeds: Vec<f64>) -> f64 {
+    speeds.sort_by(f64::total_cmp);
+    speeds[speeds.len() / 2]
+}
+
 /// From text to index.
 fn reading() {
     println!("\n## Reading hooks.yaml\n");
-    println!("Parsed, validated and compiled; files of at most 256 KiB, the others included.\n");
-    println!("| hooks | time | a hook |");
-    println!("|---|---|---|");
+    println!("Files on disk, at most 1,000 hooks each, the others included. Cold: found, parsed, validated and");
+    println!("compiled. From the cache: found, compared, and the hooks for one event taken out and compiled.\n");
+    println!("| hooks | cold | a hook | from the cache | in bytes |");
+    println!("|---|---|---|---|---|");
     for size in [10, 1_000, 10_000] {
-        let time = read_configuration(size);
-        println!("| {size} | {:.2} ms | {:.1} µs |", time.as_secs_f64() * 1e3, time.as_secs_f64() * 1e6 / size as f64);
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let bytes = write_configuration(folder.path(), size);
+        let (cold, cached) = (time_cold(folder.path(), size), time_cached(folder.path(), size));
+        println!(
+            "| {size} | {:.2} ms | {:.1} µs | {:.3} ms | {bytes} |",
+            cold.as_secs_f64() * 1e3,
+            cold.as_secs_f64() * 1e6 / size as f64,
+            cached.as_secs_f64() * 1e3
+        );
     }
 }
 
@@ -110,6 +134,7 @@ struct Bench {
     rules: Vec<Rule>,
     matcher: Matcher,
     compile: Duration,
+    build: Duration,
     memory: u64,
     events: Vec<String>,
 }
@@ -135,6 +160,16 @@ impl Bench {
         let rules = loaded.hooks.iter().flat_map(|hook| &hook.hook.events);
         let rules: Vec<Rule> = rules.filter_map(|entry| Rule::compile(file, entry, &mut problems)).collect();
         assert!(problems.is_empty(), "{problems:?}");
+        let build = median_of(3, || {
+            let rules = rules.clone();
+            let started = Instant::now();
+            let mut builder = IndexBuilder::default();
+            for (hook, rule) in rules.into_iter().enumerate() {
+                builder.add(hook as u32, 0, rule);
+            }
+            black_box(builder.build());
+            started.elapsed()
+        });
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
         let events = (0..EVENTS).map(|_| {
             random ^= random << 13;
@@ -152,7 +187,7 @@ impl Bench {
             assert!(naive >= 1, "{text}");
         }
         times.sort();
-        Bench { rules, matcher, compile: times[1], memory, events }
+        Bench { rules, matcher, compile: times[1], build, memory, events }
     }
 
     fn index(&self) -> &Index {
@@ -197,7 +232,7 @@ impl Bench {
 
 /// The median of several rounds over all inputs.
 fn speed<T>(inputs: &[T], mut run: impl FnMut(&T) -> usize) -> f64 {
-    let mut rounds: Vec<f64> = (0..ROUNDS)
+    let rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let started = Instant::now();
             for input in inputs {
@@ -206,8 +241,7 @@ fn speed<T>(inputs: &[T], mut run: impl FnMut(&T) -> usize) -> f64 {
             inputs.len() as f64 / started.elapsed().as_secs_f64()
         })
         .collect();
-    rounds.sort_by(f64::total_cmp);
-    rounds[ROUNDS / 2]
+    middle(rounds)
 }
 
 /// Pattern and filter of rule `n`, whose condition has the number `value`.
@@ -288,57 +322,82 @@ fn loaded(conditions: &[(String, String)]) -> Loaded {
         path,
         bytes: Vec::new(),
         layers: Vec::new(),
+        scripts: Vec::new(),
         distrust: None,
     };
     Loaded { files: vec![file], hooks, problems: Vec::new() }
 }
 
-/// The time to read, validate and compile `size` hooks, from text to index.
-fn read_configuration(size: usize) -> Duration {
-    let parts: Vec<String> = (0..size)
-        .collect::<Vec<_>>()
-        .chunks(1_000)
-        .map(|numbers| {
-            let mut text = String::from("version: \"1.1\"\nhooks:\n");
-            for n in numbers {
-                let _ = write!(
-                    text,
-                    "  - name: hook-{n}\n    events:\n      - type: task.completed\n        filter: {{task_id: task-{n}}}\n    command: echo {n}\n"
-                );
-            }
-            text
-        })
-        .collect();
-    let mut main = String::from("version: \"1.1\"\ninclude:\n");
-    for n in 1..parts.len() {
-        let _ = writeln!(main, "  - part-{n}.yaml");
+/// Writes a project with `size` hooks; returns how many bytes they take.
+fn write_configuration(folder: &Path, size: usize) -> usize {
+    let hooks = folder.join(".knockon");
+    std::fs::create_dir(&hooks).expect("the folder is fresh");
+    let parts: Vec<Vec<usize>> = (0..size).collect::<Vec<_>>().chunks(1_000).map(<[usize]>::to_vec).collect();
+    let mut bytes = 0;
+    for (at, numbers) in parts.iter().enumerate() {
+        let mut text = String::from("version: \"1.1\"\n");
+        let (name, included) = match at {
+            0 => ("hooks.yaml".to_owned(), 1..parts.len()),
+            at => (format!("part-{at}.yaml"), 0..0),
+        };
+        if !included.is_empty() {
+            let names: Vec<String> = included.map(|at| format!("part-{at}.yaml")).collect();
+            let _ = writeln!(text, "include: [{}]", names.join(", "));
+        }
+        text.push_str("hooks:\n");
+        for n in numbers {
+            let _ = write!(
+                text,
+                "  - name: hook-{n}\n    events:\n      - type: task.completed\n        filter: {{task_id: task-{n}}}\n    command: echo {n}\n"
+            );
+        }
+        bytes += text.len();
+        std::fs::write(hooks.join(name), text).expect("the folder can be written");
     }
-    let main =
-        if parts.len() == 1 { parts[0].clone() } else { main + parts[0].split_once('\n').map_or("", |(_, rest)| rest) };
-    let mut times: Vec<Duration> = (0..ROUNDS)
-        .map(|_| {
-            let started = Instant::now();
-            let mut problems = Vec::new();
-            let mut open = |name: &Path| {
-                let number =
-                    name.to_string_lossy().trim_start_matches("part-").trim_end_matches(".yaml").parse::<usize>();
-                match number.ok().and_then(|number| parts.get(number)) {
-                    Some(text) => config::Opened::Found(text.clone().into_bytes()),
-                    None => config::Opened::Missing,
-                }
-            };
-            let (config, _) = config::parse_layers(Path::new("hooks.yaml"), main.as_bytes(), &mut open, &mut problems);
-            assert!(problems.is_empty(), "{problems:?}");
-            let hooks = config.expect("the bench writes valid files").hooks;
-            let hooks: Vec<LoadedHook> = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
-            assert_eq!(hooks.len(), size);
-            let loaded = Loaded { hooks, ..loaded(&[]) };
-            black_box(Matcher::compile(&loaded));
-            started.elapsed()
-        })
-        .collect();
+    bytes
+}
+
+fn time_cold(folder: &Path, size: usize) -> Duration {
+    let project = Project::at(folder).expect("the folder is there");
+    median(|| {
+        let (found, problems) = config::find(&project, &UserFolders::default(), None);
+        let loaded = config::read(&found, problems);
+        let compiled = Matcher::compile(&loaded);
+        assert_eq!((loaded.hooks.len(), loaded.problems.len(), compiled.1.len()), (size, 0, 0));
+        black_box(compiled);
+    })
+}
+
+fn time_cached(folder: &Path, size: usize) -> Duration {
+    let project = Project::at(folder).expect("the folder is there");
+    let user = UserFolders { cache: Some(folder.join("cache")), ..UserFolders::default() };
+    let cache = ConfigCache::of(&user);
+    let (found, problems) = config::find(&project, &user, None);
+    let loaded = config::read(&found, problems);
+    let compiled = Matcher::compile(&loaded).0;
+    cache.keep(&found, &loaded, &compiled, &[]);
+    let event = Event::parse(event(Kind::EqualityFilters, 0, size / 2).into_bytes()).unwrap();
+    median(|| {
+        let (found, _) = config::find(&project, &user, None);
+        let kept = cache.find(found).expect("it was kept");
+        let (loaded, matcher, _) = kept.part(&event).expect("it was kept whole");
+        assert_eq!((loaded.hooks.len(), matcher.matches(&event).len()), (1, 1));
+        black_box(matcher);
+    })
+}
+
+fn median(mut run: impl FnMut()) -> Duration {
+    median_of(ROUNDS * 3, || {
+        let started = Instant::now();
+        run();
+        started.elapsed()
+    })
+}
+
+fn median_of(rounds: usize, run: impl FnMut() -> Duration) -> Duration {
+    let mut times: Vec<Duration> = std::iter::repeat_with(run).take(rounds).collect();
     times.sort();
-    times[ROUNDS / 2]
+    times[rounds / 2]
 }
 
 /// Resident memory in bytes.

@@ -1,7 +1,8 @@
 //! Makes events and sends them on their way: the one door to the path every event takes.
 
 use crate::audit::{AuditLog, AuditRecord};
-use crate::config::{Diagnostic, Loaded, Severity, UntilThen, load};
+use crate::cache::{ConfigCache, Kept};
+use crate::config::{self, Diagnostic, Loaded, Severity, UntilThen, load};
 use crate::dispatch::{Dispatched, Dispatcher, HookReport, note};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::matcher::{Match, Matcher};
@@ -13,6 +14,7 @@ use crate::time::Timestamp;
 use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What an [`Emitter`] is opened with.
 #[derive(Debug, Default)]
@@ -42,13 +44,32 @@ pub struct EmitterOptions {
 #[derive(Debug)]
 pub struct Emitter {
     project: Project,
-    loaded: Loaded,
-    matcher: Matcher,
+    user: UserFolders,
+    /// The configuration as it was kept by an earlier process, until the first event took its part.
+    kept: Mutex<Option<Kept>>,
+    /// The whole configuration, once somebody needs it.
+    whole: OnceLock<Plan>,
     audit: AuditLog,
     store: TrustStore,
     caller: CallerEnvironment,
     options: EmitterOptions,
+}
+
+/// A configuration, or the part of one that an event may concern.
+#[derive(Debug)]
+struct Plan {
+    loaded: Loaded,
+    matcher: Matcher,
     problems: Vec<Diagnostic>,
+}
+
+impl Plan {
+    fn of(mut loaded: Loaded) -> Self {
+        let (matcher, unclear) = Matcher::compile(&loaded);
+        let mut problems = std::mem::take(&mut loaded.problems);
+        problems.extend(unclear);
+        Plan { loaded, matcher, problems }
+    }
 }
 
 /// What became of one event. Nothing in it has to be handled for the caller to go on.
@@ -91,19 +112,25 @@ impl Emitter {
     /// An emitter for `project`. A configuration that cannot be read switches its hooks off and is
     /// told in every report.
     pub fn open(project: Project, user: &UserFolders, options: EmitterOptions) -> Self {
-        let mut loaded = load(&project, user, options.config.as_deref());
-        let (matcher, unclear) = Matcher::compile(&loaded);
-        let mut problems = std::mem::take(&mut loaded.problems);
-        problems.extend(unclear);
+        let (found, problems) = config::find(&project, user, options.config.as_deref());
+        let cache = ConfigCache::of(user);
+        let (mut kept, whole) = (None, OnceLock::new());
+        match if problems.is_empty() { cache.find(found) } else { Err(found) } {
+            Ok(known) => kept = Some(known),
+            Err(found) => {
+                let plan = whole.get_or_init(|| Plan::of(config::read(&found, problems)));
+                cache.keep(&found, &plan.loaded, &plan.matcher, &plan.problems);
+            }
+        }
         Emitter {
             audit: AuditLog::of(&project, user),
             store: TrustStore::of(user),
             caller: CallerEnvironment::of_this_process(),
+            user: user.clone(),
             project,
-            loaded,
-            matcher,
+            kept: Mutex::new(kept),
+            whole,
             options,
-            problems,
         }
     }
 
@@ -114,12 +141,24 @@ impl Emitter {
 
     /// Its hooks and the files they are in.
     pub fn loaded(&self) -> &Loaded {
-        &self.loaded
+        &self.whole().loaded
     }
 
     /// What is wrong with its configuration.
     pub fn problems(&self) -> &[Diagnostic] {
-        &self.problems
+        &self.whole().problems
+    }
+
+    fn whole(&self) -> &Plan {
+        self.whole.get_or_init(|| Plan::of(load(&self.project, &self.user, self.options.config.as_deref())))
+    }
+
+    /// The hooks that the first event may concern, when they are at hand without reading all. An emitter
+    /// that lives on reads all for its second event, and is quicker for every one that follows.
+    fn part(&self, event: &Event) -> Option<Plan> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (loaded, matcher, problems) = kept.filter(|_| self.whole.get().is_none())?.part(event)?;
+        Some(Plan { loaded, matcher, problems })
     }
 
     /// Its audit log.
@@ -142,25 +181,41 @@ impl Emitter {
     /// Never panics, and returns no error the caller would have to handle: the report has it all. Hooks
     /// run in the calling thread; several threads may share one emitter.
     pub fn emit(&self, draft: EventDraft) -> EmitReport {
-        self.emit_to(draft, |event| self.matcher.matches(event))
+        let mut report = self.admit(&draft);
+        match self.stamp(draft) {
+            Ok(event) => {
+                let part = self.part(&event);
+                let plan = part.as_ref().unwrap_or_else(|| self.whole());
+                let matches = plan.matcher.matches(&event);
+                self.send(&mut report, event, plan, &matches);
+            }
+            Err(refused) => self.refuse(&mut report, refused),
+        }
+        report
     }
 
     /// Makes the event and runs one hook with it, whether it matches or not and whether it is enabled
     /// or not. It still has to be trusted.
     pub fn emit_to_hook(&self, draft: EventDraft, hook: usize) -> EmitReport {
-        self.emit_to(draft, |_| vec![Match { hook, entry: None }])
+        let mut report = self.admit(&draft);
+        match self.stamp(draft) {
+            Ok(event) => self.send(&mut report, event, self.whole(), &[Match { hook, entry: None }]),
+            Err(refused) => self.refuse(&mut report, refused),
+        }
+        report
     }
 
-    fn emit_to(&self, draft: EventDraft, select: impl FnOnce(&Event) -> Vec<Match>) -> EmitReport {
-        let mut report = EmitReport { problems: self.problems.clone(), ..EmitReport::default() };
-        report.warnings.extend(registry::admit(draft.kind()));
-        let event = match self.stamp(draft) {
-            Ok(event) => event,
-            Err(refused) => {
-                report.refused = Some(refused);
-                return report;
-            }
-        };
+    fn admit(&self, draft: &EventDraft) -> EmitReport {
+        EmitReport { warnings: registry::admit(draft.kind()).into_iter().collect(), ..EmitReport::default() }
+    }
+
+    fn refuse(&self, report: &mut EmitReport, refused: EventError) {
+        report.problems = self.problems().to_vec();
+        report.refused = Some(refused);
+    }
+
+    /// Records an event, and runs the hooks it matched.
+    fn send(&self, report: &mut EmitReport, event: Event, plan: &Plan, matches: &[Match]) {
         let mut unrecorded = Vec::new();
         let mut record = |record: &AuditRecord<'_>| {
             if let Err(error) = self.audit.append(record) {
@@ -169,19 +224,18 @@ impl Emitter {
         };
         let now = Timestamp::now();
         record(&AuditRecord::emitted(&event, now));
-        for problem in self.problems.iter().filter(|problem| problem.severity == Severity::Error) {
+        for problem in plan.problems.iter().filter(|problem| problem.severity == Severity::Error) {
             record(&AuditRecord::problem(&event, problem.to_string(), now));
         }
-        let matches = select(&event);
-        for loaded_hook in matches.iter().map(|matched| &self.loaded.hooks[matched.hook]) {
+        for loaded_hook in matches.iter().map(|matched| &plan.loaded.hooks[matched.hook]) {
             let upcoming = loaded_hook.hook.upcoming.iter().filter(|upcoming| upcoming.until_then == UntilThen::Runs);
             report.warnings.extend(upcoming.map(|upcoming| format!("`{}`: {upcoming}", loaded_hook.hook.name)));
         }
-        report.dispatched = self.dispatcher().dispatch(&event, &matches);
+        report.problems = plan.problems.clone();
+        report.dispatched = self.dispatcher(plan).dispatch(&event, matches);
         report.dispatched.unrecorded.splice(0..0, unrecorded);
         report.dispatched.unrecorded.dedup();
         report.event = Some(event);
-        report
     }
 
     /// What [`Emitter::emit`] would do. Nothing is run and nothing recorded.
@@ -191,8 +245,8 @@ impl Emitter {
     pub fn preview(&self, draft: EventDraft) -> Result<Preview, EventError> {
         let warnings = registry::admit(draft.kind()).into_iter().collect();
         let event = self.stamp(draft)?;
-        let dispatcher = self.dispatcher();
-        let matches = self.matcher.matches(&event);
+        let dispatcher = self.dispatcher(self.whole());
+        let matches = self.whole().matcher.matches(&event);
         let mut guard = dispatcher.guard();
         let hooks = matches.into_iter().map(|matched| (matched, guard.verdict(matched.hook))).collect();
         Ok(Preview { event, hooks, warnings })
@@ -200,7 +254,7 @@ impl Emitter {
 
     /// Decides about each hook whether it may run.
     pub fn guard(&self) -> Guard<'_> {
-        self.dispatcher().guard()
+        self.dispatcher(self.whole()).guard()
     }
 
     fn stamp(&self, draft: EventDraft) -> Result<Event, EventError> {
@@ -208,10 +262,10 @@ impl Emitter {
         draft.stamp_as(EventId::generate(now), now, &self.project.root_text(), self.versions())
     }
 
-    fn dispatcher(&self) -> Dispatcher<'_> {
+    fn dispatcher<'p>(&'p self, plan: &'p Plan) -> Dispatcher<'p> {
         Dispatcher {
             project: &self.project,
-            loaded: &self.loaded,
+            loaded: &plan.loaded,
             audit: &self.audit,
             store: &self.store,
             given_hash: self.options.trust_hash.as_ref(),

@@ -34,12 +34,13 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 0 ground | [`json`], [`time`], [`text`], [`event`], [`sys`] |
-//! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`trust`], [`delivery`], [`graph`] |
+//! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`cache`], [`trust`], [`delivery`], [`graph`] |
 //! | 2 doing | [`runner`], [`audit`] |
 //! | 4 services | [`dispatch`], [`emitter`], [`explanation`], [`fixtures`], [`scaffold`] |
 //! | 5 doors | [`cli`] |
 
 pub mod audit;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod delivery;

@@ -15,6 +15,8 @@ pub struct UserFolders {
     pub config: Option<PathBuf>,
     /// `$XDG_STATE_HOME/knockon`, else `~/.local/state/knockon`.
     pub state: Option<PathBuf>,
+    /// `$XDG_CACHE_HOME/knockon`, else `~/.cache/knockon`.
+    pub cache: Option<PathBuf>,
 }
 
 impl UserFolders {
@@ -30,6 +32,7 @@ impl UserFolders {
         UserFolders {
             config: under("XDG_CONFIG_HOME", ".config"),
             state: under("XDG_STATE_HOME", ".local/state"),
+            cache: under("XDG_CACHE_HOME", ".cache"),
             home,
         }
     }

@@ -15,6 +15,7 @@ const ROOMS: &[(&str, u32, &[&str])] = &[
     ("config", 1, &["project"]),
     ("registry", 1, &["config", "project"]),
     ("matcher", 1, &["config"]),
+    ("cache", 1, &["config", "matcher", "project"]),
     ("trust", 1, &["config", "project"]),
     ("delivery", 1, &["config"]),
     ("graph", 1, &[]),

@@ -53,6 +53,7 @@ fn load(pattern: Json<'_>) -> Result<Loaded, String> {
         hooks_folder: PathBuf::new(),
         bytes: Vec::new(),
         layers: Vec::new(),
+        scripts: Vec::new(),
         distrust: None,
     };
     let hooks = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();

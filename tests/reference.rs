@@ -3,7 +3,7 @@
 
 use knockon::Event;
 use knockon::config::{ConfigFile, Loaded, LoadedHook, Origin, parse};
-use knockon::matcher::Matcher;
+use knockon::matcher::{Matcher, Slot, StoredIndex, probe};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -408,10 +408,18 @@ fn load(config: &Value) -> Loaded {
         hooks_folder: PathBuf::new(),
         bytes: Vec::new(),
         layers: Vec::new(),
+        scripts: Vec::new(),
         distrust: None,
     };
     let hooks = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
     Loaded { files: vec![file], hooks, problems: Vec::new() }
+}
+
+/// The hooks that stand under one of the event's keys.
+fn candidates(stored: &StoredIndex<'_>, event: &Event) -> Vec<u32> {
+    let slot = |at: usize| Some(Slot::of_bytes(stored.slots.as_chunks().0[at]));
+    let keys = stored.finder.keys(event).into_iter();
+    keys.flat_map(|key| stored.hooks[probe(stored.tags, key, slot).unwrap()].to_vec()).collect()
 }
 
 /// Compares `configurations` made from `seed`; returns how many pairs there were and how many hits.
@@ -430,12 +438,19 @@ fn compare(seed: u64, configurations: usize) -> (usize, usize) {
         let loaded = load(&config);
         let (matcher, problems) = Matcher::compile(&loaded);
         assert!(problems.is_empty(), "{config}: {problems:?}");
+        let stored = matcher.index().stored();
         for _ in 0..EVENTS {
             let (value, event) = &events[random.below(events.len())];
             let found: Vec<&str> =
                 matcher.matches(event).iter().map(|matched| loaded.hooks[matched.hook].hook.name.as_str()).collect();
             let wanted = reference::triggered(&config, value);
             assert_eq!(found, wanted, "\n{config}\n{value}");
+            // Whoever knows the keys only finds at least these.
+            let candidates = candidates(&stored, event);
+            assert!(
+                matcher.matches(event).iter().all(|matched| candidates.contains(&(matched.hook as u32))),
+                "\n{config}\n{value}\n{candidates:?}"
+            );
             hits += wanted.len();
             pairs += 1;
         }

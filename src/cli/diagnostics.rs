@@ -91,7 +91,7 @@ pub(super) fn document(problem: &Diagnostic, texts: Option<&Texts<'_>>) -> Value
 /// All problems as one SARIF run. Paths below `root` are written relative to it.
 pub(super) fn sarif(problems: &[Diagnostic], root: &Path) -> Value {
     let rules: BTreeMap<&str, Value> =
-        problems.iter().map(|problem| (problem.code, json!({ "id": problem.code }))).collect();
+        problems.iter().map(|problem| (&*problem.code, json!({ "id": problem.code }))).collect();
     let location = |path: &Path, span: Option<crate::config::Span>| {
         let mut physical = json!({ "artifactLocation": { "uri": uri(path, root) } });
         if let Some(span) = span {
@@ -159,7 +159,7 @@ pub(super) fn github(problem: &Diagnostic, root: &Path) -> String {
         problem.severity.as_str(),
         property(&path),
         place.unwrap_or_default(),
-        property(problem.code),
+        property(&problem.code),
         data(&one_line(&format!("{}{help}", problem.message)))
     )
 }

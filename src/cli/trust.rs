@@ -52,7 +52,7 @@ impl super::Command for Trust {
         require_sound(emitter.problems(), terminal)?;
         let loaded = emitter.loaded();
         let file = loaded.project_file().ok_or_else(no_hooks)?;
-        let manifest = Manifest::of(loaded, file);
+        let manifest = Manifest::of(file);
         let hash = manifest.hash();
         if self.print_hash {
             if self.json {
@@ -62,7 +62,7 @@ impl super::Command for Trust {
             }
             return Ok(Exit::Fine);
         }
-        let (before, _) = verdict(emitter.project(), loaded, file, None, emitter.store());
+        let (before, _) = verdict(emitter.project(), file, None, emitter.store());
         if let Verdict::Refused(why) = &before {
             let error = CliError::new(Exit::Untrusted, format!("it cannot be trusted: {}", one_line(why)));
             return Err(error.hint("take ownership of it, and run `chmod go-w` on it"));

@@ -1,11 +1,13 @@
 //! How a problem of a configuration file is told: where, what, and what to do.
 
 use super::document::Span;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// How much a problem matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Severity {
     /// The file's hooks are off until this is mended.
     Error,
@@ -24,12 +26,12 @@ impl Severity {
 }
 
 /// One problem of one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// How much it matters.
     pub severity: Severity,
     /// A stable name for this kind of problem, such as `unknown-key`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// The file.
     pub path: PathBuf,
     /// The place in the file; none when the file as a whole is at fault.
@@ -45,7 +47,7 @@ pub struct Diagnostic {
 }
 
 /// Another place that belongs to a problem.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Related {
     /// The file.
     pub path: PathBuf,
@@ -59,7 +61,7 @@ impl Diagnostic {
     /// An error at a place of `path`.
     pub fn error(path: &Path, span: Option<Span>, code: &'static str, message: impl Into<String>) -> Self {
         let (path, message) = (path.to_owned(), message.into());
-        let severity = Severity::Error;
+        let (severity, code) = (Severity::Error, Cow::Borrowed(code));
         Diagnostic { severity, code, path, span, message, label: None, help: None, related: Vec::new() }
     }
 

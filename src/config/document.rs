@@ -6,6 +6,7 @@
 
 use super::scalar;
 use granit_parser::{Event, Parser, ScanError, Span as Range, StrInput, StructureStyle, Tag};
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
 /// The largest configuration file, in bytes; a larger one is refused before any parsing.
@@ -23,7 +24,7 @@ const MAX_ALIASES: usize = 256;
 const MAX_EXPANDED: usize = 20_000;
 
 /// A place in a file of a configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span {
     /// Which of the configuration's files, in the order they were read.
     pub source: u16,
@@ -51,7 +52,7 @@ impl Span {
 }
 
 /// A value and its place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// The value.
     pub value: Value,
@@ -60,7 +61,7 @@ pub struct Node {
 }
 
 /// A key and its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// The key.
     pub name: String,
@@ -69,7 +70,7 @@ pub struct Key {
 }
 
 /// What YAML can say.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// `null`, `~` or nothing.
     Null,

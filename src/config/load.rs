@@ -3,10 +3,12 @@
 use super::diagnostic::Diagnostic;
 use super::document::{MAX_CONFIG_BYTES, Span};
 use super::layers::{self, Composed, LOCAL_FILE, ONE_LINE_FILE, Opened, Source};
-use super::model::Hook;
+use super::model::{Hook, ScriptPath};
 use super::parse::parse_layers;
 use crate::project::{Project, UserFolders};
 use crate::sys::{self, OpenFault, OpenMode, Owner};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +21,21 @@ pub enum Origin {
     Project,
 }
 
-/// One configuration file that was found.
+/// A configuration file that was found, before it is understood.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Whose it is.
+    pub origin: Origin,
+    /// Its path.
+    pub path: PathBuf,
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Whether files beside it are laid over it.
+    has_local: bool,
+    distrust: Option<String>,
+}
+
+/// One configuration file that was found and read.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     /// Whose it is.
@@ -32,12 +48,14 @@ pub struct ConfigFile {
     pub bytes: Vec<u8>,
     /// What it includes, and the local override, in the order they were read.
     pub layers: Vec<Source>,
+    /// The scripts that its hooks name, disabled ones included, each once, in file order.
+    pub scripts: Vec<ScriptPath>,
     /// Why it cannot be relied on, whatever it holds: another owner, or others may write to it.
     pub distrust: Option<String>,
 }
 
 /// A hook and the file it came from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadedHook {
     /// Index into [`Loaded::files`].
     pub file: usize,
@@ -107,15 +125,20 @@ impl ConfigFile {
 ///
 /// A file that is absent is no problem, unless it was named explicitly.
 pub fn load(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> Loaded {
-    let mut loaded = Loaded::default();
-    let mut seen = Vec::new();
+    let (found, problems) = find(project, user, explicit);
+    read(&found, problems)
+}
+
+/// The files that there are, and those that cannot be read.
+pub fn find(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> (Vec<Found>, Vec<Diagnostic>) {
+    let mut search = Search::default();
     let own = [
         user.config.as_ref().map(|folder| folder.join("hooks.yaml")),
         user.home.as_ref().map(|home| home.join(".flowspec/hooks/hooks.yaml")),
     ];
     for path in own.into_iter().flatten() {
         let opened = open_anywhere(&path);
-        add(&mut loaded, &mut seen, (Origin::User, false), path, opened);
+        search.add(Origin::User, false, path, opened);
     }
     match explicit {
         Some(path) => {
@@ -123,30 +146,128 @@ pub fn load(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> L
             match open_anywhere(&path) {
                 Err(OpenFault::Missing) => {
                     let missing = Diagnostic::error(&path, None, "missing-file", "there is no such file");
-                    loaded.problems.push(missing.help("give the path of a hooks.yaml"));
+                    search.problems.push(missing.help("give the path of a hooks.yaml"));
                 }
-                opened => add(&mut loaded, &mut seen, (Origin::Project, true), path, opened),
+                // A file named on the command line is read as it stands.
+                opened => search.add(Origin::Project, false, path, opened),
             }
         }
-        None => add_project(&mut loaded, &mut seen, project),
+        None => search.add_project(project),
+    }
+    (search.found, search.problems)
+}
+
+/// Understands what was found.
+pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
+    let mut loaded = Loaded { problems, ..Loaded::default() };
+    for found in found {
+        let index = loaded.files.len();
+        let mut distrust = None;
+        let mut open = |name: &Path| {
+            let (opened, why) = found.open_layer(name);
+            distrust = distrust.take().or(why);
+            opened
+        };
+        let (config, mut sources) = parse_layers(&found.path, &found.bytes, &mut open, &mut loaded.problems);
+        let hooks = config.map(|config| config.hooks).unwrap_or_default();
+        let mut seen: HashSet<&str> = HashSet::new();
+        let scripts = hooks.iter().filter_map(|hook| hook.action.script());
+        let scripts = scripts.filter(|path| seen.insert(path.as_str())).cloned().collect();
+        let layers = if sources.is_empty() { sources } else { sources.split_off(1) };
+        loaded.files.push(found.clone().into_file(layers, scripts, distrust));
+        loaded.hooks.extend(hooks.into_iter().map(|hook| LoadedHook { file: index, hook }));
     }
     loaded
 }
 
-fn add_project(loaded: &mut Loaded, seen: &mut Vec<(u64, u64)>, project: &Project) {
-    let names = project.layout().config_files();
-    if names.is_empty() {
-        return;
+impl Found {
+    /// The files beside it that are laid over it when they are there.
+    pub const BESIDE: [&str; 2] = [LOCAL_FILE, ONE_LINE_FILE];
+
+    /// The folder its scripts are in.
+    pub fn hooks_folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
-    let Ok(root) = sys::open_folder(project.root()) else { return };
-    for name in names {
-        match sys::open_beneath(&root, Path::new(name), OpenMode::File) {
-            Err(OpenFault::Missing) => {}
-            opened => {
-                add(loaded, seen, (Origin::Project, false), project.root().join(name), opened);
-                return;
+
+    /// Opens a file of the hooks folder without following a link out of it; with it, why its content cannot be
+    /// relied on.
+    pub fn open_layer(&self, name: &Path) -> (Opened, Option<String>) {
+        if Self::BESIDE.contains(&name.to_str().unwrap_or_default()) && !self.has_local {
+            return (Opened::Missing, None);
+        }
+        let read = || {
+            let file = sys::open_beneath(&sys::open_folder(self.hooks_folder())?, name, OpenMode::File)?;
+            let owner = Owner::of_open(&file).map_err(OpenFault::Io)?;
+            Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES).map_err(OpenFault::Io)?))
+        };
+        match read() {
+            Ok((owner, bytes)) => {
+                let path = self.hooks_folder().join(name);
+                (Opened::Found(bytes), owner.distrust().map(|why| format!("{} {why}", path.display())))
+            }
+            Err(OpenFault::Missing) => (Opened::Missing, None),
+            Err(fault) => (Opened::Refused(fault.to_string()), None),
+        }
+    }
+
+    /// The file with what belongs to it. `distrust` is why its layers cannot be relied on.
+    pub fn into_file(self, layers: Vec<Source>, scripts: Vec<ScriptPath>, distrust: Option<String>) -> ConfigFile {
+        ConfigFile {
+            origin: self.origin,
+            hooks_folder: self.hooks_folder().to_owned(),
+            path: self.path,
+            bytes: self.bytes,
+            layers,
+            scripts,
+            distrust: self.distrust.or(distrust),
+        }
+    }
+}
+
+/// The files found so far.
+#[derive(Default)]
+struct Search {
+    found: Vec<Found>,
+    problems: Vec<Diagnostic>,
+    /// Their inodes.
+    seen: Vec<(u64, u64)>,
+}
+
+impl Search {
+    fn add_project(&mut self, project: &Project) {
+        let names = project.layout().config_files();
+        if names.is_empty() {
+            return;
+        }
+        let Ok(root) = sys::open_folder(project.root()) else { return };
+        for name in names {
+            match sys::open_beneath(&root, Path::new(name), OpenMode::File) {
+                Err(OpenFault::Missing) => {}
+                opened => return self.add(Origin::Project, true, project.root().join(name), opened),
             }
         }
+    }
+
+    fn add(&mut self, origin: Origin, has_local: bool, path: PathBuf, opened: Result<File, OpenFault>) {
+        let read = |file: File| {
+            let owner = Owner::of_open(&file)?;
+            Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES)?))
+        };
+        let (owner, bytes) = match opened.and_then(|file| read(file).map_err(OpenFault::Io)) {
+            Ok(read) => read,
+            Err(OpenFault::Missing) => return,
+            Err(fault) => {
+                let message = format!("the file cannot be read: {fault}");
+                return self.problems.push(Diagnostic::error(&path, None, "unreadable", message));
+            }
+        };
+        // The home folder's hooks are the user's, also when the home folder is itself the project.
+        if self.seen.contains(&owner.identity) {
+            return;
+        }
+        self.seen.push(owner.identity);
+        let distrust = owner.distrust().map(|why| format!("{} {why}", path.display()));
+        self.found.push(Found { origin, path, bytes, has_local, distrust });
     }
 }
 
@@ -158,62 +279,4 @@ fn open_anywhere(path: &Path) -> Result<File, OpenFault> {
         return Err(OpenFault::Wrong("a folder"));
     };
     sys::open_beneath(&sys::open_folder(folder)?, Path::new(name), OpenMode::File)
-}
-
-fn add(
-    loaded: &mut Loaded,
-    seen: &mut Vec<(u64, u64)>,
-    (origin, named): (Origin, bool),
-    path: PathBuf,
-    opened: Result<File, OpenFault>,
-) {
-    let unreadable =
-        |why: String| Diagnostic::error(&path, None, "unreadable", format!("the file cannot be read: {why}"));
-    let file = match opened {
-        Ok(file) => file,
-        Err(OpenFault::Missing) => return,
-        Err(fault) => return loaded.problems.push(unreadable(fault.to_string())),
-    };
-    let (owner, bytes) =
-        match Owner::of_open(&file).and_then(|owner| Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES)?))) {
-            Ok(read) => read,
-            Err(error) => return loaded.problems.push(unreadable(error.to_string())),
-        };
-    // A file named on the command line is read as it stands.
-    let local = origin == Origin::Project && !named;
-    // The home folder's hooks are the user's, also when the home folder is itself the project.
-    if seen.contains(&owner.identity) {
-        return;
-    }
-    seen.push(owner.identity);
-    let index = loaded.files.len();
-    let hooks_folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    let mut distrust = owner.distrust().map(|why| format!("{} {why}", path.display()));
-    let mut open = |name: &Path| {
-        if [LOCAL_FILE, ONE_LINE_FILE].contains(&name.to_str().unwrap_or_default()) && !local {
-            return Opened::Missing;
-        }
-        match open_layer(&hooks_folder, name) {
-            Ok((owner, bytes)) => {
-                let why = owner.distrust().map(|why| format!("{} {why}", hooks_folder.join(name).display()));
-                distrust = distrust.take().or(why);
-                Opened::Found(bytes)
-            }
-            Err(OpenFault::Missing) => Opened::Missing,
-            Err(fault) => Opened::Refused(fault.to_string()),
-        }
-    };
-    let (config, mut sources) = parse_layers(&path, &bytes, &mut open, &mut loaded.problems);
-    if let Some(config) = config {
-        loaded.hooks.extend(config.hooks.into_iter().map(|hook| LoadedHook { file: index, hook }));
-    }
-    let layers = if sources.is_empty() { sources } else { sources.split_off(1) };
-    loaded.files.push(ConfigFile { origin, path, hooks_folder, bytes, layers, distrust });
-}
-
-/// Opens a file of the hooks folder without following a link out of it.
-fn open_layer(folder: &Path, name: &Path) -> Result<(Owner, Vec<u8>), OpenFault> {
-    let file = sys::open_beneath(&sys::open_folder(folder)?, name, OpenMode::File)?;
-    let owner = Owner::of_open(&file).map_err(OpenFault::Io)?;
-    Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES).map_err(OpenFault::Io)?))
 }

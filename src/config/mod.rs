@@ -31,7 +31,7 @@ pub use fixture::{EXPECT_KEYS, FIXTURE_KEYS, RECORDED_FILE, recorded};
 pub use flowspec::flowspec_refusals;
 pub use layers::{Composed, ComposedHook, LOCAL_FILE, ONE_LINE_FILE, Open, Opened, Scope, Source};
 pub use lint::lint;
-pub use load::{ConfigFile, Loaded, LoadedHook, Origin, load};
+pub use load::{ConfigFile, Found, Loaded, LoadedHook, Origin, find, load, read};
 pub use model::{
     Action, Coalesce, Concurrency, EventMatcher, Expectation, FailMode, FileExpectation, Fixture, Hook, HookName,
     HooksConfig, MAX_TIMEOUT, MIN_TIMEOUT, Mode, OnBusy, OnTimeout, OutputMode, Retry, Sandbox, ScriptPath, Texts,

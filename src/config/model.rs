@@ -1,6 +1,8 @@
 //! The configuration as types that cannot be wrong: what was parsed needs no second check.
 
 use super::document::{Key, Node, Span};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
@@ -23,7 +25,7 @@ pub struct HooksConfig {
 }
 
 /// What to do when an event matches.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hook {
     /// Its name, unique in the configuration.
     pub name: HookName,
@@ -76,7 +78,7 @@ pub struct Hook {
 }
 
 /// One entry under `events`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventMatcher {
     /// The glob over the event's type, as written.
     pub pattern: Key,
@@ -87,7 +89,7 @@ pub struct EventMatcher {
 }
 
 /// What a hook does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// Runs a file of the hooks folder.
     Script {
@@ -125,6 +127,19 @@ impl Action {
         }
     }
 
+    /// The file of the hooks folder that it runs.
+    pub fn script(&self) -> Option<&ScriptPath> {
+        match self {
+            Action::Script { path, .. } => Some(path),
+            Action::Command(_)
+            | Action::Program(_)
+            | Action::Webhook(_)
+            | Action::Notify(_)
+            | Action::Email(_)
+            | Action::Transition(_) => None,
+        }
+    }
+
     /// What it does, in a few words: a path, a command line, an address.
     pub fn summary(&self) -> String {
         match self {
@@ -141,7 +156,7 @@ impl Action {
 }
 
 /// An address to post events to, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
     /// The address.
     pub url: String,
@@ -154,24 +169,24 @@ pub struct Webhook {
 }
 
 /// The texts of an action, by key, in file order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Texts(pub Vec<(String, String)>);
 
 /// A key that this version reads and checks, and a later one acts on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upcoming {
     /// The key, or the key and value, such as `mode: detach`.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// Where it stands.
     pub span: Span,
     /// The version that acts on it.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// What becomes of the hook until then.
     pub until_then: UntilThen,
 }
 
 /// What becomes of a hook that has a key of a later version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UntilThen {
     /// It runs without it.
     Runs,
@@ -183,7 +198,7 @@ pub enum UntilThen {
 
 impl fmt::Display for Upcoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, version) = (self.key, self.version);
+        let (key, version) = (&self.key, &self.version);
         let until_then = match self.until_then {
             UntilThen::Runs => "the hook runs without it",
             UntilThen::Skipped => "the hook is skipped",
@@ -194,7 +209,7 @@ impl fmt::Display for Upcoming {
 }
 
 /// An event to try a hook with, and what is expected.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fixture {
     /// Its name; empty without one.
     pub name: String,
@@ -207,7 +222,7 @@ pub struct Fixture {
 }
 
 /// What a fixture expects. What is not named is not looked at.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
     /// Whether the hook is triggered; true unless the file says otherwise.
     pub matched: bool,
@@ -224,7 +239,7 @@ pub struct Expectation {
 }
 
 /// What a fixture expects of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileExpectation {
     /// It is there, or is not.
     Exists(bool),
@@ -233,7 +248,7 @@ pub enum FileExpectation {
 }
 
 /// Whether and when a failed run is tried again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
     /// How often it is tried at most, the first time included.
     pub attempts: u32,
@@ -246,7 +261,7 @@ pub struct Retry {
 }
 
 /// Which events become one run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coalesce {
     /// The field whose value they share.
     pub key: String,
@@ -267,7 +282,7 @@ pub enum Concurrency {
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum $name {
             $($(#[$word_doc])* $word,)*
         }
@@ -373,7 +388,7 @@ words! {
 }
 
 /// A hook's name: `^[a-z0-9-]+$`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HookName(String);
 
 impl HookName {
@@ -403,7 +418,7 @@ impl fmt::Display for HookName {
 }
 
 /// A script's path: relative to the hooks folder, and without a way out of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptPath(String);
 
 impl ScriptPath {
@@ -431,7 +446,7 @@ impl FromStr for ScriptPath {
 }
 
 /// A working directory: relative to the project root, and without a way out of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkingDirectory(String);
 
 impl WorkingDirectory {

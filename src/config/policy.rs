@@ -44,7 +44,8 @@ impl Policy {
         if let Some((key, (at, _))) =
             key.and_then(|key| Some((key, hook.entries().iter().find(|(at, _)| at.name == key)?)))
         {
-            upcoming.push(Upcoming { key, span: at.span, version: DELIVERY, until_then: UntilThen::Skipped });
+            let (key, version) = (key.into(), DELIVERY.into());
+            upcoming.push(Upcoming { key, span: at.span, version, until_then: UntilThen::Skipped });
         }
         upcoming
     }
@@ -54,7 +55,7 @@ impl Reader<'_> {
     pub(super) fn policy(&mut self, hook: &Node, settings: &Defaults) -> Policy {
         let mut upcoming = Vec::new();
         let mut later = |key: &'static str, span: Span, until_then: UntilThen| {
-            upcoming.push(Upcoming { key, span, version: EXECUTION, until_then });
+            upcoming.push(Upcoming { key: key.into(), span, version: EXECUTION.into(), until_then });
         };
         let entry = |name: &str| hook.entries().iter().find(|(key, _)| key.name == name);
         let mut policy = Policy {

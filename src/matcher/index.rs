@@ -335,7 +335,10 @@ impl Look<'_, '_> {
         }
         // Each holds somewhere; two that lead through a list may have to hold for the same element.
         through_lists < 2
-            || all_hold(self.event, conditions.iter().map(|(field, test)| (self.index.finder.fields.path(*field), test)))
+            || all_hold(
+                self.event,
+                conditions.iter().map(|(field, test)| (self.index.finder.fields.path(*field), test)),
+            )
     }
 
     fn test_holds(&self, test: &Test, values: &[FieldValue]) -> bool {

@@ -70,7 +70,7 @@ pub fn add_one_line(
     let store = TrustStore::of(&user);
     let known = match before.project_file() {
         None => Some(Vec::new()),
-        Some(file) => match verdict(project, &before, file, None, &store) {
+        Some(file) => match verdict(project, file, None, &store) {
             (Verdict::Trusted, Some(manifest)) => Some(manifest.entries().to_vec()),
             _ => None,
         },
@@ -150,7 +150,7 @@ fn take_back(path: &Path, length: u64) -> Result<(), ScaffoldError> {
 /// Trusts what is there now if nothing but what was just written differs from `known`.
 fn trust(project: &Project, loaded: &Loaded, store: &TrustStore, known: &[Entry]) -> bool {
     let Some(file) = loaded.project_file() else { return false };
-    let manifest = Manifest::of(loaded, file);
+    let manifest = Manifest::of(file);
     let mut others = manifest.entries().iter().filter(|entry| entry.path != ONE_LINE_FILE);
     let ours = |entry: &Entry| {
         known.contains(entry)

@@ -2,13 +2,14 @@
 //!
 //! `spawn` starts a program with vfork semantics, `process` signals and reaps it, `pipe` makes pipes
 //! and reads and writes them without blocking, `poll` waits, `signal` turns signals into readable
-//! events, `path` opens files without following links out of a folder, `lock` takes file locks with a
-//! bound. Nothing here knows what a hook is.
+//! events, `path` opens files without following links out of a folder, `private` keeps files that are the
+//! user's alone, `lock` takes file locks with a bound. Nothing here knows what a hook is.
 
 mod lock;
 mod path;
 mod pipe;
 mod poll;
+mod private;
 mod process;
 mod signal;
 mod spawn;
@@ -20,6 +21,7 @@ pub use path::{
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use poll::{Interest, Readiness, wait};
+pub use private::{is_private_folder, make_private_folder, not_private, open_private, replace_private};
 pub use process::{Ending, Usage, reap, signal_group};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
 pub use spawn::{Child, SpawnError, Spawning, Step, spawn};

@@ -4,7 +4,7 @@
 use super::manifest::{Changed, ContentHash, Manifest};
 use super::owners::{distrust_of_file, distrust_of_script};
 use super::{TrustStore, Verdict, verdict};
-use crate::config::{Action, Loaded, Origin, ScriptFile};
+use crate::config::{Loaded, Origin, ScriptFile};
 use crate::project::Project;
 
 /// What was decided so far about the configurations of one event.
@@ -41,7 +41,7 @@ impl<'a> Guard<'a> {
         let loaded_hook = &loaded.hooks[index];
         let file = loaded.file_of(loaded_hook);
         let (verdict, manifest) = self.decide(index);
-        let Action::Script { path, .. } = &loaded_hook.hook.action else { return verdict.clone() };
+        let Some(path) = loaded_hook.hook.action.script() else { return verdict.clone() };
         match (verdict, manifest) {
             (Verdict::Trusted, Some(manifest)) => match manifest.still_holds(file, path) {
                 Ok(()) => Verdict::Trusted,
@@ -62,7 +62,7 @@ impl<'a> Guard<'a> {
         let at = self.loaded.hooks[index].file;
         let file = &self.loaded.files[at];
         self.decided[at].get_or_insert_with(|| match file.origin {
-            Origin::Project => verdict(self.project, self.loaded, file, self.given, self.store),
+            Origin::Project => verdict(self.project, file, self.given, self.store),
             Origin::User => (distrust_of_file(self.project, file).map_or(Verdict::Trusted, Verdict::Refused), None),
         })
     }

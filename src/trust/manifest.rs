@@ -2,12 +2,12 @@
 //! bytes and mode.
 
 use super::owners::distrust_of_script;
-use crate::config::{Action, ConfigFile, Loaded, ScriptFile, ScriptPath};
+use crate::config::{ConfigFile, ScriptFile, ScriptPath};
 use crate::sys;
 use crate::text::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -66,7 +66,7 @@ impl Manifest {
     /// Reads and hashes `file`, its layers and the scripts of its hooks, disabled ones included. The
     /// configuration that is hashed is the one that was parsed; scripts pass through a small buffer, each
     /// once.
-    pub fn of(loaded: &Loaded, file: &ConfigFile) -> Self {
+    pub fn of(file: &ConfigFile) -> Self {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut manifest = Manifest { entries: Vec::new(), refusal: None };
         manifest.add(name, false, hex(&Sha256::digest(&file.bytes)));
@@ -75,7 +75,7 @@ impl Manifest {
         }
         let mut hashes: HashMap<(u64, u64), String> = HashMap::new();
         let mut left = MAX_SCRIPT_BYTES;
-        for path in scripts(loaded, file) {
+        for path in &file.scripts {
             let Ok(script) = ScriptFile::open(&file.hooks_folder, path) else {
                 // It cannot run either; when it appears, the hash changes.
                 manifest.add(path.as_str().to_owned(), false, String::new());
@@ -190,22 +190,6 @@ pub enum Changed {
     Content,
     /// Someone else can change it; the text says who.
     Unsafe(String),
-}
-
-/// The scripts that hooks of `file` name, each once, in file order.
-fn scripts<'l>(loaded: &'l Loaded, file: &ConfigFile) -> Vec<&'l ScriptPath> {
-    let mut seen: HashSet<&str> = HashSet::new();
-    let hooks = loaded.hooks.iter().filter(|hook| std::ptr::eq(loaded.file_of(hook), file));
-    let paths = hooks.filter_map(|loaded_hook| match &loaded_hook.hook.action {
-        Action::Script { path, .. } => Some(path),
-        Action::Command(_)
-        | Action::Program(_)
-        | Action::Webhook(_)
-        | Action::Notify(_)
-        | Action::Email(_)
-        | Action::Transition(_) => None,
-    });
-    paths.filter(|path| seen.insert(path.as_str())).collect()
 }
 
 /// SHA-256 of a file, read through a small buffer; `left` is how many bytes may still be read.

@@ -16,7 +16,7 @@ pub use manifest::{Changed, ContentHash, Entry, Manifest};
 pub use review::review;
 pub use store::{StoreError, TrustStore, Trusted};
 
-use crate::config::{ConfigFile, Loaded};
+use crate::config::ConfigFile;
 use crate::project::Project;
 use std::fmt;
 
@@ -52,7 +52,6 @@ impl fmt::Display for Verdict {
 /// hashed, when it came to that: content that nobody trusted is not read.
 pub fn verdict(
     project: &Project,
-    loaded: &Loaded,
     file: &ConfigFile,
     given: Option<&ContentHash>,
     store: &TrustStore,
@@ -68,7 +67,7 @@ pub fn verdict(
             Err(error) => return (Verdict::Refused(error.to_string()), None),
         },
     };
-    let manifest = Manifest::of(loaded, file);
+    let manifest = Manifest::of(file);
     let verdict = match (manifest.refusal(), given, trusted) {
         (Some(why), ..) => Verdict::Refused(why.to_owned()),
         (None, Some(given), _) if *given == manifest.hash() => Verdict::Trusted,

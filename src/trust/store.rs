@@ -3,7 +3,7 @@
 use super::manifest::{ContentHash, Entry, Manifest};
 use crate::config::ConfigFile;
 use crate::project::{Project, UserFolders};
-use crate::sys::{self, Owner};
+use crate::sys;
 use crate::text::hex;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The largest record that is read, in bytes.
@@ -78,11 +77,8 @@ impl TrustStore {
     pub fn find(&self, project: &Project, config: &Path) -> Result<Option<Trusted>, StoreError> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let failed = |error| StoreError::Io(folder.clone(), error);
-        match sys::owner(folder) {
-            Ok(owner) if private(owner).is_some() => return Ok(None),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
+        if !sys::is_private_folder(folder).map_err(failed)? {
+            return Ok(None);
         }
         let record = read_record(&folder.join(record_name(project, config))).map_err(failed)?;
         let bound =
@@ -93,7 +89,7 @@ impl TrustStore {
     /// Every decision, by project.
     pub fn list(&self) -> Vec<Trusted> {
         let Some(folder) = &self.folder else { return Vec::new() };
-        if sys::owner(folder).ok().and_then(private).is_some() {
+        if !sys::is_private_folder(folder).unwrap_or(false) {
             return Vec::new();
         }
         let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -159,26 +155,12 @@ impl TrustStore {
     fn private_folder(&self) -> Result<&Path, StoreError> {
         let folder = self.folder.as_ref().ok_or(StoreError::NoFolder)?;
         let failed = |error| StoreError::Io(folder.clone(), error);
-        if !folder.exists() {
-            if let Some(parent) = folder.parent() {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
-            }
-            match fs::DirBuilder::new().mode(0o700).create(folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-                // The umask may have taken from the mode; it cannot have added.
-                _ => fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?,
-            }
-        }
-        match private(sys::owner(folder).map_err(failed)?) {
+        sys::make_private_folder(folder).map_err(failed)?;
+        match sys::not_private(sys::owner(folder).map_err(failed)?) {
             None => Ok(folder),
             Some(why) => Err(StoreError::Unsafe(folder.clone(), why)),
         }
     }
-}
-
-/// Why a file or folder is not the user's alone.
-fn private(owner: Owner) -> Option<String> {
-    owner.distrust().or_else(|| (owner.mode & 0o077 != 0).then(|| "can be read by others".into()))
 }
 
 fn record_name(project: &Project, config: &Path) -> String {
@@ -191,29 +173,10 @@ fn record_name(project: &Project, config: &Path) -> String {
 
 /// A record; nothing when there is none that counts.
 fn read_record(path: &Path) -> io::Result<Option<Trusted>> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    let opened =
-        sys::open_folder(folder).and_then(|folder| sys::open_beneath(&folder, Path::new(name), sys::OpenMode::File));
-    let file = match opened {
-        Ok(file) => file,
-        Err(sys::OpenFault::Io(error)) => return Err(error),
-        Err(_) => return Ok(None),
-    };
-    if private(Owner::of_open(&file)?).is_some() {
-        return Ok(None);
-    }
+    let Some(file) = sys::open_private(path)? else { return Ok(None) };
     Ok(serde_json::from_slice(&sys::read_capped(&file, MAX_RECORD_BYTES)?).ok())
 }
 
-/// Puts `bytes` at `path`, whole or not at all, durable when it returns.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let failed = |error| StoreError::Io(path.to_owned(), error);
-    let fresh = path.with_extension(format!("new-{}", std::process::id()));
-    let written = sys::create_private(&fresh)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&fresh, path));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&fresh);
-        failed(error)
-    })
+    sys::replace_private(path, bytes).map_err(|error| StoreError::Io(path.to_owned(), error))
 }

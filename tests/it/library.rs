@@ -9,6 +9,7 @@ fn emitter(project: &TestProject) -> Emitter {
         home: Some(project.home()),
         config: None,
         state: Some(project.home().join(".local/state/knockon")),
+        cache: None,
     };
     Emitter::open(Project::at(&project.root()).unwrap(), &user, EmitterOptions::default())
 }

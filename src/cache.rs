@@ -1,0 +1,391 @@
+//! A configuration that was understood before, kept for the next process in the user's cache folder.
+//!
+//! One file a project, named by the paths of its configuration and believed only when its content hash
+//! (BLAKE3) covers exactly the bytes that lie in the configuration's files now. It holds what it takes to
+//! find the few hooks that an event may trigger, and each hook by itself; only those are taken out and
+//! compiled, so that a thousand hooks cost what ten do. Whatever is wrong with the file counts as if there
+//! were none, and so does a folder that is not the user's alone; deleting it is harmless.
+
+use crate::config::{ConfigFile, Diagnostic, Found, Loaded, LoadedHook, Opened, ScriptPath, Severity, Source};
+use crate::event::Event;
+use crate::matcher::{Finder, Matcher, Slot, probe};
+use crate::project::UserFolders;
+use crate::sys;
+use crate::text::hex;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::borrow::Cow;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Names the layout of the file. Has to change with every change of what is stored; a test notices.
+const FORMAT: &[u8; 16] = b"knockon config 1";
+/// How much is read at once when the file is opened: as a rule all that is needed to find the hooks.
+const FIRST_READ: usize = 16 * 1024;
+/// Format, content hash, and the length of the front.
+const HEADER: usize = 16 + 32 + 4;
+
+/// The user's folder of configurations that were understood before.
+#[derive(Clone, Debug)]
+pub struct ConfigCache {
+    folder: Option<PathBuf>,
+}
+
+/// A configuration that was understood before, and whose files have not changed since.
+#[derive(Debug)]
+pub struct Kept {
+    found: Vec<Found>,
+    layers: Vec<Layers>,
+    stored: Stored,
+    front: Front,
+}
+
+/// What stands at the beginning of the file.
+#[derive(Debug, Deserialize)]
+struct Front {
+    /// The layers that were asked for, file by file, in that order, and whether they were there.
+    layers: Vec<Vec<(String, bool)>>,
+    warnings: Vec<Diagnostic>,
+    finder: Finder,
+    /// The table of the index: tags, slots, hooks.
+    tags: Range<u64>,
+    slots: Range<u64>,
+    owners: Range<u64>,
+    /// Where each hook begins, and where the last ends: eight bytes each.
+    places: Range<u64>,
+    /// The scripts of each file.
+    scripts: Range<u64>,
+}
+
+/// The files that were asked for while one configuration file was read.
+#[derive(Debug, Default)]
+struct Layers {
+    /// Each by its name; absent without bytes.
+    files: Vec<(String, Option<Vec<u8>>)>,
+    /// Why they cannot be relied on.
+    distrust: Option<String>,
+}
+
+/// An open file of the cache.
+#[derive(Debug)]
+struct Stored {
+    file: File,
+    size: u64,
+    first: Vec<u8>,
+}
+
+impl ConfigCache {
+    /// The cache of a user.
+    pub fn of(user: &UserFolders) -> Self {
+        ConfigCache { folder: user.cache.clone() }
+    }
+
+    /// The configuration that `found` are the files of, when it was kept and nothing has changed since.
+    ///
+    /// # Errors
+    /// It was not kept, or is another one now: gives the files back.
+    pub fn find(&self, found: Vec<Found>) -> Result<Kept, Vec<Found>> {
+        let known = || {
+            let stored = Stored::open(&self.path(&found)?)?;
+            let front: Front = decode(&stored.section(&stored.front()?)?)?;
+            let names = |layers: &[(String, bool)]| layers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+            let open = |(found, layers): (&Found, &Vec<(String, bool)>)| Layers::open(found, names(layers));
+            let layers: Vec<Layers> = found.iter().zip(&front.layers).map(open).collect::<Option<_>>()?;
+            let same = stored.first.get(16..48)? == content_hash(&found, &layers).as_bytes();
+            (same && layers.len() == found.len()).then_some((layers, stored, front))
+        };
+        match known() {
+            Some((layers, stored, front)) => Ok(Kept { found, layers, stored, front }),
+            None => Err(found),
+        }
+    }
+
+    /// Keeps a configuration that was read from `found` without an error. That it cannot be kept harms
+    /// nobody.
+    pub fn keep(&self, found: &[Found], loaded: &Loaded, matcher: &Matcher, problems: &[Diagnostic]) {
+        let keep = || {
+            let sound = problems.iter().all(|problem| problem.severity == Severity::Warning);
+            (sound && !loaded.hooks.is_empty()).then_some(())?;
+            let as_read = |(found, file): (&Found, &ConfigFile)| Layers::of(found, file);
+            let layers: Vec<Layers> = found.iter().zip(&loaded.files).map(as_read).collect::<Option<_>>()?;
+            let bytes = written(found, &layers, loaded, matcher, problems)?;
+            let folder = self.folder.as_deref()?;
+            sys::make_private_folder(folder).ok()?;
+            sys::is_private_folder(folder).ok().filter(|private| *private)?;
+            sys::replace_private(&self.path(found)?, &bytes).ok()
+        };
+        let _ = keep();
+    }
+
+    /// One file for the same configuration files, whatever is in them.
+    fn path(&self, found: &[Found]) -> Option<PathBuf> {
+        let mut hash = blake3::Hasher::new();
+        for found in found {
+            let path = found.path.as_os_str().as_encoded_bytes();
+            hash.update(&(path.len() as u64).to_le_bytes()).update(path);
+        }
+        let name = hex(&hash.finalize().as_bytes()[..16]);
+        let folder = self.folder.as_ref().filter(|_| !found.is_empty())?;
+        Some(folder.join(format!("{name}.config")))
+    }
+}
+
+impl Kept {
+    /// The hooks that `event` may trigger, as a configuration of their own, and what is unwise about the
+    /// whole; nothing when the cache cannot be read.
+    pub fn part(self, event: &Event) -> Option<(Loaded, Matcher, Vec<Diagnostic>)> {
+        let Kept { found, layers, stored, front } = self;
+        let tags = stored.section(&front.tags)?;
+        let mut hooks: Vec<u32> = Vec::new();
+        for key in front.finder.keys(event) {
+            for at in probe(&tags, key, |at| Some(Slot::of_bytes(stored.item(&front.slots, at)?)))? {
+                hooks.push(u32::from_le_bytes(stored.item(&front.owners, at)?));
+            }
+        }
+        hooks.sort_unstable();
+        hooks.dedup();
+        let mut loaded = Loaded::default();
+        let mut scripts: Vec<Vec<ScriptPath>> = match hooks.is_empty() {
+            true => Vec::new(),
+            false => decode(&stored.section(&front.scripts)?)?,
+        };
+        scripts.resize_with(found.len(), Vec::new);
+        for hook in hooks {
+            let place = |at: usize| stored.item(&front.places, at).map(u64::from_le_bytes);
+            let (start, end) = (place(hook as usize)?, place(hook as usize + 1)?);
+            let hook: LoadedHook = decode(&stored.section(&(start..end))?)?;
+            (hook.file < found.len()).then(|| loaded.hooks.push(hook))?;
+        }
+        for ((found, layers), scripts) in found.into_iter().zip(layers).zip(scripts) {
+            let sources = layers.sources(&found);
+            loaded.files.push(found.into_file(sources, scripts, layers.distrust));
+        }
+        let (matcher, unclear) = Matcher::compile(&loaded);
+        unclear.is_empty().then_some((loaded, matcher, front.warnings))
+    }
+}
+
+impl Layers {
+    /// Opens files of the hooks folder; nothing when one of them is refused.
+    fn open(found: &Found, names: Vec<String>) -> Option<Self> {
+        let mut layers = Layers::default();
+        for name in names {
+            let (opened, why) = found.open_layer(Path::new(&name));
+            layers.distrust = layers.distrust.take().or(why);
+            layers.files.push(match opened {
+                Opened::Found(bytes) => (name, Some(bytes)),
+                Opened::Missing => (name, None),
+                Opened::Refused(_) => return None,
+            });
+        }
+        Some(layers)
+    }
+
+    /// What was asked for when `file` was read; nothing when it has changed since.
+    fn of(found: &Found, file: &ConfigFile) -> Option<Self> {
+        let read = |name: &str| file.layers.iter().find(|layer| layer.name == name);
+        let beside = Found::BESIDE.iter().filter(|name| read(name).is_none()).map(|name| (*name).to_owned());
+        let names = file.layers.iter().map(|layer| layer.name.clone()).chain(beside).collect();
+        let layers = Layers::open(found, names)?;
+        let as_read = layers.files.iter().all(|(name, bytes)| bytes.as_ref() == read(name).map(|layer| &layer.bytes));
+        as_read.then_some(layers)
+    }
+
+    fn sources(&self, found: &Found) -> Vec<Source> {
+        let there = self.files.iter().filter_map(|(name, bytes)| Some((name, bytes.as_ref()?)));
+        let source = |(name, bytes): (&String, &Vec<u8>)| {
+            let path = found.hooks_folder().join(name);
+            Source { path, name: name.clone(), bytes: bytes.clone() }
+        };
+        there.map(source).collect()
+    }
+}
+
+impl Stored {
+    fn open(path: &Path) -> Option<Self> {
+        sys::is_private_folder(path.parent()?).ok().filter(|private| *private)?;
+        let file = sys::open_private(path).ok()??;
+        let size = file.metadata().ok()?.len();
+        let mut first = vec![0; FIRST_READ];
+        let count = file.read_at(&mut first, 0).ok()?;
+        first.truncate(count);
+        first.starts_with(FORMAT).then_some(Stored { file, size, first })
+    }
+
+    /// Where the front is.
+    fn front(&self) -> Option<Range<u64>> {
+        let length = u32::from_le_bytes(self.first.get(48..HEADER)?.try_into().ok()?);
+        Some(HEADER as u64..HEADER as u64 + u64::from(length))
+    }
+
+    /// A part of the file, from what was read first or from the file.
+    fn section(&self, range: &Range<u64>) -> Option<Cow<'_, [u8]>> {
+        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+        if let Some(bytes) = self.first.get(start..end) {
+            return Some(bytes.into());
+        }
+        let length = end.checked_sub(start).filter(|_| range.end <= self.size)?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, range.start).ok()?;
+        Some(bytes.into())
+    }
+
+    /// The item `at` of a section of items of one size.
+    fn item<const N: usize>(&self, section: &Range<u64>, at: usize) -> Option<[u8; N]> {
+        let start = section.start.checked_add((at as u64).checked_mul(N as u64)?)?;
+        let end = start.checked_add(N as u64).filter(|end| *end <= section.end)?;
+        self.section(&(start..end))?.as_ref().try_into().ok()
+    }
+}
+
+/// Covers everything that decides what a configuration means.
+fn content_hash(found: &[Found], layers: &[Layers]) -> blake3::Hash {
+    let mut hash = blake3::Hasher::new();
+    hash.update(FORMAT).update(env!("CARGO_PKG_VERSION").as_bytes());
+    let mut field = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+    };
+    for (found, layers) in found.iter().zip(layers) {
+        field(format!("{:?}", found.origin).as_bytes());
+        field(found.path.as_os_str().as_encoded_bytes());
+        field(&found.bytes);
+        for (name, bytes) in &layers.files {
+            field(name.as_bytes());
+            field(if bytes.is_some() { b"there" } else { b"absent" });
+            field(bytes.as_deref().unwrap_or_default());
+        }
+    }
+    hash.finalize()
+}
+
+/// The whole file: header, front, and the sections that the front names.
+fn written(
+    found: &[Found],
+    layers: &[Layers],
+    loaded: &Loaded,
+    matcher: &Matcher,
+    warnings: &[Diagnostic],
+) -> Option<Vec<u8>> {
+    let index = matcher.index().stored();
+    let hooks = loaded.hooks.iter().map(|hook| postcard::to_stdvec(hook).ok());
+    let hooks: Vec<Vec<u8>> = hooks.collect::<Option<_>>()?;
+    let scripts: Vec<&Vec<ScriptPath>> = loaded.files.iter().map(|file| &file.scripts).collect();
+    let scripts = postcard::to_stdvec(&scripts).ok()?;
+    let owners: Vec<u8> = index.hooks.iter().flat_map(|hook| hook.to_le_bytes()).collect();
+    let asked = |layers: &Layers| layers.files.iter().map(|(name, bytes)| (name.clone(), bytes.is_some())).collect();
+    let asked: Vec<Vec<(String, bool)>> = layers.iter().map(asked).collect();
+    let front = |start: u64| {
+        let mut end = start;
+        let mut place = |length: usize| {
+            let start = end;
+            end += length as u64;
+            start..end
+        };
+        let (tags, slots, owners) = (place(index.tags.len()), place(index.slots.len()), place(owners.len()));
+        let (places, scripts) = (place((hooks.len() + 1) * 8), place(scripts.len()));
+        // A tuple is written as the struct with these fields is.
+        let front = (&asked, warnings, index.finder, tags, slots, owners, places, scripts);
+        postcard::to_stdvec(&front).ok().map(|front| (front, end))
+    };
+    // Numbers take more room the greater they are: room for the greatest.
+    let start = (HEADER + front(u64::MAX / 2)?.0.len()) as u64;
+    let (front, first_hook) = front(start)?;
+    let mut bytes = Vec::from(FORMAT);
+    bytes.extend(content_hash(found, layers).as_bytes());
+    bytes.extend(u32::try_from(front.len()).ok()?.to_le_bytes());
+    bytes.extend(front);
+    bytes.resize(usize::try_from(start).ok()?, 0);
+    bytes.extend(index.tags);
+    bytes.extend(index.slots);
+    bytes.extend(owners);
+    let mut place = first_hook;
+    for length in hooks.iter().map(Vec::len).chain([0]) {
+        bytes.extend(place.to_le_bytes());
+        place += length as u64;
+    }
+    bytes.extend(scripts);
+    hooks.iter().for_each(|hook| bytes.extend(hook));
+    Some(bytes)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{find, read};
+    use crate::project::Project;
+
+    /// Has every part that is stored.
+    const CONFIG: &str = "version: '1.1'
+concurrency: 2
+defaults: {timeout: 5, env: {A: b}}
+hooks:
+- name: every-key
+  description: all of them
+  events: [{type: 'spec.*', filter: {a: [1, x, {prefix: p}], b_any: [true, null], $or: [{c: 1.5}, {d: {exists: false}}]}, files: ['src/**', '!docs/**']}]
+  script: run.sh
+  args: [a, b]
+  working_directory: sub
+  env: {LANG: C}
+  env_from: [EDITOR]
+  fail_mode: stop
+  enabled: true
+  output: always
+  on_timeout: block
+  schema_version: '1'
+  after: [command]
+  retry: {attempts: 3, backoff: 1s}
+  mode: detach
+  sandbox: guard
+  concurrency_group: group
+  on_busy: replace
+  coalesce: {key: a, within: 2s}
+  tests: [{name: one, event: {type: spec.created, context: {a: 1}}, expect: {matched: true, exit_code: 0, files: {x: true, y: z}}}]
+- {name: command, events: [{type: a.b}, {type: '*.b'}], command: [git, status]}
+- {name: webhook, events: [{type: x.y}], webhook: {url: https://example.org}}
+- {name: line, events: [{type: x.y}], command: echo}
+- {name: notify, events: [{type: x.y}], notify: {title: a, body: b}}
+";
+
+    fn cached() -> (tempfile::TempDir, Vec<Found>, Loaded, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".knockon")).unwrap();
+        std::fs::write(folder.path().join(".knockon/hooks.yaml"), CONFIG).unwrap();
+        let (found, problems) = find(&Project::at(folder.path()).unwrap(), &UserFolders::default(), None);
+        let loaded = read(&found, problems);
+        let problems: Vec<&Diagnostic> =
+            loaded.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        assert!(problems.is_empty(), "{problems:?}");
+        let (matcher, _) = Matcher::compile(&loaded);
+        let layers: Vec<Layers> =
+            found.iter().zip(&loaded.files).map(|(found, file)| Layers::of(found, file).unwrap()).collect();
+        let bytes = written(&found, &layers, &loaded, &matcher, &[]).unwrap();
+        (folder, found, loaded, bytes)
+    }
+
+    #[test]
+    fn a_hook_comes_out_as_it_went_in() {
+        let (_folder, _, loaded, _) = cached();
+        for hook in &loaded.hooks {
+            let stored = postcard::to_stdvec(hook).unwrap();
+            assert_eq!(decode::<LoadedHook>(&stored).as_ref(), Some(hook));
+        }
+    }
+
+    #[test]
+    fn the_format_has_another_name_when_it_is_another() {
+        let (_folder, _, _, bytes) = cached();
+        // The content hash covers the path, which differs from run to run.
+        let hash = blake3::hash(&bytes[48..]).to_hex();
+        assert_eq!(
+            (FORMAT, &hash[..16]),
+            (b"knockon config 1", "7d044efe21c8cc10"),
+            "what is stored has changed: give FORMAT the next number, then set both here"
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! Files of the user's own that nobody else may read or write: where decisions and derived data are kept.
+
+use super::{OpenFault, OpenMode, Owner, create_private, open_beneath, open_folder, owner};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+/// Why a file or folder is not the user's alone.
+pub fn not_private(owner: Owner) -> Option<String> {
+    owner.distrust().or_else(|| (owner.mode & 0o077 != 0).then(|| "can be read by others".into()))
+}
+
+/// Makes a folder (0700) unless it is there.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_private_folder(folder: &Path) -> io::Result<()> {
+    if folder.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // The umask may have taken from the mode; it cannot have added.
+        _ => fs::set_permissions(folder, Permissions::from_mode(0o700)),
+    }
+}
+
+/// Opens a file that is the user's alone; nothing when there is none, or it is not.
+///
+/// # Errors
+/// There may be one, and it cannot be opened.
+pub fn open_private(path: &Path) -> io::Result<Option<File>> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let opened = open_folder(folder).and_then(|folder| open_beneath(&folder, Path::new(name), OpenMode::File));
+    match opened {
+        Ok(file) => Ok(not_private(Owner::of_open(&file)?).is_none().then_some(file)),
+        Err(OpenFault::Io(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether a folder is there and is the user's alone.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn is_private_folder(folder: &Path) -> io::Result<bool> {
+    match owner(folder) {
+        Ok(owner) => Ok(not_private(owner).is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts `bytes` at `path`, whole or not at all, durable when it returns.
+///
+/// # Errors
+/// It cannot be written; what was there is still there.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    let written = create_private(&fresh)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&fresh, path));
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&fresh);
+    })
+}
