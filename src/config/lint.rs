@@ -4,6 +4,7 @@ use super::diagnostic::Diagnostic;
 use super::load::{ConfigFile, Loaded};
 use super::model::{Action, Hook};
 use super::script::ScriptFile;
+use crate::event::Versions;
 use crate::project::Project;
 use crate::sys::{self, OpenMode};
 use crate::text::one_line;
@@ -30,6 +31,11 @@ pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr) -> Vec<Diagnosti
                 exact(LONG_TIMEOUT)
             );
             problems.push(Diagnostic::warning(file.path_of(hook.span), Some(hook.span), "long-timeout", message));
+        }
+        if let Some(major) = hook.schema_version.filter(|major| !Versions::PUBLISHED.understands(*major)) {
+            let message = format!("`{}` wants events of version {major}, which this build cannot make", hook.name);
+            let problem = Diagnostic::error(file.path_of(hook.span), Some(hook.span), "schema-version", message);
+            problems.push(problem.help(format!("it understands {}", Versions::PUBLISHED.understood())));
         }
         for upcoming in &hook.upcoming {
             let message = format!("`{}`: {upcoming}", hook.name);
