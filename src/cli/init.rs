@@ -12,8 +12,8 @@ use crate::trust::{Manifest, TrustStore};
 use clap::Args;
 use serde_json::json;
 
-/// Write a commented hooks.yaml, a README and example scripts, all switched off, into .flowspec/hooks
-/// where there is a .flowspec, else into .knockon. What exists is left alone. What was written here is
+/// Write a commented hooks.yaml with its schema for editors, a README and example scripts, all switched off,
+/// into .flowspec/hooks where there is a .flowspec, else into .knockon. What exists is left alone. What was written here is
 /// trusted as it stands.
 #[derive(Args, Debug)]
 pub(super) struct Init {

@@ -1,4 +1,4 @@
-//! What `init` writes: a commented `hooks.yaml`, a README, and example scripts that do something useful;
+//! What `init` writes: a commented `hooks.yaml`, its schema for editors, a README, and example scripts that do something useful;
 //! and the single line that `on` writes (`one_line`).
 //!
 //! Never overwrites: a file that exists stays as it is, whatever is in it.
@@ -7,6 +7,7 @@ mod one_line;
 
 pub use one_line::{OneLine, OneLineWritten, add_one_line};
 
+use crate::event::SCHEMAS;
 use crate::project::{Layout, Project};
 use crate::sys;
 use std::fmt;
@@ -97,6 +98,8 @@ scripts![
 
 /// The commented configuration.
 pub const HOOKS_YAML: &str = include_str!("hooks.yaml");
+/// The schema beside it, for editors: its first line names this file.
+const SCHEMA_FILE: &str = "hooks.schema.json";
 const README: &str = include_str!("README.md");
 const GITIGNORE: &str = "# What knockon and the example hooks write while they run, and what is yours alone.\naudit.log*\nhooks.local.yaml\nprogress.md\nprogress.jsonl\nevents.csv\ntasks.md\npull-request.md\n*.lock\n";
 
@@ -111,8 +114,10 @@ pub fn init(project: &Project) -> Result<Vec<ScaffoldFile>, ScaffoldError> {
     };
     let folder = project.root().join(folder);
     make_folder(project, &folder)?;
-    let texts = [("hooks.yaml", HOOKS_YAML), ("README.md", README), (".gitignore", GITIGNORE)];
-    let plain = texts.iter().map(|(name, text)| (*name, *text, 0o644));
+    let schema = SCHEMAS.iter().find(|schema| schema.name == "config").map(|schema| (SCHEMA_FILE, schema.text));
+    let texts =
+        [("hooks.yaml", HOOKS_YAML), ("README.md", README), (".gitignore", GITIGNORE)].into_iter().chain(schema);
+    let plain = texts.map(|(name, text)| (name, text, 0o644));
     let scripts = SCRIPTS.iter().map(|(name, text)| (*name, *text, 0o755));
     plain.chain(scripts).map(|(name, text, mode)| write_new(&folder.join(name), text, mode)).collect()
 }

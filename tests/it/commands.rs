@@ -47,6 +47,11 @@ fn init_writes_examples_that_are_sound_trusted_and_off() {
         scripts.filter(|path| path.extension().is_some_and(|extension| extension == "sh" || extension == "py"));
     assert!(scripts.filter(|path| path.metadata().unwrap().permissions().mode() & 0o777 == 0o755).count() >= 10);
 
+    // An editor finds the schema without asking anyone.
+    let first = project.read(".knockon/hooks.yaml").lines().next().unwrap().to_owned();
+    assert_eq!(first, "# yaml-language-server: $schema=hooks.schema.json");
+    assert_eq!(project.read(".knockon/hooks.schema.json"), project.ok(&["schema", "config"]).stdout);
+
     let tried = project.ok(&["test", "show-event", "task.completed"]);
     assert!(tried.stdout.contains("show-event received task.completed"), "{}", tried.stdout);
     assert!(project.ok(&["emit", "task.completed"]).stdout.contains("no hook matched"));

@@ -1,6 +1,7 @@
 //! Which hooks run: globs, filters, order, once each.
 
 use crate::support::TestProject;
+use std::time::{Duration, Instant};
 
 fn ran(hooks: &str, arguments: &[&str]) -> Vec<String> {
     let project = TestProject::trusted(hooks);
@@ -53,4 +54,62 @@ fn the_older_spelling_pattern_works_and_is_told() {
     assert!(validated.stdout.contains("warning: `pattern` is an older spelling of `type`"), "{}", validated.stdout);
     let document = project.json(&["emit", "agent.started", "--json"]);
     assert_eq!(document["results"][0]["hook"], "a");
+}
+
+#[test]
+fn hostile_patterns_cost_steps_and_not_time() {
+    let project = TestProject::new();
+    let stars = "*a".repeat(40);
+    let file = |part: usize| {
+        let patterns = (0..2_000).map(|n| format!("{{wildcard: '{part}{n}*a*a*a'}}")).collect::<Vec<_>>().join(", ");
+        format!(
+            "version: '1.1'\nhooks:\n- {{name: part-{part}, events: [{{type: '*', filter: {{text: [{{wildcard: '{stars}x'}}, {patterns}]}}}}], command: 'true'}}\n"
+        )
+    };
+    let parts: Vec<String> = (0..5)
+        .map(|part| {
+            project.file(&format!(".knockon/part-{part}.yaml"), file(part));
+            format!("part-{part}.yaml")
+        })
+        .collect();
+    project.config(format!(
+        "version: '1.1'\ninclude: [{}]\nhooks:\n- {{name: stars, events: [{{type: '{stars}', filter: {{text: {{wildcard: '{stars}*'}}}}, files: ['{stars}/**/{stars}']}}], command: 'true'}}\n- {{name: fits, events: [{{type: '*', filter: {{text: {{wildcard: '{stars}*b'}}}}}}], command: 'true'}}\n",
+        parts.join(", ")
+    ));
+    project.trust();
+    let text = "a".repeat(4_000);
+    let path = format!("{text}/{text}b");
+    let event = format!(
+        r#"{{"event_type":"a.b","context":{{"text":"{text}b"}},"artifacts":[{{"type":"file","path":"{path}"}}]}}"#
+    );
+    let started = Instant::now();
+    let ran = project.run_with_input(&["run", "--json", "--event-file", "-"], event.as_bytes());
+    // Whoever tries all ways needs longer than the universe is old.
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+    let names: Vec<&str> =
+        document["results"].as_array().unwrap().iter().map(|hook| hook["hook"].as_str().unwrap()).collect();
+    assert_eq!(names, ["fits"]);
+}
+
+#[test]
+fn deep_events_cost_steps_and_not_time() {
+    // Two ways at each of 60 levels; only the whole way down through the first of them ends in both values.
+    let mut deep = r#"{"x":1,"y":2}"#.to_owned();
+    for _ in 0..60 {
+        deep = format!(r#"{{"a":[{deep},{{"a":[{{"x":1}},{{"y":2}}]}}]}}"#);
+    }
+    let path = vec!["a"; 60].join(".");
+    let hooks = format!(
+        "- {{name: both, events: [{{type: '*', filter: {{{path}.x: 1, {path}.y: 2, {path}.z: {{exists: false}}}}}}], command: 'true'}}\n\
+         - {{name: neither, events: [{{type: '*', filter: {{{path}.x: 2, {path}.y: 1}}}}], command: 'true'}}\n"
+    );
+    let project = TestProject::trusted(&hooks);
+    let event = format!(r#"{{"event_type":"a.b","context":{deep}}}"#);
+    let started = Instant::now();
+    let ran = project.run_with_input(&["run", "--json", "--event-file", "-"], event.as_bytes());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+    assert_eq!(document["results"].as_array().unwrap().len(), 1, "{}", ran.stderr);
+    assert_eq!(document["results"][0]["hook"], "both");
 }
