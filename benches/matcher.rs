@@ -5,13 +5,13 @@
 //! times quicker the index is.
 
 use knockon::cache::ConfigCache;
-use knockon::config::{self, ConfigFile, Loaded, LoadedHook, Origin};
+use knockon::config::{self, Loaded};
 use knockon::json::Json;
 use knockon::matcher::{Index, IndexBuilder, Matcher, Rule};
 use knockon::{Event, Project, UserFolders};
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const SIZES: [usize; 4] = [1, 100, 10_000, 100_000];
@@ -306,26 +306,17 @@ fn letters(mut number: usize) -> String {
 
 /// Hooks with these patterns and filters, without a file behind them.
 fn loaded(conditions: &[(String, String)]) -> Loaded {
-    let path = PathBuf::from("hooks.yaml");
     let mut hooks = Vec::with_capacity(conditions.len());
     for chunk in conditions.chunks(1_000) {
         let mut text = String::from("version: '1.1'\nhooks:\n");
         for (n, (pattern, filter)) in chunk.iter().enumerate() {
             let _ = writeln!(text, "- {{name: h-{n}, command: x, events: [{{type: '{pattern}', filter: {filter}}}]}}");
         }
-        let config = config::parse(&path, text.as_bytes(), &mut Vec::new()).expect("the bench writes valid files");
-        hooks.extend(config.hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }));
+        let config = config::parse(Path::new("hooks.yaml"), text.as_bytes(), &mut Vec::new())
+            .expect("the bench writes valid files");
+        hooks.extend(config.hooks);
     }
-    let file = ConfigFile {
-        origin: Origin::Project,
-        hooks_folder: PathBuf::new(),
-        path,
-        bytes: Vec::new(),
-        layers: Vec::new(),
-        scripts: Vec::new(),
-        distrust: None,
-    };
-    Loaded { files: vec![file], hooks, problems: Vec::new() }
+    Loaded::without_file(hooks)
 }
 
 /// Writes a project with `size` hooks; returns how many bytes they take.

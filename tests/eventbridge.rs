@@ -2,10 +2,10 @@
 //! they match. Each case names the public page or file that states its rule.
 
 use knockon::Event;
-use knockon::config::{ConfigFile, Loaded, LoadedHook, Origin, parse};
+use knockon::config::{Loaded, parse};
 use knockon::json::{Json, Kind};
 use knockon::matcher::{Matcher, Rule, explain, export};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const CASES: &[u8] = include_bytes!("fixtures/eventbridge/cases.json");
 const REFUSED: &[u8] = include_bytes!("fixtures/eventbridge/refused.json");
@@ -47,17 +47,7 @@ fn load(pattern: Json<'_>) -> Result<Loaded, String> {
     let mut problems = Vec::new();
     let config = parse(Path::new("hooks.yaml"), yaml.as_bytes(), &mut problems);
     let hooks = config.ok_or_else(|| format!("{yaml}{problems:?}"))?.hooks;
-    let file = ConfigFile {
-        origin: Origin::Project,
-        path: PathBuf::from("hooks.yaml"),
-        hooks_folder: PathBuf::new(),
-        bytes: Vec::new(),
-        layers: Vec::new(),
-        scripts: Vec::new(),
-        distrust: None,
-    };
-    let hooks = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
-    Ok(Loaded { files: vec![file], hooks, problems: Vec::new() })
+    Ok(Loaded::without_file(hooks))
 }
 
 /// An event with the members of the case.

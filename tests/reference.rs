@@ -2,10 +2,10 @@
 //! the contract reads, with other JSON, other loops and no shared code.
 
 use knockon::Event;
-use knockon::config::{ConfigFile, Loaded, LoadedHook, Origin, parse};
+use knockon::config::{Loaded, parse};
 use knockon::matcher::{Matcher, Slot, StoredIndex, probe};
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const CONFIGURATIONS: usize = 4_000;
 const EVENTS: usize = 250;
@@ -402,17 +402,7 @@ fn load(config: &Value) -> Loaded {
     let mut problems = Vec::new();
     let parsed = parse(Path::new("hooks.yaml"), config.to_string().as_bytes(), &mut problems);
     let hooks = parsed.unwrap_or_else(|| panic!("{config}: {problems:?}")).hooks;
-    let file = ConfigFile {
-        origin: Origin::Project,
-        path: PathBuf::from("hooks.yaml"),
-        hooks_folder: PathBuf::new(),
-        bytes: Vec::new(),
-        layers: Vec::new(),
-        scripts: Vec::new(),
-        distrust: None,
-    };
-    let hooks = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
-    Loaded { files: vec![file], hooks, problems: Vec::new() }
+    Loaded::without_file(hooks)
 }
 
 /// The hooks that stand under one of the event's keys.

@@ -4,11 +4,11 @@
 
 #![no_main]
 
-use knockon::config::{ConfigFile, Loaded, LoadedHook, Origin, parse};
+use knockon::config::{Loaded, parse};
 use knockon::matcher::{Matcher, Rule, explain, export};
 use knockon::Event;
 use libfuzzer_sys::fuzz_target;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -22,16 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let mut problems = Vec::new();
     let Some(config) = parse(Path::new("hooks.yaml"), config.as_bytes(), &mut problems) else { return };
-    let hooks = config.hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
-    let file = ConfigFile {
-        origin: Origin::Project,
-        path: PathBuf::from("hooks.yaml"),
-        hooks_folder: PathBuf::new(),
-        bytes: Vec::new(),
-        layers: Vec::new(),
-        distrust: None,
-    };
-    let loaded = Loaded { files: vec![file], hooks, problems };
+    let loaded = Loaded::without_file(config.hooks);
     let (matcher, problems) = Matcher::compile(&loaded);
     for problem in &problems {
         assert!(!problem.to_string().contains('\n'));

@@ -75,6 +75,19 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The hooks of a configuration that no file is behind.
+    pub fn without_file(hooks: impl IntoIterator<Item = Hook>) -> Self {
+        let file = Found {
+            origin: Origin::Project,
+            path: "hooks.yaml".into(),
+            bytes: Vec::new(),
+            has_local: false,
+            distrust: None,
+        };
+        let hooks = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
+        Loaded { files: vec![file.into_file(Vec::new(), Vec::new(), None)], hooks, problems: Vec::new() }
+    }
+
     /// The file a hook came from.
     pub fn file_of(&self, hook: &LoadedHook) -> &ConfigFile {
         &self.files[hook.file]
