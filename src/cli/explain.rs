@@ -156,7 +156,7 @@ pub(super) fn show(
         note(&format!("then: {}{code}{time}{why}", run.text("status")));
         remark(run).into_iter().for_each(&mut note);
     }
-    if !records.is_empty() && explained.matched() && runs(records, name).is_empty() {
+    if !records.is_empty() && explained.would_run() && runs(records, name).is_empty() {
         note("then: it did not run; the hooks or their trust have changed since");
     }
 }
@@ -177,7 +177,7 @@ pub(super) fn document(loaded: &Loaded, explained: &HookExplanation, records: &[
     let runs = runs(records, hook.name.as_str()).into_iter().map(|run| {
         json!({
             "status": run.text("status"),
-            "exit_code": run.number("exit_code"),
+            "exit_code": run.number("exit_code").map(|code| code as i64),
             "duration_ms": run.number("duration_ms"),
             "error": run.text("error"),
             "remark": remark(run),

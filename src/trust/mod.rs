@@ -40,7 +40,14 @@ impl fmt::Display for Verdict {
         match self {
             Verdict::Trusted => f.write_str("trusted"),
             Verdict::Untrusted => f.write_str("not trusted yet"),
-            Verdict::Changed(files) => write!(f, "changed since it was trusted: {}", files.join(", ")),
+            Verdict::Changed(files) => {
+                let (shown, rest) = files.split_at(files.len().min(3));
+                write!(f, "changed since it was trusted: {}", shown.join(", "))?;
+                match rest.len() {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
             Verdict::OtherHash => f.write_str("not the content that the given trust hash stands for"),
             Verdict::Refused(why) => f.write_str(why),
         }
