@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// The variable that takes the place of `--trust-hash`, for CI.
 const TRUST_VARIABLE: &str = "KNOCKON_TRUST";
+/// The variable that takes the place of `--config`.
+const CONFIG_VARIABLE: &str = "KNOCKON_CONFIG";
 
 /// Which project, and which configuration.
 #[derive(Args, Clone, Debug, Default)]
@@ -23,7 +25,7 @@ pub(super) struct ProjectOptions {
     /// The project's folder [default: the nearest one upward with .flowspec, .knockon or .git]
     #[arg(long, value_name = "FOLDER")]
     pub(super) project_root: Option<PathBuf>,
-    /// Use this configuration instead of the project's; its scripts are in the same folder
+    /// Use this configuration instead of the project's; its scripts are in the same folder [env: KNOCKON_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
@@ -47,11 +49,17 @@ impl ProjectOptions {
         }
     }
 
+    /// The configuration that was named; a variable without a value names none.
+    pub(super) fn config(&self) -> Option<PathBuf> {
+        let variable = || std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.config.clone().or_else(variable)
+    }
+
     /// Opens the emitter for commands that run hooks.
     /// `look_only`: nothing is going to be run, and a signal ends knockon as usual.
     pub(super) fn emitter(&self, trust: &TrustOptions, look_only: bool) -> Result<Emitter, CliError> {
         let options = EmitterOptions {
-            config: self.config.clone(),
+            config: self.config(),
             trust_hash: trust.hash()?,
             // Without it, a signal ends knockon at once and the hook is left alone: still better than
             // not running the hook at all.
@@ -63,7 +71,7 @@ impl ProjectOptions {
 
     /// Opens the emitter for commands that only look.
     pub(super) fn reader(&self) -> Result<Emitter, CliError> {
-        self.open(EmitterOptions { config: self.config.clone(), ..EmitterOptions::default() })
+        self.open(EmitterOptions { config: self.config(), ..EmitterOptions::default() })
     }
 
     fn open(&self, options: EmitterOptions) -> Result<Emitter, CliError> {

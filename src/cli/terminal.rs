@@ -46,7 +46,12 @@ impl Terminal {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let (out, err) = crate::sys::terminals();
-        Terminal { out: String::new(), colour: (out && wanted, err && wanted), is_terminal: out, failed: None }
+        let colour = match std::env::var("KNOCKON_COLOR").as_deref() {
+            Ok("always") => (true, true),
+            Ok("never") => (false, false),
+            _ => (out && wanted, err && wanted),
+        };
+        Terminal { out: String::new(), colour, is_terminal: out, failed: None }
     }
 
     /// A text in a colour, for standard output.

@@ -39,7 +39,7 @@ impl super::Command for Validate {
         let project = self.project.project(&user)?;
         let found = match &self.file {
             Some(file) => check(&project, &UserFolders::default(), Some(file), self.flowspec),
-            None => check(&project, &user, self.project.config.as_ref(), self.flowspec),
+            None => check(&project, &user, self.project.config().as_ref(), self.flowspec),
         };
         let errors = found.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         match if self.json { Format::Json } else { self.format } {

@@ -160,3 +160,20 @@ fn init_keeps_what_is_no_file_and_reads_nothing_endless() {
     }
     assert_eq!(document["trusted"], false);
 }
+
+#[test]
+fn variables_name_the_configuration_and_the_colours() {
+    let project = TestProject::new();
+    project.hooks("- {name: own, events: [{type: '*'}], command: 'true'}\n");
+    let other = project
+        .file("other/hooks.yaml", "version: '1.1'\nhooks:\n- {name: other, events: [{type: '*'}], command: 'true'}\n");
+    let explain = |config: &str, colour: &str| {
+        let mut command = project.command(&["explain", "a.b"]);
+        let output = command.env("KNOCKON_CONFIG", config).env("KNOCKON_COLOR", colour).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(explain("", "").contains(" own ") && explain(other.to_str().unwrap(), "").contains(" other "));
+    assert!(explain("", "always").contains('\u{1b}') && !explain("", "never").contains('\u{1b}'));
+    let missing = project.command(&["validate"]).env("KNOCKON_CONFIG", "missing.yaml").output().unwrap();
+    assert_eq!(missing.status.code(), Some(2));
+}
