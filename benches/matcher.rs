@@ -4,11 +4,14 @@
 //! one rule after the other; both run in the same process on the same events, and the table says how many
 //! times quicker the index is.
 
+mod rules;
+
 use knockon::cache::ConfigCache;
-use knockon::config::{self, Loaded};
+use knockon::config;
 use knockon::json::Json;
 use knockon::matcher::{Index, IndexBuilder, Matcher, Rule};
 use knockon::{Event, Project, UserFolders};
+use rules::{Kind, condition, event, loaded};
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
@@ -42,18 +45,17 @@ fn kinds() {
     println!("## Matching\n");
     println!("Events a second from JSON text on one core; in brackets, how many times quicker than the naive loop in");
     println!("the same run. Compile: from parsed hooks to the index.\n");
-    println!("| rules | kind | one hit an event | 1 % of the rules hit | compile | memory |");
-    println!("|---|---|---|---|---|---|");
+    println!("| rules | kind | one hit an event | 1 % of the rules hit | compile |");
+    println!("|---|---|---|---|---|");
     for kind in [Kind::LiteralTypes, Kind::TypeGlobs, Kind::EqualityFilters] {
         for size in SIZES {
             let one = Bench::of(kind, size, 1);
             let many = Bench::of(kind, size, (size / 100).max(1));
             println!(
-                "| {size} | {kind:?} | {} | {} | {:.1} ms | {:.1} MiB |",
+                "| {size} | {kind:?} | {} | {} | {:.1} ms |",
                 one.compared(),
                 many.compared(),
-                one.compile.as_secs_f64() * 1e3,
-                one.memory as f64 / 1048576.0
+                one.compile.as_secs_f64() * 1e3
             );
         }
     }
@@ -65,9 +67,9 @@ fn mix() {
     println!("lists and prefixes; one hit an event. Compile: from parsed hooks to the index; build: the index alone.");
     println!("The yardstick, measured in turns with the matcher: the same texts into a tree of `serde_json::Value`.\n");
     println!(
-        "| rules | from text, all of it checked | of the naive loop | of the yardstick | of the cost at 100 rules | text checked before | compile | build | memory |"
+        "| rules | from text, all of it checked | of the naive loop | of the yardstick | of the cost at 100 rules | text checked before | compile | build |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     let mut base = None;
     for size in SIZES {
         let bench = Bench::of(Kind::Mix, size, 1);
@@ -85,14 +87,13 @@ fn mix() {
         }
         let ratio = base.map_or("–".to_owned(), |base| format!("{:.2} ×", base / whole));
         println!(
-            "| {size} | {} | {} | {} | {ratio} | {} | {:.1} ms | {:.1} ms | {:.1} MiB |",
+            "| {size} | {} | {} | {} | {ratio} | {} | {:.1} ms | {:.1} ms |",
             thousands(whole),
             times(whole / bench.naive_speed()),
             times(whole / yardstick),
             thousands(bench.checked_speed()),
             bench.compile.as_secs_f64() * 1e3,
-            bench.build.as_secs_f64() * 1e3,
-            bench.memory as f64 / 1048576.0
+            bench.build.as_secs_f64() * 1e3
         );
     }
 }
@@ -122,20 +123,11 @@ fn reading() {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    LiteralTypes,
-    TypeGlobs,
-    EqualityFilters,
-    Mix,
-}
-
 struct Bench {
     rules: Vec<Rule>,
     matcher: Matcher,
     compile: Duration,
     build: Duration,
-    memory: u64,
     events: Vec<String>,
 }
 
@@ -144,15 +136,12 @@ impl Bench {
     fn of(kind: Kind, size: usize, shared: usize) -> Self {
         let conditions: Vec<(String, String)> = (0..size).map(|n| condition(kind, n, n / shared)).collect();
         let loaded = loaded(&conditions);
-        let before = resident();
         let mut times: Vec<Duration> = Vec::new();
         let mut matcher = None;
-        let mut memory = 0;
         for _ in 0..3 {
             let started = Instant::now();
             let compiled = Matcher::compile(&loaded).0;
             times.push(started.elapsed());
-            memory = memory.max(resident().saturating_sub(before));
             matcher = Some(compiled);
         }
         let mut problems = Vec::new();
@@ -187,7 +176,7 @@ impl Bench {
             assert!(naive >= 1, "{text}");
         }
         times.sort();
-        Bench { rules, matcher, compile: times[1], build, memory, events }
+        Bench { rules, matcher, compile: times[1], build, events }
     }
 
     fn index(&self) -> &Index {
@@ -242,81 +231,6 @@ fn speed<T>(inputs: &[T], mut run: impl FnMut(&T) -> usize) -> f64 {
         })
         .collect();
     middle(rounds)
-}
-
-/// Pattern and filter of rule `n`, whose condition has the number `value`.
-fn condition(kind: Kind, n: usize, value: usize) -> (String, String) {
-    match kind {
-        Kind::LiteralTypes => (format!("x{}.completed", letters(value)), "{}".into()),
-        Kind::TypeGlobs => (format!("x{}.*", letters(value)), "{}".into()),
-        Kind::EqualityFilters => ("task.completed".into(), format!("{{task_id: task-{value}}}")),
-        Kind::Mix => match n % 20 {
-            0..=10 => (TYPES[n % TYPES.len()].into(), format!("{{task_id: task-{n}}}")),
-            11..=14 => (TYPES[n % TYPES.len()].into(), format!("{{feature: feature-{}, step: {}}}", n / 7, n % 7)),
-            15..=17 => (format!("x{}.*", letters(n)), "{}".into()),
-            18 => (TYPES[n % TYPES.len()].into(), format!("{{labels_any: [label-{n}]}}")),
-            _ => (TYPES[n % TYPES.len()].into(), format!("{{path: {{prefix: src/module-{n}/}}}}")),
-        },
-    }
-}
-
-const TYPES: [&str; 7] = [
-    "task.completed",
-    "task.created",
-    "spec.created",
-    "plan.created",
-    "implement.completed",
-    "agent.progress",
-    "wp.status_changed",
-];
-
-/// An event that fulfils rule `n`.
-fn event(kind: Kind, n: usize, value: usize) -> String {
-    let mut event_type = "task.completed".to_owned();
-    let (mut task, mut feature, mut step) = ("none".to_owned(), "none".to_owned(), 9);
-    let (mut label, mut path) = ("backend".to_owned(), "docs/readme.md".to_owned());
-    match kind {
-        Kind::LiteralTypes | Kind::TypeGlobs => event_type = format!("x{}.completed", letters(value)),
-        Kind::EqualityFilters => task = format!("task-{value}"),
-        Kind::Mix => {
-            event_type = TYPES[n % TYPES.len()].into();
-            match n % 20 {
-                0..=10 => task = format!("task-{n}"),
-                11..=14 => (feature, step) = (format!("feature-{}", n / 7), n % 7),
-                15..=17 => event_type = format!("x{}.completed", letters(n)),
-                18 => label = format!("label-{n}"),
-                _ => path = format!("src/module-{n}/lib.rs"),
-            }
-        }
-    }
-    format!(
-        r#"{{"event_type":"{event_type}","event_id":"evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A","schema_version":"1.0","timestamp":"2025-12-02T15:30:45.123Z","project_root":"/home/user/project","context":{{"task_id":"{task}","feature":"{feature}","step":{step},"labels":["{label}","review"],"path":"{path}","agent":"backend-engineer"}},"metadata":{{"cli_version":"0.0.179"}}}}"#
-    )
-}
-
-/// A number in letters, as event types have no digits.
-fn letters(mut number: usize) -> String {
-    let mut text = String::new();
-    for _ in 0..4 {
-        text.push(char::from(b'a' + (number % 26) as u8));
-        number /= 26;
-    }
-    text
-}
-
-/// Hooks with these patterns and filters, without a file behind them.
-fn loaded(conditions: &[(String, String)]) -> Loaded {
-    let mut hooks = Vec::with_capacity(conditions.len());
-    for chunk in conditions.chunks(1_000) {
-        let mut text = String::from("version: '1.1'\nhooks:\n");
-        for (n, (pattern, filter)) in chunk.iter().enumerate() {
-            let _ = writeln!(text, "- {{name: h-{n}, command: x, events: [{{type: '{pattern}', filter: {filter}}}]}}");
-        }
-        let config = config::parse(Path::new("hooks.yaml"), text.as_bytes(), &mut Vec::new())
-            .expect("the bench writes valid files");
-        hooks.extend(config.hooks);
-    }
-    Loaded::without_file(hooks)
 }
 
 /// Writes a project with `size` hooks; returns how many bytes they take.
@@ -389,12 +303,6 @@ fn median_of(rounds: usize, run: impl FnMut() -> Duration) -> Duration {
     let mut times: Vec<Duration> = std::iter::repeat_with(run).take(rounds).collect();
     times.sort();
     times[rounds / 2]
-}
-
-/// Resident memory in bytes.
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
 fn thousands(speed: f64) -> String {

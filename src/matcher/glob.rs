@@ -12,14 +12,17 @@ pub struct TypeGlob {
 
 /// A glob over a text without parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern {
-    tokens: Vec<Token>,
-    /// The text, when there is nothing in it but plain characters: the common case is one comparison.
-    literal: Option<Box<str>>,
+pub(super) enum Pattern {
+    /// Nothing but plain characters: the common case is one comparison.
+    Literal(Box<str>),
+    /// Plain characters and one star behind them.
+    Prefix(Box<str>),
+    /// Anything else.
+    Tokens(Vec<Token>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+pub(super) enum Token {
     Character(char),
     /// `?`
     One,
@@ -60,7 +63,7 @@ impl TypeGlob {
             return Err(InvalidGlob { at: 0, problem });
         }
         let pattern = Pattern::parse(text)?;
-        let text = if pattern.literal.is_some() { "" } else { text };
+        let text = if matches!(pattern, Pattern::Literal(_)) { "" } else { text };
         Ok(TypeGlob { text: text.into(), pattern })
     }
 
@@ -73,7 +76,10 @@ impl TypeGlob {
 
     /// The one type it fits, when it has no wildcard.
     pub fn literal(&self) -> Option<&str> {
-        self.pattern.literal.as_deref()
+        match &self.pattern {
+            Pattern::Literal(text) => Some(text),
+            Pattern::Prefix(_) | Pattern::Tokens(_) => None,
+        }
     }
 
     /// The plain characters before its first wildcard, and those behind its last.
@@ -82,17 +88,24 @@ impl TypeGlob {
             Token::Character(character) => Some(*character),
             Token::One | Token::Any | Token::Class { .. } => None,
         };
-        let prefix = self.pattern.tokens.iter().map_while(plain).collect();
-        let mut suffix: Vec<char> = self.pattern.tokens.iter().rev().map_while(plain).collect();
-        suffix.reverse();
-        (prefix, suffix.into_iter().collect())
+        match &self.pattern {
+            Pattern::Literal(text) => (text.to_string(), text.to_string()),
+            Pattern::Prefix(prefix) => (prefix.to_string(), String::new()),
+            Pattern::Tokens(tokens) => {
+                let prefix = tokens.iter().map_while(plain).collect();
+                let suffix: Vec<char> = tokens.iter().rev().map_while(plain).collect();
+                (prefix, suffix.into_iter().rev().collect())
+            }
+        }
     }
 }
 
 impl Pattern {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidGlob> {
-        if !text.contains(['*', '?', '[']) {
-            return Ok(Pattern { tokens: Vec::new(), literal: Some(text.into()) });
+        match text.find(['*', '?', '[']) {
+            None => return Ok(Pattern::Literal(text.into())),
+            Some(at) if &text[at..] == "*" => return Ok(Pattern::Prefix(text[..at].into())),
+            Some(_) => {}
         }
         let characters: Vec<char> = text.chars().collect();
         let mut tokens = Vec::with_capacity(characters.len());
@@ -112,18 +125,20 @@ impl Pattern {
                 plain => tokens.push(Token::Character(plain)),
             }
         }
-        Ok(Pattern { tokens, literal: None })
+        Ok(Pattern::Tokens(tokens))
     }
 
     pub(super) fn fits(&self, text: &str) -> bool {
-        if let Some(literal) = &self.literal {
-            return **literal == *text;
-        }
+        let tokens = match self {
+            Pattern::Literal(literal) => return **literal == *text,
+            Pattern::Prefix(prefix) => return text.starts_with(&**prefix),
+            Pattern::Tokens(tokens) => tokens,
+        };
         let (mut token, mut rest) = (0, text);
         let mut star: Option<(usize, &str)> = None;
         loop {
             let next = rest.chars().next();
-            match (self.tokens.get(token), next) {
+            match (tokens.get(token), next) {
                 (None, None) => return true,
                 (Some(Token::Any), _) => {
                     star = Some((token, rest));
