@@ -6,7 +6,9 @@
 //! compiled, so that a thousand hooks cost what ten do. Whatever is wrong with the file counts as if there
 //! were none, and so does a folder that is not the user's alone; deleting it is harmless.
 
-use crate::config::{ConfigFile, Diagnostic, Found, Loaded, LoadedHook, Opened, ScriptPath, Severity, Source};
+use crate::config::{
+    Concurrency, ConfigFile, Diagnostic, Found, Loaded, LoadedHook, Opened, Parts, ScriptPath, Severity, Source,
+};
 use crate::event::Event;
 use crate::matcher::{Finder, Matcher, Slot, probe};
 use crate::project::UserFolders;
@@ -21,7 +23,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Names the layout of the file. Has to change with every change of what is stored; a test notices.
-const FORMAT: &[u8; 16] = b"knockon config 1";
+const FORMAT: &[u8; 16] = b"knockon config 2";
 /// How much is read at once when the file is opened: as a rule all that is needed to find the hooks.
 const FIRST_READ: usize = 16 * 1024;
 /// Format, content hash, and the length of the front.
@@ -55,8 +57,8 @@ struct Front {
     owners: Range<u64>,
     /// Where each hook begins, and where the last ends: eight bytes each.
     places: Range<u64>,
-    /// The scripts of each file.
-    scripts: Range<u64>,
+    /// Of each file: its scripts, and how many of its hooks run side by side.
+    files: Range<u64>,
 }
 
 /// The files that were asked for while one configuration file was read.
@@ -147,20 +149,20 @@ impl Kept {
         hooks.sort_unstable();
         hooks.dedup();
         let mut loaded = Loaded::default();
-        let mut scripts: Vec<Vec<ScriptPath>> = match hooks.is_empty() {
+        let mut files: Vec<(Vec<ScriptPath>, Concurrency)> = match hooks.is_empty() {
             true => Vec::new(),
-            false => decode(&stored.section(&front.scripts)?)?,
+            false => decode(&stored.section(&front.files)?)?,
         };
-        scripts.resize_with(found.len(), Vec::new);
+        files.resize_with(found.len(), Default::default);
         for hook in hooks {
             let place = |at: usize| stored.item(&front.places, at).map(u64::from_le_bytes);
             let (start, end) = (place(hook as usize)?, place(hook as usize + 1)?);
             let hook: LoadedHook = decode(&stored.section(&(start..end))?)?;
             (hook.file < found.len()).then(|| loaded.hooks.push(hook))?;
         }
-        for ((found, layers), scripts) in found.into_iter().zip(layers).zip(scripts) {
-            let sources = layers.sources(&found);
-            loaded.files.push(found.into_file(sources, scripts, layers.distrust));
+        for ((found, opened), (scripts, concurrency)) in found.into_iter().zip(layers).zip(files) {
+            let layers = opened.sources(&found);
+            loaded.files.push(found.into_file(Parts { layers, scripts, concurrency, distrust: opened.distrust }));
         }
         let (matcher, unclear) = Matcher::compile(&loaded);
         unclear.is_empty().then_some((loaded, matcher, front.warnings))
@@ -271,8 +273,9 @@ fn written(
     let index = matcher.index().stored();
     let hooks = loaded.hooks.iter().map(|hook| postcard::to_stdvec(hook).ok());
     let hooks: Vec<Vec<u8>> = hooks.collect::<Option<_>>()?;
-    let scripts: Vec<&Vec<ScriptPath>> = loaded.files.iter().map(|file| &file.scripts).collect();
-    let scripts = postcard::to_stdvec(&scripts).ok()?;
+    let files: Vec<(&Vec<ScriptPath>, Concurrency)> =
+        loaded.files.iter().map(|file| (&file.scripts, file.concurrency)).collect();
+    let files = postcard::to_stdvec(&files).ok()?;
     let owners: Vec<u8> = index.hooks.iter().flat_map(|hook| hook.to_le_bytes()).collect();
     let asked = |layers: &Layers| layers.files.iter().map(|(name, bytes)| (name.clone(), bytes.is_some())).collect();
     let asked: Vec<Vec<(String, bool)>> = layers.iter().map(asked).collect();
@@ -284,9 +287,9 @@ fn written(
             start..end
         };
         let (tags, slots, owners) = (place(index.tags.len()), place(index.slots.len()), place(owners.len()));
-        let (places, scripts) = (place((hooks.len() + 1) * 8), place(scripts.len()));
+        let (places, files) = (place((hooks.len() + 1) * 8), place(files.len()));
         // A tuple is written as the struct with these fields is.
-        let front = (&asked, warnings, index.finder, tags, slots, owners, places, scripts);
+        let front = (&asked, warnings, index.finder, tags, slots, owners, places, files);
         postcard::to_stdvec(&front).ok().map(|front| (front, end))
     };
     // Numbers take more room the greater they are: room for the greatest.
@@ -305,7 +308,7 @@ fn written(
         bytes.extend(place.to_le_bytes());
         place += length as u64;
     }
-    bytes.extend(scripts);
+    bytes.extend(files);
     hooks.iter().for_each(|hook| bytes.extend(hook));
     Some(bytes)
 }
@@ -384,7 +387,7 @@ hooks:
         let hash = blake3::hash(&bytes[48..]).to_hex();
         assert_eq!(
             (FORMAT, &hash[..16]),
-            (b"knockon config 1", "7d044efe21c8cc10"),
+            (b"knockon config 2", "09e9de77f84cdc94"),
             "what is stored has changed: give FORMAT the next number, then set both here"
         );
     }

@@ -110,6 +110,8 @@ pub struct Outcome {
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
+    /// Whether the hook said no, or was kept from saying so: it is never tried again.
+    pub blocked: bool,
     /// Why, in words, unless all went well.
     pub reason: Option<String>,
     /// What to do about it, where there is something to do.
@@ -135,6 +137,7 @@ impl Outcome {
             status,
             exit_code: None,
             signal: None,
+            blocked: false,
             reason: Some(reason.into()),
             help: None,
             duration: Duration::ZERO,

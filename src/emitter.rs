@@ -3,7 +3,7 @@
 use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
 use crate::config::{self, Diagnostic, Loaded, Severity, UntilThen, load};
-use crate::dispatch::{Dispatched, Dispatcher, HookReport, note};
+use crate::dispatch::{Dispatched, Dispatcher, HookReport, Skip, note};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
@@ -27,6 +27,8 @@ pub struct EmitterOptions {
     pub interrupts: Option<Interrupts>,
     /// The versions of events that are understood; those of this build without it.
     pub versions: Option<&'static Versions>,
+    /// The hooks to leave out.
+    pub skip: Skip,
 }
 
 /// Emits events of one project to its hooks.
@@ -272,6 +274,7 @@ impl Emitter {
             caller: &self.caller,
             interrupts: self.options.interrupts.as_ref(),
             versions: self.versions(),
+            skip: &self.options.skip,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::error::{CliError, Exit};
 use super::terminal::Terminal;
 use crate::config::{Diagnostic, Loaded, Severity};
+use crate::dispatch::Skip;
 use crate::emitter::{Emitter, EmitterOptions};
 use crate::event::MAX_BYTES;
 use crate::project::{Project, UserFolders};
@@ -65,6 +66,7 @@ impl ProjectOptions {
             // not running the hook at all.
             interrupts: if look_only { None } else { Interrupts::open().ok() },
             versions: None,
+            skip: skipped(),
         };
         self.open(options)
     }
@@ -78,6 +80,17 @@ impl ProjectOptions {
         let user = UserFolders::of_this_process();
         Ok(Emitter::open(self.project(&user)?, &user, options))
     }
+}
+
+/// What the caller's environment leaves out. Anything but `0` in `KNOCKON` leaves hooks on.
+fn skipped() -> Skip {
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    if variable("KNOCKON").is_some_and(|value| value == "0") {
+        return Skip::All;
+    }
+    let names = variable("KNOCKON_SKIP").unwrap_or_default();
+    let names: Vec<String> = names.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if names.is_empty() { Skip::Nothing } else { Skip::Named(names) }
 }
 
 impl TrustOptions {

@@ -108,8 +108,9 @@ fn hook_lines(hook: &HookReport, width: usize, verbose: bool, terminal: &mut Ter
     let mark = terminal.paint(paint, mark);
     let time = if outcome.pid.is_some() { human(outcome.duration) } else { String::new() };
     let why = if outcome.status == Status::Success { String::new() } else { one_line(&outcome.summary()) };
+    let tries = if hook.attempts > 1 { format!("  (attempt {})", hook.attempts) } else { String::new() };
     let leaky = if outcome.leaky { "  (left a process with its output open)" } else { "" };
-    terminal.line(format!("  {mark} {:<width$}  {time:>9}  {why}{leaky}", hook.name).trim_end());
+    terminal.line(format!("  {mark} {:<width$}  {time:>9}  {why}{tries}{leaky}", hook.name).trim_end());
     if let Some(help) = &outcome.help {
         terminal.line(&format!("      {}", one_line(help)));
     }
@@ -153,6 +154,7 @@ struct ResultDocument<'a> {
     exit_code: Option<i32>,
     signal: Option<i32>,
     duration_ms: f64,
+    attempts: u32,
     fail_mode: &'static str,
     matched: &'a str,
     error: Option<&'a str>,
@@ -193,6 +195,7 @@ impl<'a> ResultDocument<'a> {
             exit_code: outcome.exit_code,
             signal: outcome.signal,
             duration_ms: millis(outcome.duration),
+            attempts: hook.attempts,
             fail_mode: hook.fail_mode.as_str(),
             matched: &hook.reason,
             error: outcome.reason.as_deref(),

@@ -3,7 +3,7 @@
 use super::diagnostic::Diagnostic;
 use super::document::{MAX_CONFIG_BYTES, Span};
 use super::layers::{self, Composed, LOCAL_FILE, ONE_LINE_FILE, Opened, Source};
-use super::model::{Hook, ScriptPath};
+use super::model::{Concurrency, Hook, ScriptPath};
 use super::parse::parse_layers;
 use crate::project::{Project, UserFolders};
 use crate::sys::{self, OpenFault, OpenMode, Owner};
@@ -35,6 +35,19 @@ pub struct Found {
     distrust: Option<String>,
 }
 
+/// What a configuration file turned out to hold, apart from its hooks.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// See [`ConfigFile::layers`].
+    pub layers: Vec<Source>,
+    /// See [`ConfigFile::scripts`].
+    pub scripts: Vec<ScriptPath>,
+    /// See [`ConfigFile::concurrency`].
+    pub concurrency: Concurrency,
+    /// Why its layers cannot be relied on.
+    pub distrust: Option<String>,
+}
+
 /// One configuration file that was found and read.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
@@ -50,6 +63,8 @@ pub struct ConfigFile {
     pub layers: Vec<Source>,
     /// The scripts that its hooks name, disabled ones included, each once, in file order.
     pub scripts: Vec<ScriptPath>,
+    /// How many of its hooks run side by side.
+    pub concurrency: Concurrency,
     /// Why it cannot be relied on, whatever it holds: another owner, or others may write to it.
     pub distrust: Option<String>,
 }
@@ -85,7 +100,7 @@ impl Loaded {
             distrust: None,
         };
         let hooks = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
-        Loaded { files: vec![file.into_file(Vec::new(), Vec::new(), None)], hooks, problems: Vec::new() }
+        Loaded { files: vec![file.into_file(Parts::default())], hooks, problems: Vec::new() }
     }
 
     /// The file a hook came from.
@@ -182,12 +197,14 @@ pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
             opened
         };
         let (config, mut sources) = parse_layers(&found.path, &found.bytes, &mut open, &mut loaded.problems);
+        let concurrency = config.as_ref().map_or_else(Concurrency::default, |config| config.concurrency);
         let hooks = config.map(|config| config.hooks).unwrap_or_default();
         let mut seen: HashSet<&str> = HashSet::new();
         let scripts = hooks.iter().filter_map(|hook| hook.action.script());
         let scripts = scripts.filter(|path| seen.insert(path.as_str())).cloned().collect();
         let layers = if sources.is_empty() { sources } else { sources.split_off(1) };
-        loaded.files.push(found.clone().into_file(layers, scripts, distrust));
+        let parts = Parts { layers, scripts, concurrency, distrust };
+        loaded.files.push(found.clone().into_file(parts));
         loaded.hooks.extend(hooks.into_iter().map(|hook| LoadedHook { file: index, hook }));
     }
     loaded
@@ -223,16 +240,17 @@ impl Found {
         }
     }
 
-    /// The file with what belongs to it. `distrust` is why its layers cannot be relied on.
-    pub fn into_file(self, layers: Vec<Source>, scripts: Vec<ScriptPath>, distrust: Option<String>) -> ConfigFile {
+    /// The file with what belongs to it.
+    pub fn into_file(self, parts: Parts) -> ConfigFile {
         ConfigFile {
             origin: self.origin,
             hooks_folder: self.hooks_folder().to_owned(),
             path: self.path,
             bytes: self.bytes,
-            layers,
-            scripts,
-            distrust: self.distrust.or(distrust),
+            layers: parts.layers,
+            scripts: parts.scripts,
+            concurrency: parts.concurrency,
+            distrust: self.distrust.or(parts.distrust),
         }
     }
 }

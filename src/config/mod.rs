@@ -2,7 +2,7 @@
 //!
 //! `document` turns text into a tree that knows where each value stands (`scalar`: what a word means),
 //! `layers` lays included files and the local override over each other, `parse` turns the result into the
-//! `model` and reports every problem at once: `settings` reads the keys that hooks and defaults share,
+//! `model` (`words`: its choices) and reports every problem at once: `settings` reads the keys that hooks and defaults share,
 //! `action` what a hook does, `policy` how it is run, `fixture` what it is tried with, `reader` collects
 //! what is wrong. `load` finds and reads the files, `script` opens a hook's script, `lint` makes the checks
 //! that only `validate` needs, `flowspec` says what flowspec would refuse, `diagnostic` is how a problem is told. Filter values and globs stay as
@@ -23,6 +23,7 @@ mod reader;
 mod scalar;
 mod script;
 mod settings;
+mod words;
 
 pub use action::{ACTION_KEYS, TEXT_ACTIONS, WEBHOOK_KEYS};
 pub use diagnostic::{Diagnostic, Related, Severity};
@@ -31,13 +32,13 @@ pub use fixture::{EXPECT_KEYS, FIXTURE_KEYS, RECORDED_FILE, recorded};
 pub use flowspec::flowspec_refusals;
 pub use layers::{Composed, ComposedHook, LOCAL_FILE, ONE_LINE_FILE, Open, Opened, Scope, Source};
 pub use lint::lint;
-pub use load::{ConfigFile, Found, Loaded, LoadedHook, Origin, find, load, read};
+pub use load::{ConfigFile, Found, Loaded, LoadedHook, Origin, Parts, find, load, read};
 pub use model::{
-    Action, Coalesce, Concurrency, EventMatcher, Expectation, FailMode, FileExpectation, Fixture, Hook, HookName,
-    HooksConfig, MAX_TIMEOUT, MIN_TIMEOUT, Mode, OnBusy, OnTimeout, OutputMode, Retry, Sandbox, ScriptPath, Texts,
-    UntilThen, Upcoming, Webhook, WorkingDirectory,
+    Action, Coalesce, Concurrency, EventMatcher, Expectation, FileExpectation, Fixture, Hook, HookName, HooksConfig,
+    MAX_TIMEOUT, MIN_TIMEOUT, Retry, ScriptPath, Texts, UntilThen, Upcoming, Webhook, WorkingDirectory,
 };
 pub use parse::{HOOK_KEYS, MATCHER_KEYS, TOP_KEYS, parse, parse_layers};
 pub use policy::COALESCE_KEYS;
 pub use script::{ScriptFault, ScriptFile, find_in_path};
 pub use settings::{BUILT_IN, DEFAULTS_KEYS, RETRY_KEYS};
+pub use words::{FailMode, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};

@@ -1,6 +1,7 @@
 //! The configuration as types that cannot be wrong: what was parsed needs no second check.
 
 use super::document::{Key, Node, Span};
+use super::words::{FailMode, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
@@ -51,6 +52,8 @@ pub struct Hook {
     pub env_from: Vec<String>,
     /// What a failure means.
     pub fail_mode: FailMode,
+    /// What becomes of hooks that run when its failure stops the rest.
+    pub stop: StopMode,
     /// Whether it takes part at all.
     pub enabled: bool,
     /// What of its output the terminal shows.
@@ -270,7 +273,7 @@ pub struct Coalesce {
 }
 
 /// How many independent hooks run side by side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Concurrency {
     /// At most this many.
     Limit(u32),
@@ -278,112 +281,19 @@ pub enum Concurrency {
     Auto,
 }
 
-/// A choice of words, each with its meaning.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$word_doc])* $word,)*
+impl Default for Concurrency {
+    fn default() -> Self {
+        Concurrency::Limit(1)
+    }
+}
+
+impl Concurrency {
+    /// How many hooks may run at a time.
+    pub fn limit(self) -> usize {
+        match self {
+            Concurrency::Limit(limit) => limit as usize,
+            Concurrency::Auto => std::thread::available_parallelism().map_or(1, usize::from),
         }
-
-        impl $name {
-            /// Every word of this choice, the default first.
-            pub const WORDS: &[&str] = &[$($text),*];
-
-            /// The word in the file.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $($name::$word => $text,)*
-                }
-            }
-        }
-
-        impl Word for $name {
-            const WORDS: &[&str] = $name::WORDS;
-
-            fn from_word(word: &str) -> Option<Self> {
-                match word {
-                    $($text => Some($name::$word),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-/// A choice of words in a file.
-pub(super) trait Word: Sized {
-    const WORDS: &[&str];
-
-    fn from_word(word: &str) -> Option<Self>;
-}
-
-words! {
-    /// What a failure of a hook means for the rest.
-    FailMode {
-        /// It is recorded, and the next hook runs.
-        Continue = "continue",
-        /// The hooks not yet started are skipped and the emitter exits with 1.
-        Stop = "stop",
-    }
-}
-
-words! {
-    /// Whether the emitter waits for a hook.
-    Mode {
-        /// It waits.
-        Wait = "wait",
-        /// It goes on at once.
-        Detach = "detach",
-    }
-}
-
-words! {
-    /// What a hook may touch.
-    Sandbox {
-        /// What its user may.
-        Base = "base",
-        /// It writes in the project only, and has no network.
-        Guard = "guard",
-        /// It sees nothing but what it needs.
-        Strict = "strict",
-    }
-}
-
-words! {
-    /// What of a hook's output the terminal shows.
-    OutputMode {
-        /// The end of it, when the hook failed.
-        OnFailure = "on_failure",
-        /// All of it, when the hook ended.
-        Always = "always",
-        /// Nothing.
-        Never = "never",
-        /// All of it, while the hook runs.
-        Live = "live",
-    }
-}
-
-words! {
-    /// What it means that a hook's time was up.
-    OnTimeout {
-        /// It failed.
-        Fail = "fail",
-        /// It blocked: a guard is not passed by stalling.
-        Block = "block",
-    }
-}
-
-words! {
-    /// What happens to a run while another of its group goes on.
-    OnBusy {
-        /// It waits.
-        Queue = "queue",
-        /// It is left out.
-        Drop = "drop",
-        /// It takes the place of the one that waits.
-        Replace = "replace",
     }
 }
 

@@ -1,11 +1,10 @@
 //! The keys that say how a hook is run rather than what it does: order, retries, groups, output.
 
 use super::document::{Node, Span, Value};
-use super::model::{
-    Action, Coalesce, Concurrency, Hook, HookName, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, UntilThen, Upcoming,
-};
+use super::model::{Action, Coalesce, Concurrency, Hook, HookName, UntilThen, Upcoming};
 use super::reader::Reader;
 use super::settings::Defaults;
+use super::words::{Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};
 use crate::text::{nearest, one_line};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,6 +23,7 @@ pub(super) struct Policy {
     pub(super) env_from: Vec<String>,
     pub(super) output: OutputMode,
     pub(super) on_timeout: OnTimeout,
+    pub(super) stop: StopMode,
     pub(super) after: Vec<(HookName, Span)>,
     pub(super) mode: Mode,
     pub(super) group: Option<(String, OnBusy)>,
@@ -63,6 +63,7 @@ impl Reader<'_> {
             env_from: entry("env_from").map(|(_, node)| self.env_from(node)).unwrap_or_default(),
             output: entry("output").and_then(|(_, node)| self.word(node)).unwrap_or(OutputMode::OnFailure),
             on_timeout: entry("on_timeout").and_then(|(_, node)| self.word(node)).unwrap_or(OnTimeout::Fail),
+            stop: entry("stop").and_then(|(_, node)| self.word(node)).unwrap_or(StopMode::Next),
             after: entry("after").map(|(_, node)| self.after(node)).unwrap_or_default(),
             mode: entry("mode").and_then(|(_, node)| self.word(node)).unwrap_or(Mode::Wait),
             group: None,
@@ -80,12 +81,6 @@ impl Reader<'_> {
             _ => {}
         }
         let span = |name: &str| entry(name).map_or(hook.span, |(key, _)| key.span);
-        if !policy.after.is_empty() {
-            later("after", span("after"), UntilThen::Runs);
-        }
-        if let Some((_, span)) = settings.retry.as_ref().filter(|(retry, _)| retry.attempts > 1) {
-            later("retry", *span, UntilThen::Runs);
-        }
         if policy.mode == Mode::Detach {
             later("mode: detach", span("mode"), UntilThen::Runs);
         }
@@ -102,9 +97,6 @@ impl Reader<'_> {
         if policy.coalesce.is_some() {
             later("coalesce", span("coalesce"), UntilThen::Runs);
         }
-        if policy.on_timeout == OnTimeout::Block {
-            later("on_timeout: block", span("on_timeout"), UntilThen::Runs);
-        }
         if policy.output == OutputMode::Live {
             later("output: live", span("output"), UntilThen::Runs);
         }
@@ -112,20 +104,18 @@ impl Reader<'_> {
     }
 
     pub(super) fn concurrency(&mut self, node: &Node) -> Option<Concurrency> {
-        let concurrency = match &node.value {
-            Value::Text(word) if word == "auto" => Concurrency::Auto,
+        match &node.value {
+            Value::Text(word) if word == "auto" => Some(Concurrency::Auto),
             Value::Text(_) => {
                 let message = format!("a whole number or `auto` is wanted, this is {}", node.value.describe());
                 self.error(node.span, "bad-value", message);
-                return None;
+                None
             }
-            _ => Concurrency::Limit(u32::try_from(self.whole(node, 1, 1024, "a number of hooks or `auto`")?).ok()?),
-        };
-        if concurrency != Concurrency::Limit(1) {
-            let message = format!("`concurrency` takes effect with knockon {EXECUTION}; hooks run one after the other");
-            self.warning(node.span, "upcoming", message);
+            _ => {
+                let limit = self.whole(node, 1, 1024, "a number of hooks or `auto`")?;
+                Some(Concurrency::Limit(u32::try_from(limit).ok()?))
+            }
         }
-        Some(concurrency)
     }
 
     fn schema_version(&mut self, node: &Node) -> Option<u32> {

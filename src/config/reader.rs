@@ -3,7 +3,7 @@
 use super::diagnostic::{Diagnostic, Related};
 use super::document::{Key, Node, Span, Value};
 use super::layers::Source;
-use super::model::Word;
+use super::words::Word;
 use crate::text::{nearest, one_line, shorten};
 use std::path::Path;
 use std::str::FromStr;

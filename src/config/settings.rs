@@ -2,8 +2,9 @@
 //! retry, sandbox.
 
 use super::document::{Node, Span, Value};
-use super::model::{FailMode, MAX_TIMEOUT, Retry, Sandbox, WorkingDirectory};
+use super::model::{MAX_TIMEOUT, Retry, WorkingDirectory};
 use super::reader::Reader;
+use super::words::{FailMode, Sandbox};
 use crate::text::one_line;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -23,6 +23,8 @@ pub(super) enum Cause {
     Timeout,
     /// knockon received this signal.
     Interrupted(Signal),
+    /// Another hook failed, and nothing is to go on.
+    Cancelled,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub(super) enum Input {
     OutputClosed,
     /// knockon received a signal.
     Interrupt(Signal),
+    /// Another hook failed, and nothing is to go on.
+    Cancel,
     /// Time has passed.
     Tick,
 }
@@ -112,6 +116,7 @@ impl Attempt {
             }
             (State::Running { deadline }, Input::Tick) if now >= deadline => self.terminate(Cause::Timeout, now),
             (State::Running { .. }, Input::Interrupt(signal)) => self.terminate(Cause::Interrupted(signal), now),
+            (State::Running { .. }, Input::Cancel) => self.terminate(Cause::Cancelled, now),
             (State::Terminating { kill_at }, Input::Tick) if now >= kill_at => self.kill(),
             // The second Ctrl-C: no more patience.
             (State::Terminating { .. }, Input::Interrupt(_)) => self.kill(),
@@ -155,6 +160,10 @@ pub(super) fn verdict(
         (Some(Cause::Interrupted(by)), _) => {
             let reason = format!("knockon was told to end by {}", Signal::name_of(by.number()));
             (Status::Interrupted, Some(128 + by.number()), signal, Some(reason))
+        }
+        (Some(Cause::Cancelled), _) => {
+            let reason = "ended because another hook failed with `stop: now`";
+            (Status::Interrupted, Some(143), signal, Some(reason.to_owned()))
         }
         (None, Ending::Exited(0)) => (Status::Success, Some(0), None, None),
         (None, Ending::Exited(2)) => failed(2, "exit 2: blocked"),

@@ -83,6 +83,8 @@ pub(super) fn environment(
     variables.push((b"HOOK_WORKSPACE", project.root().as_os_str().as_bytes()));
     variables.push((b"HOOK_EVENT_TYPE", delivery.event.kind().as_str().as_bytes()));
     variables.push((b"HOOK_EVENT_ID", id.as_bytes()));
+    let attempt = delivery.attempt.to_string();
+    variables.push((b"HOOK_ATTEMPT", attempt.as_bytes()));
     let event = delivery.event.json().text().as_bytes();
     let file = if event.len() <= MAX_EVENT_VARIABLE {
         variables.push((b"HOOK_EVENT", event));

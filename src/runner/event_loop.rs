@@ -4,7 +4,7 @@ use super::attempt::{Attempt, Effect, Input, verdict};
 use super::capture::Capture;
 use super::environment::{CallerEnvironment, EventFile, environment};
 use super::program::{Program, ProgramFault};
-use crate::config::UntilThen;
+use crate::config::{OnTimeout, UntilThen};
 use crate::delivery::{Delivery, Outcome, Status};
 use crate::project::Project;
 use crate::sys::{self, Child, Interest, Interrupts, PIPE_CAPACITY, Signal, Spawning, Step, Transfer};
@@ -39,6 +39,7 @@ struct Running<'a> {
     child: Child,
     started: Instant,
     timeout: Duration,
+    on_timeout: OnTimeout,
     /// What is still to be written to its standard input.
     stdin: Option<(OwnedFd, &'a [u8])>,
     /// Standard output and standard error, until their end.
@@ -115,6 +116,7 @@ impl<'a> Runner<'a> {
             child,
             started,
             timeout,
+            on_timeout: delivery.hook.on_timeout,
             stdin,
             streams: [Some(stdout), Some(stderr)],
             captures: Default::default(),
@@ -123,22 +125,31 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Waits until a run has ended and returns it; `None` when none is left.
-    pub fn wait_any(&mut self) -> Option<(RunId, Outcome)> {
+    /// Waits until a run has ended and returns it; `None` when none is left, at `until`, or as soon as
+    /// knockon is told to end while none runs.
+    pub fn wait_any(&mut self, until: Option<Instant>) -> Option<(RunId, Outcome)> {
         loop {
             if let Some(finished) = self.finished.pop() {
                 return Some(finished);
             }
-            if self.running.is_empty() {
+            let idle = self.running.is_empty() && (until.is_none() || self.interrupted().is_some());
+            if idle || until.is_some_and(|until| until <= Instant::now()) {
                 return None;
             }
-            self.turn();
+            self.turn(until);
+        }
+    }
+
+    /// Ends everything that runs.
+    pub fn cancel(&mut self) {
+        for index in 0..self.running.len() {
+            self.step(index, Input::Cancel);
         }
     }
 
     /// One turn: wait, move bytes, take note of endings, look at the clock.
-    fn turn(&mut self) {
-        let (sources, ready) = self.poll();
+    fn turn(&mut self, until: Option<Instant>) {
+        let (sources, ready) = self.poll(until);
         for (source, ready) in sources.into_iter().zip(ready) {
             match source {
                 _ if !ready => {}
@@ -162,7 +173,7 @@ impl<'a> Runner<'a> {
         self.collect();
     }
 
-    fn poll(&self) -> (Vec<Source>, sys::Readiness) {
+    fn poll(&self, until: Option<Instant>) -> (Vec<Source>, sys::Readiness) {
         let mut sources = Vec::new();
         let mut polled: Vec<(BorrowedFd<'_>, Interest)> = Vec::new();
         if let Some(interrupts) = self.interrupts {
@@ -187,7 +198,7 @@ impl<'a> Runner<'a> {
             }
         }
         let now = Instant::now();
-        let next = self.running.iter().filter_map(|running| running.attempt.wake_at()).min();
+        let next = self.running.iter().filter_map(|running| running.attempt.wake_at()).chain(until).min();
         let limit = next.map(|at| at.saturating_duration_since(now));
         let ready = sys::wait(&polled, limit).unwrap_or_else(|_| {
             // Out of memory in the kernel: the deadlines still hold, and the next turn tries again.
@@ -259,12 +270,17 @@ impl<'a> Runner<'a> {
 impl Running<'_> {
     fn reap(self) -> (RunId, Outcome) {
         let (ending, usage) = sys::reap(self.child.pid);
-        let (status, exit_code, signal, reason) = verdict(self.attempt.cause, ending, self.timeout);
+        let (status, exit_code, signal, mut reason) = verdict(self.attempt.cause, ending, self.timeout);
+        let stalled = status == Status::Timeout && self.on_timeout == OnTimeout::Block;
+        if let Some(reason) = reason.as_mut().filter(|_| stalled) {
+            reason.push_str(", which counts as blocked");
+        }
         let [stdout, stderr] = self.captures.map(Capture::finish);
         let outcome = Outcome {
             status,
             exit_code,
             signal,
+            blocked: stalled || (status == Status::Failed && exit_code == Some(2)),
             reason,
             help: None,
             duration: self.started.elapsed(),

@@ -31,6 +31,13 @@ pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// How many more descriptors this process may open, with some left for files.
+pub fn descriptor_room() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(64)
+}
+
 /// Whether standard output and standard error are terminals.
 pub fn terminals() -> (bool, bool) {
     use std::io::IsTerminal;

@@ -28,6 +28,7 @@ fn a_script_receives_the_event_on_its_standard_input_and_in_its_environment() {
     names.sort_unstable();
     let wanted = [
         "HOME",
+        "HOOK_ATTEMPT",
         "HOOK_EVENT",
         "HOOK_EVENT_ID",
         "HOOK_EVENT_TYPE",

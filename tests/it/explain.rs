@@ -106,14 +106,14 @@ fn list_shows_which_canonical_events_a_hook_would_get() {
 #[test]
 fn what_comes_later_is_told_when_the_hook_runs() {
     let project = TestProject::trusted(
-        "- {name: again, events: [{type: '*'}], command: 'true', retry: {attempts: 3}}\n\
+        "- {name: again, events: [{type: '*'}], command: 'true', mode: detach}\n\
          - {name: boxed, events: [{type: '*'}], command: 'touch ran', sandbox: strict}\n\
          - {name: told, events: [{type: '*'}], notify: {title: hello}}\n",
     );
     let ran = project.run(&["emit", "spec.created"]);
     assert_eq!(ran.code, 0);
     assert!(
-        ran.stderr.contains("`again`: `retry` comes with knockon 0.2; until then the hook runs without it"),
+        ran.stderr.contains("`again`: `mode: detach` comes with knockon 0.2; until then the hook runs without it"),
         "{}",
         ran.stderr
     );

@@ -15,6 +15,7 @@ mod layers;
 mod library;
 mod matching;
 mod one_line;
+mod order;
 mod processes;
 mod support;
 mod trust;

@@ -1,0 +1,122 @@
+//! The choices of words that keys take: each an enum, with its words beside it.
+
+use serde::{Deserialize, Serialize};
+
+/// A choice of words, each with its meaning.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$word_doc])* $word,)*
+        }
+
+        impl $name {
+            /// Every word of this choice, the default first.
+            pub const WORDS: &[&str] = &[$($text),*];
+
+            /// The word in the file.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$word => $text,)*
+                }
+            }
+        }
+
+        impl Word for $name {
+            const WORDS: &[&str] = $name::WORDS;
+
+            fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($text => Some($name::$word),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// A choice of words in a file.
+pub(super) trait Word: Sized {
+    const WORDS: &[&str];
+
+    fn from_word(word: &str) -> Option<Self>;
+}
+
+words! {
+    /// What a failure with `fail_mode: stop` ends.
+    StopMode {
+        /// What was not started yet.
+        Next = "next",
+        /// What runs as well.
+        Now = "now",
+    }
+}
+
+words! {
+    /// What a failure of a hook means for the rest.
+    FailMode {
+        /// It is recorded, and the next hook runs.
+        Continue = "continue",
+        /// The hooks not yet started are skipped and the emitter exits with 1.
+        Stop = "stop",
+    }
+}
+
+words! {
+    /// Whether the emitter waits for a hook.
+    Mode {
+        /// It waits.
+        Wait = "wait",
+        /// It goes on at once.
+        Detach = "detach",
+    }
+}
+
+words! {
+    /// What a hook may touch.
+    Sandbox {
+        /// What its user may.
+        Base = "base",
+        /// It writes in the project only, and has no network.
+        Guard = "guard",
+        /// It sees nothing but what it needs.
+        Strict = "strict",
+    }
+}
+
+words! {
+    /// What of a hook's output the terminal shows.
+    OutputMode {
+        /// The end of it, when the hook failed.
+        OnFailure = "on_failure",
+        /// All of it, when the hook ended.
+        Always = "always",
+        /// Nothing.
+        Never = "never",
+        /// All of it, while the hook runs.
+        Live = "live",
+    }
+}
+
+words! {
+    /// What it means that a hook's time was up.
+    OnTimeout {
+        /// It failed.
+        Fail = "fail",
+        /// It blocked: a guard is not passed by stalling.
+        Block = "block",
+    }
+}
+
+words! {
+    /// What happens to a run while another of its group goes on.
+    OnBusy {
+        /// It waits.
+        Queue = "queue",
+        /// It is left out.
+        Drop = "drop",
+        /// It takes the place of the one that waits.
+        Replace = "replace",
+    }
+}

@@ -1,0 +1,297 @@
+//! Hands an event to the hooks it matched: in order, trusted ones only, each step on record.
+//!
+//! `plan` says what to start next; this carries it out.
+
+mod plan;
+
+use crate::audit::{AuditError, AuditLog, AuditRecord};
+use crate::config::{FailMode, Loaded, OutputMode};
+use crate::delivery::{Delivery, Outcome, Status};
+use crate::event::{ConversionError, Event, Versions};
+use crate::matcher::Match;
+use crate::project::Project;
+use crate::runner::{CallerEnvironment, Runner};
+use crate::sys::{Interrupts, Signal};
+use crate::time::Timestamp;
+use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
+use plan::{Item, Next, Plan, Settled};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How many descriptors a hook that runs takes: three pipes, and the process itself.
+const DESCRIPTORS_A_HOOK: usize = 4;
+
+/// How one hook fared.
+#[derive(Clone, Debug)]
+pub struct HookReport {
+    /// The hook's name.
+    pub name: String,
+    /// What its failure means.
+    pub fail_mode: FailMode,
+    /// What of its output the terminal shows.
+    pub output: OutputMode,
+    /// Why it matched.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How all hooks of one event fared.
+#[derive(Clone, Debug, Default)]
+pub struct Dispatched {
+    /// One report a matched hook, in file order.
+    pub hooks: Vec<HookReport>,
+    /// Why the project's hooks did not run, if they were kept from running.
+    pub blocked: Option<Verdict>,
+    /// The hook whose failure ended the rest, by its place in `hooks`.
+    pub stopped_by: Option<usize>,
+    /// The signal that ended it early.
+    pub interrupted: Option<Signal>,
+    /// What could not be put on record.
+    pub unrecorded: Vec<String>,
+}
+
+/// What dispatching needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Dispatcher<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// Its hooks.
+    pub loaded: &'a Loaded,
+    /// Where each step is recorded.
+    pub audit: &'a AuditLog,
+    /// What the user trusted.
+    pub store: &'a TrustStore,
+    /// The hash given for this run, instead of the store.
+    pub given_hash: Option<&'a ContentHash>,
+    /// The environment hooks get a part of.
+    pub caller: &'a CallerEnvironment,
+    /// Signals that end it early.
+    pub interrupts: Option<&'a Interrupts>,
+    /// The versions of events that hooks can ask for.
+    pub versions: &'a Versions,
+    /// The hooks that the caller wants left out.
+    pub skip: &'a Skip,
+}
+
+/// Hooks that the caller wants left out (`KNOCKON=0`, `KNOCKON_SKIP`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Skip {
+    /// None.
+    #[default]
+    Nothing,
+    /// All of them.
+    All,
+    /// Those with these names.
+    Named(Vec<String>),
+}
+
+impl Skip {
+    /// Why a hook is left out, if it is.
+    fn why(&self, name: &str) -> Option<&'static str> {
+        match self {
+            Skip::Nothing => None,
+            Skip::All => Some("KNOCKON=0 switches all hooks off"),
+            Skip::Named(names) => names.iter().any(|other| other == name).then_some("KNOCKON_SKIP names it"),
+        }
+    }
+}
+
+impl<'a> Dispatcher<'a> {
+    /// Decides about each hook whether it may run.
+    pub fn guard(&self) -> Guard<'a> {
+        Guard::new(self.project, self.loaded, self.given_hash, self.store)
+    }
+
+    /// Carries out every match, as its file says: in file order, so many side by side, each after those it
+    /// comes after, again where it is to be tried again.
+    pub fn dispatch(&self, event: &'a Event, matches: &[Match]) -> Dispatched {
+        let mut dispatched = Dispatched::default();
+        let mut converted: BTreeMap<u32, Result<Event, ConversionError>> = BTreeMap::new();
+        let wanted = matches.iter().filter_map(|matched| self.loaded.hooks[matched.hook].hook.schema_version);
+        for major in wanted {
+            converted.entry(major).or_insert_with(|| self.versions.convert(event, major));
+        }
+        let deliveries: Vec<Delivery<'_>> =
+            matches.iter().map(|matched| self.delivery(event, *matched, &converted)).collect();
+        let mut run = Run {
+            dispatcher: *self,
+            plan: Plan::new(deliveries.iter().map(|delivery| self.item(delivery)).collect()),
+            runner: Runner::new(self.project, self.caller, self.interrupts),
+            guard: self.guard(),
+            reports: deliveries.iter().map(|_| None).collect(),
+            attempts: vec![1; deliveries.len()],
+            stopped: None,
+            dispatched: &mut dispatched,
+            converted: &converted,
+            matches,
+            deliveries: &deliveries,
+        };
+        run.carry_out();
+        let (interrupted, stopped_by) = (run.runner.interrupted(), run.stopped);
+        let reports: Vec<HookReport> = std::mem::take(&mut run.reports).into_iter().flatten().collect();
+        drop(run);
+        (dispatched.interrupted, dispatched.stopped_by) = (interrupted, stopped_by);
+        dispatched.hooks = reports;
+        dispatched
+    }
+
+    fn delivery<'d>(
+        &self,
+        event: &'d Event,
+        matched: Match,
+        converted: &'d BTreeMap<u32, Result<Event, ConversionError>>,
+    ) -> Delivery<'d>
+    where
+        'a: 'd,
+    {
+        let loaded_hook = &self.loaded.hooks[matched.hook];
+        let (hook, file) = (&loaded_hook.hook, self.loaded.file_of(loaded_hook));
+        let own_version = hook.schema_version.and_then(|major| converted.get(&major));
+        let event = own_version.and_then(|event| event.as_ref().ok()).unwrap_or(event);
+        Delivery { event, hook, file, attempt: 1 }
+    }
+
+    fn item<'d>(&self, delivery: &Delivery<'d>) -> Item<'d> {
+        let Delivery { hook, file, .. } = delivery;
+        Item {
+            name: hook.name.as_str(),
+            file: self.loaded.files.iter().position(|other| std::ptr::eq(other, *file)).unwrap_or_default(),
+            limit: file.concurrency.limit().min(crate::sys::descriptor_room() / DESCRIPTORS_A_HOOK),
+            after: &hook.after,
+            retry: hook.retry.as_ref(),
+            fail_mode: hook.fail_mode,
+            stop: hook.stop,
+        }
+    }
+}
+
+/// One dispatch on its way.
+struct Run<'r, 'a> {
+    dispatcher: Dispatcher<'a>,
+    plan: Plan<'r>,
+    runner: Runner<'r>,
+    guard: Guard<'a>,
+    /// By match.
+    reports: Vec<Option<HookReport>>,
+    attempts: Vec<u32>,
+    /// The hook whose failure ended it.
+    stopped: Option<usize>,
+    dispatched: &'r mut Dispatched,
+    converted: &'r BTreeMap<u32, Result<Event, ConversionError>>,
+    matches: &'r [Match],
+    deliveries: &'r [Delivery<'r>],
+}
+
+impl Run<'_, '_> {
+    fn carry_out(&mut self) {
+        loop {
+            match self.plan.next(Instant::now()) {
+                Next::Start(index, attempt) => self.start(index, attempt),
+                Next::Wait(until) => match self.runner.wait_any(until) {
+                    Some((index, outcome)) => self.finish(index, outcome),
+                    // A pause is over, or there is no reason to keep it.
+                    None => {
+                        if self.runner.interrupted().is_some() {
+                            self.plan.end();
+                        }
+                    }
+                },
+                Next::Done => break,
+            }
+        }
+    }
+
+    fn start(&mut self, index: usize, attempt: u32) {
+        self.attempts[index] = attempt;
+        let delivery = Delivery { attempt, ..self.deliveries[index] };
+        match self.obstacle(index) {
+            Some(outcome) => self.finish(index, outcome),
+            None => {
+                self.record(&AuditRecord::started(&delivery, Timestamp::now()));
+                self.runner.start(index, delivery);
+            }
+        }
+    }
+
+    /// What keeps a hook from being started.
+    fn obstacle(&mut self, index: usize) -> Option<Outcome> {
+        if let Some(why) = self.dispatcher.skip.why(self.deliveries[index].hook.name.as_str()) {
+            return Some(Outcome::without_process(Status::Skipped, why));
+        }
+        if let Some(signal) = self.runner.interrupted() {
+            let why = format!("knockon was told to end by {}", Signal::name_of(signal.number()));
+            return Some(Outcome::without_process(Status::Skipped, why));
+        }
+        if let Some(by) = self.stopped.map(|index| &self.deliveries[index].hook.name) {
+            return Some(Outcome::without_process(Status::Skipped, format!("`{by}` failed with fail_mode: stop")));
+        }
+        let verdict = self.guard.may_start(self.matches[index].hook);
+        if verdict != Verdict::Trusted {
+            let outcome = Outcome::without_process(Status::BlockedUntrusted, verdict.to_string());
+            self.dispatched.blocked.get_or_insert(verdict);
+            return Some(outcome);
+        }
+        let own_version = self.deliveries[index].hook.schema_version.and_then(|major| self.converted.get(&major));
+        let error = own_version.and_then(|event| event.as_ref().err())?;
+        Some(Outcome::without_process(Status::Error, error.to_string()))
+    }
+
+    fn finish(&mut self, index: usize, outcome: Outcome) {
+        let delivery = Delivery { attempt: self.attempts[index], ..self.deliveries[index] };
+        self.record(&AuditRecord::finished(&delivery, &outcome, Timestamp::now()));
+        let hook = delivery.hook;
+        match self.plan.settle(index, &outcome, Instant::now(), random_up_to) {
+            Settled::Again(_) => return,
+            Settled::Final => {}
+            Settled::Stop => self.stop(index, false),
+            Settled::StopNow => self.stop(index, true),
+        }
+        self.reports[index] = Some(HookReport {
+            name: hook.name.to_string(),
+            fail_mode: hook.fail_mode,
+            output: hook.output,
+            reason: self.matches[index].reason(self.dispatcher.loaded),
+            attempts: self.attempts[index],
+            outcome,
+        });
+    }
+
+    /// Lets nothing begin any more, and with `now` ends what runs.
+    fn stop(&mut self, index: usize, now: bool) {
+        self.stopped.get_or_insert(index);
+        self.plan.end();
+        if now {
+            self.runner.cancel();
+        }
+    }
+
+    fn record(&mut self, record: &AuditRecord<'_>) {
+        if let Err(error) = self.dispatcher.audit.append(record) {
+            note(&mut self.dispatched.unrecorded, &error);
+        }
+    }
+}
+
+/// A duration from zero to `longest`, all of them as likely.
+fn random_up_to(longest: Duration) -> Duration {
+    // Without randomness from the system the pause is the longest there is.
+    getrandom::u64().map_or(longest, |random| longest.mul_f64(random as f64 / u64::MAX as f64))
+}
+
+impl Dispatched {
+    /// The hook whose failure stops the caller.
+    pub fn stopped_by(&self) -> Option<&HookReport> {
+        self.stopped_by.and_then(|index| self.hooks.get(index))
+    }
+}
+
+/// Keeps an error once, however many records it cost.
+pub(crate) fn note(unrecorded: &mut Vec<String>, error: &AuditError) {
+    let text = error.to_string();
+    if !unrecorded.contains(&text) {
+        unrecorded.push(text);
+    }
+}
