@@ -7,11 +7,14 @@ use super::program::{Program, ProgramFault};
 use crate::config::{OnTimeout, UntilThen};
 use crate::delivery::{Delivery, Outcome, Status};
 use crate::project::Project;
-use crate::sys::{self, Child, Interest, Interrupts, PIPE_CAPACITY, Signal, Spawning, Step, Transfer};
+use crate::sys::{self, Child, Ending, Interest, Interrupts, PIPE_CAPACITY, Signal, Spawning, Step, Transfer, Usage};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+/// How long what a hook started may take to be gone once it was killed; processes of other users and those
+/// stuck in the kernel may never be.
+const TREE: Duration = Duration::from_secs(2);
 /// How much is read at first: most hooks say little, and every page of a larger buffer costs a fault.
 const FIRST_READ: usize = 4096;
 
@@ -46,6 +49,8 @@ struct Running<'a> {
     streams: [Option<OwnedFd>; 2],
     captures: [Capture; 2],
     exited: bool,
+    /// When it is done: how long to wait for what it started to be gone.
+    gone_by: Option<Instant>,
     _event_file: Option<EventFile>,
 }
 
@@ -56,6 +61,7 @@ enum Source {
     Stdin(usize),
     Stream(usize, usize),
     Process(usize),
+    Tree(usize),
 }
 
 impl<'a> Runner<'a> {
@@ -121,6 +127,7 @@ impl<'a> Runner<'a> {
             streams: [Some(stdout), Some(stderr)],
             captures: Default::default(),
             exited: false,
+            gone_by: None,
             _event_file: event_file,
         })
     }
@@ -165,6 +172,7 @@ impl<'a> Runner<'a> {
                     self.running[index].exited = true;
                     self.step(index, Input::Exited);
                 }
+                Source::Tree(index) => self.running[index].gone_by = Some(Instant::now()),
             }
         }
         for index in 0..self.running.len() {
@@ -192,13 +200,17 @@ impl<'a> Runner<'a> {
                     polled.push((pipe.as_fd(), Interest::Readable));
                 }
             }
-            if !running.exited {
+            if running.attempt.is_done() {
+                sources.push(Source::Tree(index));
+                polled.push((running.child.all_ended(), Interest::Readable));
+            } else if !running.exited {
                 sources.push(Source::Process(index));
                 polled.push((running.child.pidfd.as_fd(), Interest::Readable));
             }
         }
         let now = Instant::now();
-        let next = self.running.iter().filter_map(|running| running.attempt.wake_at()).chain(until).min();
+        let wake_at = |running: &Running<'_>| running.gone_by.or_else(|| running.attempt.wake_at());
+        let next = self.running.iter().filter_map(wake_at).chain(until).min();
         let limit = next.map(|at| at.saturating_duration_since(now));
         let ready = sys::wait(&polled, limit).unwrap_or_else(|_| {
             // Out of memory in the kernel: the deadlines still hold, and the next turn tries again.
@@ -247,17 +259,20 @@ impl<'a> Runner<'a> {
         let running = &mut self.running[index];
         match running.attempt.step(input, Instant::now()) {
             Effect::Wait => {}
-            Effect::Terminate => sys::signal_group(running.child.pid, Signal::Terminate),
-            // After `Finish` the process is not reaped yet, so that its group cannot be someone else's.
-            Effect::Kill | Effect::Finish => sys::signal_group(running.child.pid, Signal::Kill),
+            Effect::Terminate => running.child.signal(Signal::Terminate),
+            Effect::Kill => running.child.end_all(),
+            Effect::Finish => {
+                running.child.end_all();
+                running.gone_by = Some(Instant::now() + TREE);
+            }
         }
     }
 
-    /// Reaps the runs that are done.
+    /// Reaps the runs that are done, when nothing of them is left.
     fn collect(&mut self) {
-        let mut index = 0;
+        let (mut index, now) = (0, Instant::now());
         while index < self.running.len() {
-            if self.running[index].attempt.is_done() {
+            if self.running[index].gone_by.is_some_and(|by| by <= now) {
                 let running = self.running.swap_remove(index);
                 self.finished.push(running.reap());
             } else {
@@ -269,7 +284,10 @@ impl<'a> Runner<'a> {
 
 impl Running<'_> {
     fn reap(self) -> (RunId, Outcome) {
-        let (ending, usage) = sys::reap(self.child.pid);
+        let pid = self.child.pid;
+        // Without an answer something killed the process that watches over it: all of it is ended then, too.
+        let unknown = (Ending::Killed(Signal::Kill.number()), Usage::default());
+        let (ending, usage) = self.child.reap(Duration::ZERO).unwrap_or(unknown);
         let (status, exit_code, signal, mut reason) = verdict(self.attempt.cause, ending, self.timeout);
         let stalled = status == Status::Timeout && self.on_timeout == OnTimeout::Block;
         if let Some(reason) = reason.as_mut().filter(|_| stalled) {
@@ -284,7 +302,7 @@ impl Running<'_> {
             reason,
             help: None,
             duration: self.started.elapsed(),
-            pid: Some(self.child.pid),
+            pid: Some(pid),
             leaky: self.attempt.leaky,
             usage,
             stdout,
@@ -296,10 +314,8 @@ impl Running<'_> {
 
 impl Drop for Runner<'_> {
     fn drop(&mut self) {
-        for running in self.running.drain(..) {
-            sys::signal_group(running.child.pid, Signal::Kill);
-            sys::reap(running.child.pid);
-        }
+        // All at once; each is waited for as it is dropped.
+        self.running.iter_mut().for_each(|running| running.child.end_all());
     }
 }
 

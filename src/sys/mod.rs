@@ -1,6 +1,7 @@
 //! The operating system: the only room with `unsafe`, each block with its reason.
 //!
-//! `spawn` starts a program with vfork semantics, `process` signals and reaps it, `pipe` makes pipes
+//! `spawn` starts a program with vfork semantics below a `supervisor` that ends all of it, `process` signals
+//! and tells endings, `pipe` makes pipes
 //! and reads and writes them without blocking, `poll` waits, `signal` turns signals into readable
 //! events, `path` opens files without following links out of a folder, `private` keeps files that are the
 //! user's alone, `lock` takes file locks with a bound. Nothing here knows what a hook is.
@@ -13,6 +14,7 @@ mod private;
 mod process;
 mod signal;
 mod spawn;
+mod supervisor;
 
 pub use lock::{LockError, lock_exclusive, unlock};
 pub use path::{
@@ -22,7 +24,7 @@ pub use path::{
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use poll::{Interest, Readiness, wait};
 pub use private::{is_private_folder, make_private_folder, not_private, open_private, replace_private};
-pub use process::{Ending, Usage, reap, signal_group};
+pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
 pub use spawn::{Child, SpawnError, Spawning, Step, spawn};
 

@@ -30,30 +30,20 @@ pub fn signal_group(pid: i32, signal: Signal) {
     }
 }
 
-/// Waits for the child `pid` and removes it from the process table. Blocks until it has ended.
-///
-/// A child that someone else reaped counts as exited with 0 and no usage.
-pub fn reap(pid: i32) -> (Ending, Usage) {
-    let mut status = 0;
-    // SAFETY: rusage is plain data, and all zeroes is a valid value of it.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    loop {
-        // SAFETY: both pointers are to live values of the right type.
-        let reaped = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
-        let again = reaped < 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted;
-        if !again {
-            break;
-        }
-    }
-    let ending = if libc::WIFSIGNALED(status) {
+/// What a status of `wait4` means.
+pub(super) fn ending_of(status: i32) -> Ending {
+    if libc::WIFSIGNALED(status) {
         Ending::Killed(libc::WTERMSIG(status))
     } else {
         Ending::Exited(libc::WEXITSTATUS(status))
-    };
+    }
+}
+
+pub(super) fn usage_of(usage: &libc::rusage) -> Usage {
     let part = |time: libc::timeval| {
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+        Duration::from_secs(seconds).saturating_add(Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0)))
     };
-    let cpu = part(usage.ru_utime) + part(usage.ru_stime);
-    (ending, Usage { cpu, peak_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0) })
+    let cpu = part(usage.ru_utime).saturating_add(part(usage.ru_stime));
+    Usage { cpu, peak_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0) }
 }

@@ -257,3 +257,82 @@ fn kill(signal: &str, child: &Child) {
     let line = format!("kill -{signal} {}", child.id());
     assert!(std::process::Command::new("/bin/sh").args(["-c", &line]).status().unwrap().success());
 }
+
+/// The processes that have `mark` in their environment, whoever their parent is by now.
+fn marked(mark: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let of = processes.filter(|path| {
+        let environment = fs::read(path.join("environ")).unwrap_or_default();
+        let marked = environment.windows(mark.len()).any(|window| window == mark.as_bytes());
+        // What is dead and not yet removed has no environment any more.
+        marked && !fs::read_to_string(path.join("stat")).unwrap_or_default().contains(") Z ")
+    });
+    of.map(|path| fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ")).collect()
+}
+
+/// Starts processes that hide in every way there is: in the background, in a session of their own, as orphans
+/// of orphans, and again and again under new ids.
+const HIDING: &str = r#"#!/bin/bash
+sleep 300 &
+setsid sleep 301 &
+(setsid bash -c '(setsid sleep 302 &) ; (sleep 303 &)' &)
+setsid bash -c 'hop() { if [ $1 -lt 100000 ]; then sleep 0.03; exec setsid -f bash -c "$(declare -f hop); hop $(($1+1))"; fi; }; hop 0' &
+trap '' TERM
+touch up
+"#;
+
+#[test]
+fn when_a_hook_ends_everything_it_started_has_ended() {
+    for (end, status) in [("exit 0", "success"), ("while :; do sleep 0.1; done", "timeout")] {
+        let project = TestProject::new();
+        let mark = format!("MARK=hiding-{}-{status}", std::process::id());
+        let (name, value) = mark.split_once('=').unwrap();
+        project.hooks(&format!(
+            "- {{name: hide, events: [{{type: '*'}}], script: hide.sh, timeout: 500ms, env: {{{name}: {value}}}}}\n"
+        ));
+        project.script("hide.sh", &format!("{HIDING}sleep 0.1\n{end}\n"));
+        project.trust();
+        let document = project.json(&["emit", "spec.created", "--json"]);
+        assert!(project.exists("up"));
+        assert_eq!(document["results"][0]["status"], status, "{document}");
+        assert_eq!(marked(&mark), [""; 0], "{status}");
+    }
+}
+
+#[test]
+fn a_killed_knockon_leaves_nothing_behind() {
+    for group in [false, true] {
+        let project = TestProject::new();
+        let mark = format!("MARK=killed-{}-{group}", std::process::id());
+        let (name, value) = mark.split_once('=').unwrap();
+        let hook = |n: usize| {
+            format!("- {{name: h{n}, events: [{{type: '*'}}], script: hide.sh, env: {{{name}: {value}}}}}\n")
+        };
+        project.config(format!("version: '1.1'\nconcurrency: 3\nhooks:\n{}{}{}", hook(1), hook(2), hook(3)));
+        project.script("hide.sh", &HIDING.replace("touch up", "echo >> up; while :; do sleep 0.1; done"));
+        project.trust();
+        let start = "import os\nos.setpgid(0, 0)\nos.execv(os.environ['KNOCKON_BINARY'], ['knockon', 'emit', 'a.b'])";
+        let mut child = project.program("python3", &["-c", start]).stdout(Stdio::null()).spawn().unwrap();
+        wait_until("the hooks", || project.exists("up") && project.read("up").lines().count() == 3);
+        assert!(marked(&mark).len() > 6, "{:?}", marked(&mark));
+        let target = if group { format!("-{}", child.id()) } else { child.id().to_string() };
+        let line = format!("kill -9 {target}");
+        assert!(std::process::Command::new("/bin/sh").args(["-c", &line]).status().unwrap().success());
+        child.wait().unwrap();
+        let killed = Instant::now();
+        wait_until("the end of all", || marked(&mark).is_empty());
+        assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
+    }
+}
+
+#[test]
+fn a_hook_that_ends_the_process_that_watches_it_ends_nothing_else() {
+    let project = TestProject::trusted(
+        "- {name: patricide, events: [{type: '*'}], command: 'kill -9 $PPID; sleep 0.2; touch after'}\n\
+         - {name: next, events: [{type: '*'}], command: touch next}\n",
+    );
+    let document = project.json(&["emit", "a.b", "--json"]);
+    assert_eq!(document["results"][0]["status"], "failed", "{document}");
+    assert_eq!(document["results"][1]["status"], "success", "{document}");
+    assert!(project.exists("next"));
+}
