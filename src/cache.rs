@@ -1,10 +1,12 @@
 //! A configuration that was understood before, kept for the next process in the user's cache folder.
 //!
 //! One file a project, named by the paths of its configuration and believed only when its content hash
-//! (BLAKE3) covers exactly the bytes that lie in the configuration's files now. It holds what it takes to
-//! find the few hooks that an event may trigger, and each hook by itself; only those are taken out and
-//! compiled, so that a thousand hooks cost what ten do. Whatever is wrong with the file counts as if there
-//! were none, and so does a folder that is not the user's alone; deleting it is harmless.
+//! (BLAKE3) covers exactly the bytes that lie in the configuration's files now, and when a keyed hash says
+//! that this user's knockon wrote what is in it: trust is judged on the files, so that nobody may put other
+//! hooks in their place. The key lies with what the user trusted, not in the cache. The file holds what it
+//! takes to find the few hooks that an event may trigger, and each hook by itself; only those are taken out
+//! and compiled, so that a thousand hooks cost what ten do. Whatever is wrong with the file counts as if
+//! there were none, and so does a folder that is not the user's alone; deleting it is harmless.
 
 use crate::config::{
     Concurrency, ConfigFile, Diagnostic, Found, Loaded, LoadedHook, Opened, Parts, ScriptPath, Severity, Source,
@@ -16,23 +18,30 @@ use crate::sys;
 use crate::text::hex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Names the layout of the file. Has to change with every change of what is stored; a test notices.
-const FORMAT: &[u8; 16] = b"knockon config 2";
-/// How much is read at once when the file is opened: as a rule all that is needed to find the hooks.
-const FIRST_READ: usize = 16 * 1024;
-/// Format, content hash, and the length of the front.
-const HEADER: usize = 16 + 32 + 4;
+const FORMAT: &[u8; 16] = b"knockon config 3";
+/// The most that is read of a file to find hooks in it: the index of a hundred thousand.
+const MAX_INDEX: u64 = 64 * 1024 * 1024;
+/// Format, content hash, keyed hash of all before the hooks, where these begin, and the length of the front.
+const HEADER: usize = 16 + 32 + 32 + 8 + 4;
+/// How many bytes of a hook's keyed hash are kept beside its place.
+const SEAL: usize = 16;
+/// Where a hook begins, and its keyed hash.
+const PLACE: usize = 8 + SEAL;
+
+type Key = [u8; 32];
 
 /// The user's folder of configurations that were understood before.
 #[derive(Clone, Debug)]
 pub struct ConfigCache {
     folder: Option<PathBuf>,
+    /// Where the key is.
+    key: Option<PathBuf>,
 }
 
 /// A configuration that was understood before, and whose files have not changed since.
@@ -55,7 +64,7 @@ struct Front {
     tags: Range<u64>,
     slots: Range<u64>,
     owners: Range<u64>,
-    /// Where each hook begins, and where the last ends: eight bytes each.
+    /// Of each hook where it begins, and its keyed hash; and where the last ends.
     places: Range<u64>,
     /// Of each file: its scripts, and how many of its hooks run side by side.
     files: Range<u64>,
@@ -75,13 +84,15 @@ struct Layers {
 struct Stored {
     file: File,
     size: u64,
-    first: Vec<u8>,
+    /// All before the hooks.
+    index: Vec<u8>,
+    key: Key,
 }
 
 impl ConfigCache {
     /// The cache of a user.
     pub fn of(user: &UserFolders) -> Self {
-        ConfigCache { folder: user.cache.clone() }
+        ConfigCache { folder: user.cache.clone(), key: user.state.as_ref().map(|state| state.join("cache.key")) }
     }
 
     /// The configuration that `found` are the files of, when it was kept and nothing has changed since.
@@ -90,12 +101,12 @@ impl ConfigCache {
     /// It was not kept, or is another one now: gives the files back.
     pub fn find(&self, found: Vec<Found>) -> Result<Kept, Vec<Found>> {
         let known = || {
-            let stored = Stored::open(&self.path(&found)?)?;
-            let front: Front = decode(&stored.section(&stored.front()?)?)?;
+            let stored = Stored::open(&self.path(&found)?, self.read_key()?)?;
+            let front: Front = decode(stored.index.get(stored.front()?)?)?;
             let names = |layers: &[(String, bool)]| layers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
             let open = |(found, layers): (&Found, &Vec<(String, bool)>)| Layers::open(found, names(layers));
             let layers: Vec<Layers> = found.iter().zip(&front.layers).map(open).collect::<Option<_>>()?;
-            let same = stored.first.get(16..48)? == content_hash(&found, &layers).as_bytes();
+            let same = stored.index.get(16..48)? == content_hash(&found, &layers).as_bytes();
             (same && layers.len() == found.len()).then_some((layers, stored, front))
         };
         match known() {
@@ -112,13 +123,31 @@ impl ConfigCache {
             (sound && !loaded.hooks.is_empty()).then_some(())?;
             let as_read = |(found, file): (&Found, &ConfigFile)| Layers::of(found, file);
             let layers: Vec<Layers> = found.iter().zip(&loaded.files).map(as_read).collect::<Option<_>>()?;
-            let bytes = written(found, &layers, loaded, matcher, problems)?;
+            let bytes = written(found, &layers, loaded, matcher, problems, &self.make_key()?)?;
             let folder = self.folder.as_deref()?;
             sys::make_private_folder(folder).ok()?;
             sys::is_private_folder(folder).ok().filter(|private| *private)?;
             sys::replace_private(&self.path(found)?, &bytes).ok()
         };
         let _ = keep();
+    }
+
+    fn read_key(&self) -> Option<Key> {
+        let file = sys::open_private(self.key.as_ref()?).ok()??;
+        sys::read_capped(&file, 32).ok()?.try_into().ok()
+    }
+
+    /// The key, a new one when there is none.
+    fn make_key(&self) -> Option<Key> {
+        self.read_key().or_else(|| {
+            let path = self.key.as_ref()?;
+            let mut key = [0; 32];
+            getrandom::fill(&mut key).ok()?;
+            sys::make_private_folder(path.parent()?).ok()?;
+            sys::replace_private(path, &key).ok()?;
+            // Another process may have been quicker.
+            self.read_key()
+        })
     }
 
     /// One file for the same configuration files, whatever is in them.
@@ -139,7 +168,7 @@ impl Kept {
     /// whole; nothing when the cache cannot be read.
     pub fn part(self, event: &Event) -> Option<(Loaded, Matcher, Vec<Diagnostic>)> {
         let Kept { found, layers, stored, front } = self;
-        let tags = stored.section(&front.tags)?;
+        let tags = stored.section(&front.tags)?.to_vec();
         let mut hooks: Vec<u32> = Vec::new();
         for key in front.finder.keys(event) {
             for at in probe(&tags, key, |at| Some(Slot::of_bytes(stored.item(&front.slots, at)?)))? {
@@ -151,13 +180,13 @@ impl Kept {
         let mut loaded = Loaded::default();
         let mut files: Vec<(Vec<ScriptPath>, Concurrency)> = match hooks.is_empty() {
             true => Vec::new(),
-            false => decode(&stored.section(&front.files)?)?,
+            false => decode(stored.section(&front.files)?)?,
         };
         files.resize_with(found.len(), Default::default);
         for hook in hooks {
-            let place = |at: usize| stored.item(&front.places, at).map(u64::from_le_bytes);
-            let (start, end) = (place(hook as usize)?, place(hook as usize + 1)?);
-            let hook: LoadedHook = decode(&stored.section(&(start..end))?)?;
+            let place = |at: usize| stored.item::<PLACE>(&front.places, at);
+            let (this, next) = (place(hook as usize)?, place(hook as usize + 1)?);
+            let hook: LoadedHook = decode(&stored.sealed(this, next)?)?;
             (hook.file < found.len()).then(|| loaded.hooks.push(hook))?;
         }
         for ((found, opened), (scripts, concurrency)) in found.into_iter().zip(layers).zip(files) {
@@ -206,39 +235,48 @@ impl Layers {
 }
 
 impl Stored {
-    fn open(path: &Path) -> Option<Self> {
+    /// Opens a file of the cache and reads all before its hooks; nothing when this user's knockon did not
+    /// write exactly that.
+    fn open(path: &Path, key: Key) -> Option<Self> {
         sys::is_private_folder(path.parent()?).ok().filter(|private| *private)?;
         let file = sys::open_private(path).ok()??;
         let size = file.metadata().ok()?.len();
-        let mut first = vec![0; FIRST_READ];
-        let count = file.read_at(&mut first, 0).ok()?;
-        first.truncate(count);
-        first.starts_with(FORMAT).then_some(Stored { file, size, first })
+        let mut index = vec![0; HEADER];
+        file.read_exact_at(&mut index, 0).ok()?;
+        let end = u64::from_le_bytes(index.get(80..88)?.try_into().ok()?);
+        let end = usize::try_from(end).ok().filter(|_| end <= size.min(MAX_INDEX))?;
+        index.resize(end.max(HEADER), 0);
+        file.read_exact_at(&mut index[HEADER..], HEADER as u64).ok()?;
+        let sealed = index.starts_with(FORMAT) && seal(&key, &index)?.as_bytes() == index.get(48..80)?;
+        sealed.then_some(Stored { file, size, index, key })
     }
 
     /// Where the front is.
-    fn front(&self) -> Option<Range<u64>> {
-        let length = u32::from_le_bytes(self.first.get(48..HEADER)?.try_into().ok()?);
-        Some(HEADER as u64..HEADER as u64 + u64::from(length))
+    fn front(&self) -> Option<Range<usize>> {
+        let length = u32::from_le_bytes(self.index.get(88..HEADER)?.try_into().ok()?);
+        Some(HEADER..HEADER + length as usize)
     }
 
-    /// A part of the file, from what was read first or from the file.
-    fn section(&self, range: &Range<u64>) -> Option<Cow<'_, [u8]>> {
-        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
-        if let Some(bytes) = self.first.get(start..end) {
-            return Some(bytes.into());
-        }
-        let length = end.checked_sub(start).filter(|_| range.end <= self.size)?;
+    /// A part of what was read.
+    fn section(&self, range: &Range<u64>) -> Option<&[u8]> {
+        self.index.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+    }
+
+    /// A hook, from its place up to the next; nothing when it is not what was written there.
+    fn sealed(&self, this: [u8; PLACE], next: [u8; PLACE]) -> Option<Vec<u8>> {
+        let start = |place: [u8; PLACE]| Some(u64::from_le_bytes(place.get(..8)?.try_into().ok()?));
+        let (start, end) = (start(this)?, start(next)?);
+        let length = usize::try_from(end.checked_sub(start).filter(|_| end <= self.size)?).ok()?;
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, range.start).ok()?;
-        Some(bytes.into())
+        self.file.read_exact_at(&mut bytes, start).ok()?;
+        (blake3::keyed_hash(&self.key, &bytes).as_bytes().get(..SEAL)? == this.get(8..)?).then_some(bytes)
     }
 
     /// The item `at` of a section of items of one size.
     fn item<const N: usize>(&self, section: &Range<u64>, at: usize) -> Option<[u8; N]> {
         let start = section.start.checked_add((at as u64).checked_mul(N as u64)?)?;
         let end = start.checked_add(N as u64).filter(|end| *end <= section.end)?;
-        self.section(&(start..end))?.as_ref().try_into().ok()
+        self.section(&(start..end))?.try_into().ok()
     }
 }
 
@@ -262,6 +300,11 @@ fn content_hash(found: &[Found], layers: &[Layers]) -> blake3::Hash {
     hash.finalize()
 }
 
+/// What says that all before the hooks is as it was written. The seal itself is left out.
+fn seal(key: &Key, index: &[u8]) -> Option<blake3::Hash> {
+    Some(blake3::Hasher::new_keyed(key).update(index.get(..48)?).update(index.get(80..)?).finalize())
+}
+
 /// The whole file: header, front, and the sections that the front names.
 fn written(
     found: &[Found],
@@ -269,6 +312,7 @@ fn written(
     loaded: &Loaded,
     matcher: &Matcher,
     warnings: &[Diagnostic],
+    key: &Key,
 ) -> Option<Vec<u8>> {
     let index = matcher.index().stored();
     let hooks = loaded.hooks.iter().map(|hook| postcard::to_stdvec(hook).ok());
@@ -287,7 +331,7 @@ fn written(
             start..end
         };
         let (tags, slots, owners) = (place(index.tags.len()), place(index.slots.len()), place(owners.len()));
-        let (places, files) = (place((hooks.len() + 1) * 8), place(files.len()));
+        let (places, files) = (place((hooks.len() + 1) * PLACE), place(files.len()));
         // A tuple is written as the struct with these fields is.
         let front = (&asked, warnings, index.finder, tags, slots, owners, places, files);
         postcard::to_stdvec(&front).ok().map(|front| (front, end))
@@ -297,6 +341,8 @@ fn written(
     let (front, first_hook) = front(start)?;
     let mut bytes = Vec::from(FORMAT);
     bytes.extend(content_hash(found, layers).as_bytes());
+    bytes.extend([0; 32]);
+    bytes.extend(first_hook.to_le_bytes());
     bytes.extend(u32::try_from(front.len()).ok()?.to_le_bytes());
     bytes.extend(front);
     bytes.resize(usize::try_from(start).ok()?, 0);
@@ -304,11 +350,14 @@ fn written(
     bytes.extend(index.slots);
     bytes.extend(owners);
     let mut place = first_hook;
-    for length in hooks.iter().map(Vec::len).chain([0]) {
+    for hook in hooks.iter().chain([&Vec::new()]) {
         bytes.extend(place.to_le_bytes());
-        place += length as u64;
+        bytes.extend(&blake3::keyed_hash(key, hook).as_bytes()[..SEAL]);
+        place += hook.len() as u64;
     }
     bytes.extend(files);
+    let sealed = seal(key, &bytes)?;
+    bytes[48..80].copy_from_slice(sealed.as_bytes());
     hooks.iter().for_each(|hook| bytes.extend(hook));
     Some(bytes)
 }
@@ -367,7 +416,7 @@ hooks:
         let (matcher, _) = Matcher::compile(&loaded);
         let layers: Vec<Layers> =
             found.iter().zip(&loaded.files).map(|(found, file)| Layers::of(found, file).unwrap()).collect();
-        let bytes = written(&found, &layers, &loaded, &matcher, &[]).unwrap();
+        let bytes = written(&found, &layers, &loaded, &matcher, &[], &[7; 32]).unwrap();
         (folder, found, loaded, bytes)
     }
 
@@ -383,11 +432,11 @@ hooks:
     #[test]
     fn the_format_has_another_name_when_it_is_another() {
         let (_folder, _, _, bytes) = cached();
-        // The content hash covers the path, which differs from run to run.
-        let hash = blake3::hash(&bytes[48..]).to_hex();
+        // The content hash covers the path, which differs from run to run, and the seal covers that.
+        let hash = blake3::hash(&bytes[80..]).to_hex();
         assert_eq!(
             (FORMAT, &hash[..16]),
-            (b"knockon config 2", "09e9de77f84cdc94"),
+            (b"knockon config 3", "1ec388c3ff109a0d"),
             "what is stored has changed: give FORMAT the next number, then set both here"
         );
     }

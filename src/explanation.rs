@@ -76,8 +76,10 @@ fn obstacles(loaded: &Loaded, index: usize, verdict: &Verdict) -> Vec<String> {
             None => "it is switched off: `enabled: false`".to_owned(),
         });
     }
-    if *verdict != Verdict::Trusted {
-        obstacles.push(format!("its file is {verdict}; review with `knockon trust`"));
+    match verdict {
+        Verdict::Trusted => {}
+        Verdict::Refused(why) => obstacles.push(format!("it is refused: {why}")),
+        verdict => obstacles.push(format!("its file is {verdict}; review with `knockon trust`")),
     }
     let upcoming = hook.upcoming.iter().filter(|upcoming| upcoming.until_then != UntilThen::Runs);
     obstacles.extend(upcoming.map(ToString::to_string));

@@ -1,15 +1,16 @@
 //! Hooks tried with the events their author wrote down, and events of the past written down for that.
 
 use crate::audit::Entry;
-use crate::config::{Diagnostic, FileExpectation, Fixture, MAX_CONFIG_BYTES, Node, RECORDED_FILE, Value, recorded};
+use crate::config::{
+    Diagnostic, FileExpectation, Fixture, Key, MAX_CONFIG_BYTES, Node, RECORDED_FILE, Value, recorded,
+};
 use crate::emitter::Emitter;
 use crate::event::{EventDraft, EventError};
-use crate::json::Json;
+use crate::json::{Json, push_string};
 use crate::matcher::Rule;
 use crate::sys::{self, OpenFault, OpenMode};
 use crate::text::{one_line, terminal_safe_json};
 use crate::trust::Verdict;
-use serde_json::{Map, Number};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -146,28 +147,44 @@ fn read_file(root: &Path, path: &str) -> Option<String> {
 
 /// The event of a fixture as JSON; `type` is written for `event_type`.
 fn event_of(fixture: &Fixture) -> String {
-    let members = fixture.event.iter().map(|(key, node)| {
-        let name = if key.name == "type" { "event_type" } else { key.name.as_str() };
-        (name.to_owned(), json_of(node))
-    });
-    serde_json::Value::Object(members.collect()).to_string()
+    let name = |key: &Key| if key.name == "type" { "event_type".to_owned() } else { key.name.clone() };
+    let mut out = String::new();
+    push_object(&mut out, fixture.event.iter().map(|(key, node)| (name(key), node)));
+    out
 }
 
-fn json_of(node: &Node) -> serde_json::Value {
+fn push_object<'n>(out: &mut String, members: impl Iterator<Item = (String, &'n Node)>) {
+    out.push('{');
+    for (at, (name, node)) in members.enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        push_string(out, &name);
+        out.push(':');
+        push_json(out, node);
+    }
+    out.push('}');
+}
+
+/// A value as JSON; a whole number keeps all of its digits.
+fn push_json(out: &mut String, node: &Node) {
     match &node.value {
-        Value::Null => serde_json::Value::Null,
-        Value::Boolean(value) => (*value).into(),
-        Value::Integer(value) => {
-            let number = i64::try_from(*value).map(Number::from).or_else(|_| u64::try_from(*value).map(Number::from));
-            number.map_or_else(|_| (*value as f64).into(), serde_json::Value::Number)
+        Value::Null => out.push_str("null"),
+        Value::Boolean(value) => out.push_str(&value.to_string()),
+        Value::Integer(value) => out.push_str(&value.to_string()),
+        Value::Float(value) => out.push_str(&serde_json::Value::from(*value).to_string()),
+        Value::Text(text) => push_string(out, text),
+        Value::List(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                push_json(out, item);
+            }
+            out.push(']');
         }
-        Value::Float(value) => (*value).into(),
-        Value::Text(text) => text.as_str().into(),
-        Value::List(items) => items.iter().map(json_of).collect(),
-        Value::Map(entries) => {
-            let entries = entries.iter().map(|(key, value)| (key.name.clone(), json_of(value)));
-            serde_json::Value::Object(entries.collect::<Map<_, _>>())
-        }
+        Value::Map(entries) => push_object(out, entries.iter().map(|(key, value)| (key.name.clone(), value))),
     }
 }
 
@@ -179,10 +196,15 @@ pub fn fixture_of(records: &[Entry], hook: &str) -> Option<String> {
     // What the emitter gives each event anew is left out.
     let fresh = ["event_id", "schema_version", "timestamp", "project_root"];
     let members = json.entries().filter(|(name, _)| !fresh.contains(&name.as_ref()));
-    let members: Map<String, serde_json::Value> = members
-        .filter_map(|(name, value)| Some((name.into_owned(), serde_json::from_str(value.text()).ok()?)))
-        .collect();
-    let event = serde_json::Value::Object(members).to_string();
+    // As they are written: a number must stay the number it is. JSON is YAML, once it is one line.
+    let members = members.map(|(name, value)| {
+        let mut member = String::new();
+        push_string(&mut member, &name);
+        member.push(':');
+        member.push_str(value.text());
+        member
+    });
+    let event = format!("{{{}}}", members.collect::<Vec<_>>().join(",")).replace(['\n', '\r', '\t'], " ");
     let id = records.first().map_or("", |record| record.text("event_id"));
     let ended = records.iter().rfind(|record| record.text("hook") == hook && record.text("status") != "started");
     let mut expect = vec![format!("matched: {}", ended.is_some())];
@@ -205,9 +227,14 @@ pub fn append(folder: &Path, fixture: &str) -> io::Result<PathBuf> {
     let path = folder.join(RECORDED_FILE);
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(&path)?;
+    let mut file =
+        OpenOptions::new().read(true).append(true).create(true).mode(0o644).custom_flags(flags).open(&path)?;
     let heading = "# Recorded by `knockon test --record`; yours to edit. `knockon test` runs them.\n";
-    let new = file.metadata()?.len() == 0;
-    file.write_all(format!("{}{fixture}", if new { heading } else { "" }).as_bytes())?;
+    let start = match sys::read_capped(&file, MAX_CONFIG_BYTES)?.as_slice() {
+        [] => heading,
+        [.., b'\n'] => "",
+        _ => "\n",
+    };
+    file.write_all(format!("{start}{fixture}").as_bytes())?;
     Ok(path)
 }

@@ -77,7 +77,7 @@ impl Setting<'_> {
 
 fn show(origin: bool, as_json: bool, project: &ProjectOptions, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let emitter = project.reader()?;
-    require_sound(emitter.problems(), terminal)?;
+    require_sound(&emitter, terminal)?;
     let mut documents: Vec<Json> = Vec::new();
     for file in &emitter.loaded().files {
         let Some(composed) = file.composed() else { continue };
@@ -194,7 +194,7 @@ fn word(text: &str) -> String {
 
 fn write_patterns(hook: Option<&str>, project: &ProjectOptions, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let emitter = project.reader()?;
-    require_sound(emitter.problems(), terminal)?;
+    require_sound(&emitter, terminal)?;
     let loaded = emitter.loaded();
     let only = hook.map(|name| find_hook(loaded, name)).transpose()?;
     let mut patterns = Map::new();
@@ -204,7 +204,10 @@ fn write_patterns(hook: Option<&str>, project: &ProjectOptions, terminal: &mut T
         for difference in &exported.differences {
             terminal.warning(&format!("`{name}`: {difference}"));
         }
-        patterns.insert(name, exported.pattern);
+        // The user and the project may each have one of this name.
+        let taken = patterns.contains_key(&name);
+        let path = || loaded.file_of(&loaded.hooks[index]).path.display().to_string();
+        patterns.insert(if taken { format!("{name} ({})", path()) } else { name }, exported.pattern);
     }
     match only.and_then(|_| patterns.values().next()) {
         Some(pattern) => terminal.json(pattern),

@@ -51,6 +51,20 @@ pub(super) struct EventFields {
     context: Vec<(String, Value)>,
 }
 
+impl EventFields {
+    /// Whether none is given.
+    pub(super) fn is_empty(&self) -> bool {
+        let EventFields { spec_id, task_id, files, progress, message, agent_id, context } = self;
+        spec_id.is_none()
+            && task_id.is_none()
+            && files.is_empty()
+            && progress.is_none()
+            && message.is_none()
+            && agent_id.is_none()
+            && context.is_empty()
+    }
+}
+
 /// How an event is emitted, whatever it is made from.
 #[derive(Args, Clone, Debug)]
 pub(super) struct EmitOptions {

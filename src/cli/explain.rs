@@ -43,7 +43,12 @@ pub(super) struct Explain {
 impl super::Command for Explain {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let emitter = self.project.emitter(&self.trust, true)?;
-        require_sound(emitter.problems(), terminal)?;
+        require_sound(&emitter, terminal)?;
+        let whole = self.event_file.is_some() || self.subject.as_ref().is_some_and(|id| id.parse::<EventId>().is_ok());
+        if whole && !self.fields.is_empty() {
+            let error = CliError::usage("the event is given whole; options for its fields would change nothing");
+            return Err(error.hint("leave them out, or name a type: knockon explain task.completed --context …"));
+        }
         let mut records = Vec::new();
         let (event, hook) = match (&self.event_file, self.subject) {
             (Some(_), Some(hook)) if self.hook.is_some() => {
@@ -79,11 +84,16 @@ impl super::Command for Explain {
         let loaded = emitter.loaded();
         if self.json {
             let hooks: Vec<Value> = all.iter().map(|explained| document(loaded, explained, &records)).collect();
+            let gone: Vec<Value> = gone(loaded, &records)
+                .into_iter()
+                .map(|name| json!({ "hook": name, "runs": runs(&records, name).into_iter().map(run_document).collect::<Vec<_>>() }))
+                .collect();
             terminal.json(&json!({
                 "event_id": event.id().to_string(),
                 "event_type": event.kind().as_str(),
                 "recorded": !records.is_empty(),
                 "hooks": hooks,
+                "gone": gone,
             }));
             return Ok(Exit::Fine);
         }
@@ -96,11 +106,43 @@ impl super::Command for Explain {
         for explained in &all {
             show(loaded, explained, only.is_some(), &records, terminal);
         }
-        if all.is_empty() {
+        for name in gone(loaded, &records).into_iter().filter(|_| only.is_none()) {
+            terminal.line(&format!("  ? {}  is not in the configuration any more", one_line(name)));
+            for run in runs(&records, name) {
+                terminal.line(&format!("      {}", one_line(&then(run))));
+            }
+        }
+        if all.is_empty() && records.is_empty() {
             terminal.line("  there are no hooks here; `knockon init` writes examples");
         }
         Ok(Exit::Fine)
     }
+}
+
+/// The hooks that ran then and are not there now.
+fn gone<'r>(loaded: &Loaded, records: &'r [Entry]) -> Vec<&'r str> {
+    let mut seen = std::collections::HashSet::new();
+    let names = records.iter().map(|record| record.text("hook")).filter(|name| !name.is_empty());
+    names.filter(|name| loaded.find(name).is_none() && seen.insert(*name)).collect()
+}
+
+/// How a run of the past ended, in words.
+fn then(run: &Entry) -> String {
+    let code = run.number("exit_code").map(|code| format!(", exit code {code}")).unwrap_or_default();
+    let time = run.number("duration_ms").filter(|millis| (0.0..1e12).contains(millis));
+    let time = time.map(|millis| format!(", {}", human(Duration::from_secs_f64(millis / 1e3)))).unwrap_or_default();
+    let why = Some(run.text("error")).filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
+    format!("then: {}{code}{time}{why}", run.text("status"))
+}
+
+fn run_document(run: &Entry) -> Value {
+    json!({
+        "status": run.text("status"),
+        "exit_code": run.number("exit_code").map(|code| code as i64),
+        "duration_ms": run.number("duration_ms"),
+        "error": run.text("error"),
+        "remark": remark(run),
+    })
 }
 
 /// The records of the hook's runs, without their beginnings.
@@ -148,16 +190,14 @@ pub(super) fn show(
         note(text);
     }
     for run in runs(records, name) {
-        let code = run.number("exit_code").map(|code| format!(", exit code {code}")).unwrap_or_default();
-        let time = run.number("duration_ms").filter(|millis| (0.0..1e12).contains(millis));
-        let time = time.map(|millis| format!(", {}", human(Duration::from_secs_f64(millis / 1e3)))).unwrap_or_default();
-        let why =
-            Some(run.text("error")).filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
-        note(&format!("then: {}{code}{time}{why}", run.text("status")));
+        note(&then(run));
         remark(run).into_iter().for_each(&mut note);
     }
-    if !records.is_empty() && explained.would_run() && runs(records, name).is_empty() {
+    let ran = !runs(records, name).is_empty();
+    if !records.is_empty() && explained.would_run() && !ran {
         note("then: it did not run; the hooks or their trust have changed since");
+    } else if ran && !explained.matched() {
+        note("the hooks have changed since: it matched then");
     }
 }
 
@@ -174,15 +214,7 @@ pub(super) fn document(loaded: &Loaded, explained: &HookExplanation, records: &[
             "hint": check.hint,
         })
     };
-    let runs = runs(records, hook.name.as_str()).into_iter().map(|run| {
-        json!({
-            "status": run.text("status"),
-            "exit_code": run.number("exit_code").map(|code| code as i64),
-            "duration_ms": run.number("duration_ms"),
-            "error": run.text("error"),
-            "remark": remark(run),
-        })
-    });
+    let runs = runs(records, hook.name.as_str()).into_iter().map(run_document);
     json!({
         "hook": hook.name.as_str(),
         "matched": explained.matched(),

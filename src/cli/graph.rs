@@ -33,7 +33,7 @@ enum GraphFormat {
 impl super::Command for GraphCommand {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let emitter = self.project.reader()?;
-        require_sound(emitter.problems(), terminal)?;
+        require_sound(&emitter, terminal)?;
         let project = emitter.project().root().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let hooks = emitter.loaded().hooks.iter().map(|loaded| node(&loaded.hook)).collect();
         let graph = Graph { title: format!("Hooks of {project}"), hooks };
@@ -48,16 +48,21 @@ impl super::Command for GraphCommand {
 }
 
 fn node(hook: &Hook) -> HookNode {
-    let events = hook.events.iter().map(|entry| EventEdge {
-        pattern: entry.pattern.name.clone(),
-        filtered: !entry.filter.is_empty() || !entry.files.is_empty(),
-    });
+    let mut events: Vec<EventEdge> = Vec::new();
+    for entry in &hook.events {
+        let filtered = !entry.filter.is_empty() || !entry.files.is_empty();
+        match events.iter_mut().find(|edge| edge.pattern == entry.pattern.name) {
+            // One line for one event: without a filter where one of the entries has none.
+            Some(edge) => edge.filtered &= filtered,
+            None => events.push(EventEdge { pattern: entry.pattern.name.clone(), filtered }),
+        }
+    }
     HookNode {
         name: hook.name.to_string(),
         action: format!("{} {}", hook.action.key(), hook.action.summary()),
         enabled: hook.enabled,
         stops: hook.fail_mode == crate::config::FailMode::Stop,
-        events: events.collect(),
+        events,
         after: hook.after.iter().map(|(name, _)| name.to_string()).collect(),
     }
 }

@@ -62,6 +62,10 @@ fn trust(project: &Project, user: &UserFolders, terminal: &mut Terminal) -> bool
     let only_project = UserFolders { state: user.state.clone(), ..UserFolders::default() };
     let loaded = load(project, &only_project, None);
     let Some(file) = loaded.files.iter().find(|file| file.origin == Origin::Project) else { return false };
+    // What lies over hooks.yaml was there before: somebody else's.
+    if !file.layers.is_empty() {
+        return false;
+    }
     let manifest = Manifest::of(file);
     match TrustStore::of(user).trust(project, file, &manifest, Timestamp::now()) {
         Ok(()) => true,

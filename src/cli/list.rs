@@ -27,7 +27,7 @@ pub(super) struct List {
 impl super::Command for List {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let emitter = self.project.reader()?;
-        require_sound(emitter.problems(), terminal)?;
+        require_sound(&emitter, terminal)?;
         let loaded = emitter.loaded();
         if self.json {
             let hooks = loaded.hooks.iter().map(|loaded_hook| {
@@ -104,12 +104,20 @@ fn canonical_events(hook: &Hook) -> Vec<&'static str> {
 
 fn canonical(hook: &Hook) -> String {
     let names = canonical_events(hook);
-    let filtered = hook.events.iter().any(|entry| !entry.filter.is_empty() || !entry.files.is_empty());
-    let when = if filtered { ", where the filter holds" } else { "" };
-    match names.len() {
-        0 => "none of the canonical events".into(),
-        all if all == CANONICAL.len() => format!("every canonical event{when}"),
-        _ => format!("{}{when}", names.join(", ")),
+    let whole = |name: &&str| {
+        let plain = hook.events.iter().filter(|entry| entry.filter.is_empty() && entry.files.is_empty());
+        plain.filter_map(|entry| TypeGlob::parse(&entry.pattern.name).ok()).any(|glob| glob.matches(name))
+    };
+    let (always, sometimes): (Vec<&str>, Vec<&str>) = names.iter().copied().partition(whole);
+    let told = |names: &[&str]| match names.len() == CANONICAL.len() {
+        true => "every canonical event".to_owned(),
+        false => names.join(", "),
+    };
+    match (always.is_empty(), sometimes.is_empty()) {
+        (true, true) => "none of the canonical events".into(),
+        (false, true) => told(&always),
+        (true, false) => format!("{}, where the filter holds", told(&sometimes)),
+        (false, false) => format!("{}; where the filter holds, {}", told(&always), told(&sometimes)),
     }
 }
 

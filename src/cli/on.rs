@@ -6,7 +6,7 @@ use super::terminal::Terminal;
 use crate::config::HookName;
 use crate::matcher::TypeGlob;
 use crate::project::UserFolders;
-use crate::scaffold::{self, OneLine};
+use crate::scaffold::{self, OneLine, ScaffoldError};
 use crate::text::one_line;
 use clap::Args;
 use serde_json::json;
@@ -57,7 +57,10 @@ impl super::Command for On {
         let project = options.project(&user)?;
         let wanted = OneLine { kind: self.kind, command: self.command, name: self.name, stop: self.stop };
         let written = scaffold::add_one_line(&project, &user, &wanted, self.dry_run);
-        let written = written.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        let written = written.map_err(|error| match error {
+            ScaffoldError::Configuration(problem) => CliError::usage(problem),
+            error => CliError::new(Exit::Io, error.to_string()),
+        })?;
         if self.json {
             terminal.json(&json!({
                 "hook": written.name,

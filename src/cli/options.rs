@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Exit};
 use super::terminal::Terminal;
-use crate::config::{Diagnostic, Loaded, Severity};
+use crate::config::{ConfigFile, Loaded, Origin, Severity};
 use crate::dispatch::Skip;
 use crate::emitter::{Emitter, EmitterOptions};
 use crate::event::MAX_BYTES;
@@ -140,14 +140,21 @@ pub(super) fn read_event(path: &Path) -> Result<(String, Vec<u8>), CliError> {
     read.map(|bytes| (origin.clone(), bytes)).map_err(|error| CliError::usage(format!("{origin}: {error}")))
 }
 
-/// Shows all problems; with an error among them the command that asked ends here.
-pub(super) fn require_sound(problems: &[Diagnostic], terminal: &mut Terminal) -> Result<(), CliError> {
-    for problem in problems {
+/// Shows all problems; with an error in the project's configuration the command that asked ends here. An
+/// error in the user's own takes nothing from the project.
+pub(super) fn require_sound(emitter: &Emitter, terminal: &mut Terminal) -> Result<(), CliError> {
+    let own = |path: &Path| {
+        let of_user = |file: &&ConfigFile| file.origin == Origin::User;
+        let is_of = |file: &ConfigFile| file.path == path || file.layers.iter().any(|layer| layer.path == path);
+        emitter.loaded().files.iter().filter(of_user).any(is_of)
+    };
+    for problem in emitter.problems() {
         terminal.problem(problem);
     }
-    match problems.iter().filter(|problem| problem.severity == Severity::Error).count() {
-        0 => Ok(()),
-        _ => Err(CliError::new(Exit::Usage, "the configuration has errors; its hooks are off")
+    let mut errors = emitter.problems().iter().filter(|problem| problem.severity == Severity::Error);
+    match errors.any(|problem| !own(&problem.path)) {
+        false => Ok(()),
+        true => Err(CliError::new(Exit::Usage, "the configuration has errors; its hooks are off")
             .hint("`knockon validate` checks it again")),
     }
 }

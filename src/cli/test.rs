@@ -4,6 +4,7 @@ use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, TrustOptions, find_hook, require_sound};
 use super::report::{self, Show};
 use super::terminal::{Paint, Terminal};
+use crate::config::{Diagnostic, Severity};
 use crate::emitter::Emitter;
 use crate::event::{EventDraft, EventId, EventType};
 use crate::fixtures::{self, Trial, Tried};
@@ -42,7 +43,7 @@ pub(super) struct Test {
 impl super::Command for Test {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let emitter = self.project.emitter(&self.trust, false)?;
-        require_sound(emitter.problems(), terminal)?;
+        require_sound(&emitter, terminal)?;
         let hook = self.hook.as_deref().map(|name| find_hook(emitter.loaded(), name)).transpose()?;
         match (hook, self.record, self.kind.clone()) {
             (Some(hook), Some(id), _) => record(&emitter, hook, id, self.json, terminal),
@@ -71,7 +72,7 @@ impl Test {
 
 fn run_fixtures(emitter: &Emitter, hook: Option<usize>, json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let (trials, problems) = fixtures::trials(emitter, hook);
-    require_sound(&problems, terminal)?;
+    require_readable(&problems, terminal)?;
     let (mut documents, mut failed, mut blocked): (Vec<Value>, usize, Option<Verdict>) = (Vec::new(), 0, None);
     for trial in &trials {
         let tried = fixtures::try_out(emitter, trial).unwrap_or_else(|error| Tried {
@@ -104,6 +105,18 @@ fn run_fixtures(emitter: &Emitter, hook: Option<usize>, json: bool, terminal: &m
         (0, Some(_)) => Exit::Untrusted,
         _ => Exit::Stopped,
     })
+}
+
+/// Shows what is wrong with recorded fixtures; with an error among them nothing is tried.
+fn require_readable(problems: &[Diagnostic], terminal: &mut Terminal) -> Result<(), CliError> {
+    problems.iter().for_each(|problem| terminal.problem(problem));
+    match problems.iter().find(|problem| problem.severity == Severity::Error) {
+        Some(problem) => {
+            let name = one_line(&problem.path.to_string_lossy());
+            Err(CliError::usage(format!("the recorded tests in {name} have errors; no test was run")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What a person calls a fixture: its name, else its event.

@@ -49,7 +49,7 @@ impl super::Command for Trust {
             return list(self.json, terminal);
         }
         let emitter = self.project.reader()?;
-        require_sound(emitter.problems(), terminal)?;
+        require_sound(&emitter, terminal)?;
         let loaded = emitter.loaded();
         let file = loaded.project_file().ok_or_else(no_hooks)?;
         let manifest = Manifest::of(file);

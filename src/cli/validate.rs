@@ -72,14 +72,23 @@ struct Found {
 fn check(project: &Project, user: &UserFolders, file: Option<&PathBuf>, flowspec: bool) -> Found {
     let mut loaded = load(project, user, file.map(PathBuf::as_path));
     let mut problems = std::mem::take(&mut loaded.problems);
-    problems.extend(Matcher::compile(&loaded).1);
-    problems.extend(lint(&loaded, project, CallerEnvironment::of_this_process().search_path()));
-    problems.extend(registry::unknown_types(&loaded));
+    // Hooks that are off for an error may have further ones.
+    let all = Loaded { hooks: [&*loaded.hooks, &*loaded.unsound].concat(), ..loaded.clone() };
+    problems.extend(Matcher::compile(&all).1);
+    problems.extend(registry::unknown_types(&all));
     if flowspec {
         problems.extend(loaded.files.iter().flat_map(flowspec_refusals));
     }
-    // Most important first; a file's problems in the order they stand in it.
+    // Most important first: errors in what a file says, errors on disk, warnings; each in the order they
+    // stand in the file.
+    let found = lint(&all, project, CallerEnvironment::of_this_process().search_path());
+    let (mut missing, unwise): (Vec<Diagnostic>, Vec<Diagnostic>) =
+        found.into_iter().partition(|problem| problem.severity == Severity::Error);
+    problems.extend(unwise);
     problems.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    missing.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    problems.extend(missing);
+    problems.sort_by_key(|problem| problem.severity);
     Found { loaded, problems }
 }
 

@@ -27,7 +27,7 @@ impl Reader<'_> {
             entries.iter().filter(|(key, _)| ACTION_KEYS.contains(&key.name.as_str())).collect();
         let (key, node) = match given[..] {
             [] => {
-                let help = "give it one of `script`, `command` and `webhook`";
+                let help = "give it one of `script`, `command`, `webhook`, `notify`, `email` and `transition`";
                 self.missing_key(hook, ACTION_KEYS, "this hook does nothing", help);
                 return None;
             }

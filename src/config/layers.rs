@@ -173,6 +173,7 @@ impl Layers<'_, '_> {
         for (name, span) in self.included(&tree) {
             self.include(&name, span, scope, open_files);
         }
+        let is_one_line_file = self.composed.sources[source].name == ONE_LINE_FILE;
         let hooks = self.read(|reader| match tree.get("hooks") {
             None => {
                 reader.missing(
@@ -183,6 +184,8 @@ impl Layers<'_, '_> {
                 None
             }
             Some(Node { value: Value::List(hooks), .. }) => Some(hooks.clone()),
+            // Its last line may have been taken away.
+            Some(Node { value: Value::Null, .. }) if is_one_line_file => Some(Vec::new()),
             Some(other) => {
                 let at = tree.entries().iter().find(|(key, _)| key.name == "hooks").map(|(key, _)| key.span);
                 let span = at.filter(|_| other.value == Value::Null).unwrap_or(other.span);
@@ -215,6 +218,10 @@ impl Layers<'_, '_> {
         }
         let name = path.components().filter(|part| *part != Component::CurDir).collect::<PathBuf>();
         let name = name.to_string_lossy().into_owned();
+        if [LOCAL_FILE, ONE_LINE_FILE].contains(&name.as_str()) {
+            let message = format!("`{shown}` is read anyway");
+            return fault(self, "bad-include", message, "remove it from `include`");
+        }
         if let Some(at) = open_files.iter().position(|open| *open == name) {
             let circle = [&open_files[at..], std::slice::from_ref(&name)].concat().join(" → ");
             let message = format!("these files include each other: {}", one_line(&circle));

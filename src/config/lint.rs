@@ -1,6 +1,7 @@
 //! Checks that only `validate` makes: is everything on disk that the hooks name, and is it wise?
 
 use super::diagnostic::Diagnostic;
+use super::document::Span;
 use super::load::{ConfigFile, Loaded};
 use super::model::{Action, Hook};
 use super::script::ScriptFile;
@@ -30,11 +31,13 @@ pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr) -> Vec<Diagnosti
                 exact(hook.timeout),
                 exact(LONG_TIMEOUT)
             );
-            problems.push(Diagnostic::warning(file.path_of(hook.span), Some(hook.span), "long-timeout", message));
+            let span = place(hook, "timeout");
+            problems.push(Diagnostic::warning(file.path_of(span), Some(span), "long-timeout", message));
         }
         if let Some(major) = hook.schema_version.filter(|major| !Versions::PUBLISHED.understands(*major)) {
             let message = format!("`{}` wants events of version {major}, which this build cannot make", hook.name);
-            let problem = Diagnostic::error(file.path_of(hook.span), Some(hook.span), "schema-version", message);
+            let span = place(hook, "schema_version");
+            let problem = Diagnostic::error(file.path_of(span), Some(span), "schema-version", message);
             problems.push(problem.help(format!("it understands {}", Versions::PUBLISHED.understood())));
         }
         for upcoming in &hook.upcoming {
@@ -49,6 +52,11 @@ pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr) -> Vec<Diagnosti
         }
     }
     problems
+}
+
+/// Where a key of a hook stands that the local file overrides, else the hook's name.
+fn place(hook: &Hook, key: &str) -> Span {
+    hook.overridden.iter().find(|(name, _)| name == key).map_or(hook.span, |(_, span)| *span)
 }
 
 fn action(file: &ConfigFile, hook: &Hook, search: &OsStr, problems: &mut Vec<Diagnostic>) {
@@ -66,7 +74,8 @@ fn action(file: &ConfigFile, hook: &Hook, search: &OsStr, problems: &mut Vec<Dia
         Action::Command(_) => {
             if !hook.shell.is_file() {
                 let message = format!("the shell {} of `{}` does not exist", hook.shell.display(), hook.name);
-                let problem = Diagnostic::error(file.path_of(hook.span), Some(hook.span), "shell-missing", message);
+                let span = place(hook, "shell");
+                let problem = Diagnostic::error(file.path_of(span), Some(span), "shell-missing", message);
                 problems.push(problem.help("install it, or name another with `shell`"));
             }
         }
@@ -74,7 +83,8 @@ fn action(file: &ConfigFile, hook: &Hook, search: &OsStr, problems: &mut Vec<Dia
             let program = arguments.first().map_or("", String::as_str);
             if !super::script::is_installed(program, search) {
                 let message = format!("the program `{}` of `{}` is not installed", one_line(program), hook.name);
-                let problem = Diagnostic::error(file.path_of(hook.span), Some(hook.span), "program-missing", message);
+                let span = place(hook, "command");
+                let problem = Diagnostic::error(file.path_of(span), Some(span), "program-missing", message);
                 problems.push(problem.help("install it, or give its path"));
             }
         }

@@ -4,7 +4,7 @@ use super::diagnostic::Diagnostic;
 use super::document::{MAX_CONFIG_BYTES, Span};
 use super::layers::{self, Composed, LOCAL_FILE, ONE_LINE_FILE, Opened, Source};
 use super::model::{Concurrency, Hook, ScriptPath};
-use super::parse::parse_layers;
+use super::parse::{Read, read_layers};
 use crate::project::{Project, UserFolders};
 use crate::sys::{self, OpenFault, OpenMode, Owner};
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,9 @@ pub struct Loaded {
     pub files: Vec<ConfigFile>,
     /// Their hooks, in file order.
     pub hooks: Vec<LoadedHook>,
-    /// What is wrong with the files. A file with an error has no hooks here.
+    /// What can be read of the hooks of files with an error: to look for further errors, not to run.
+    pub unsound: Vec<LoadedHook>,
+    /// What is wrong with the files.
     pub problems: Vec<Diagnostic>,
 }
 
@@ -100,7 +102,7 @@ impl Loaded {
             distrust: None,
         };
         let hooks = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
-        Loaded { files: vec![file.into_file(Parts::default())], hooks, problems: Vec::new() }
+        Loaded { files: vec![file.into_file(Parts::default())], hooks, ..Loaded::default() }
     }
 
     /// The file a hook came from.
@@ -196,7 +198,8 @@ pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
             distrust = distrust.take().or(why);
             opened
         };
-        let (config, mut sources) = parse_layers(&found.path, &found.bytes, &mut open, &mut loaded.problems);
+        let Read { config, sound, mut sources } =
+            read_layers(&found.path, &found.bytes, &mut open, &mut loaded.problems);
         let concurrency = config.as_ref().map_or_else(Concurrency::default, |config| config.concurrency);
         let hooks = config.map(|config| config.hooks).unwrap_or_default();
         let mut seen: HashSet<&str> = HashSet::new();
@@ -205,7 +208,8 @@ pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
         let layers = if sources.is_empty() { sources } else { sources.split_off(1) };
         let parts = Parts { layers, scripts, concurrency, distrust };
         loaded.files.push(found.clone().into_file(parts));
-        loaded.hooks.extend(hooks.into_iter().map(|hook| LoadedHook { file: index, hook }));
+        let list = if sound { &mut loaded.hooks } else { &mut loaded.unsound };
+        list.extend(hooks.into_iter().map(|hook| LoadedHook { file: index, hook }));
     }
     loaded
 }

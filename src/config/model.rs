@@ -302,6 +302,11 @@ impl Concurrency {
 pub struct HookName(String);
 
 impl HookName {
+    /// Stands where a hook has no name, in a configuration that has an error.
+    pub(super) fn none() -> Self {
+        HookName(String::new())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -3,7 +3,7 @@
 use super::diagnostic::Diagnostic;
 use super::document::{Key, Node, Value};
 use super::layers::{Composed, ComposedHook, Open, Opened, Source, compose};
-use super::model::{Concurrency, EventMatcher, Hook, HookName, HooksConfig};
+use super::model::{Action, Concurrency, EventMatcher, Hook, HookName, HooksConfig};
 use super::reader::Reader;
 use super::settings::Defaults;
 use crate::text::one_line;
@@ -53,6 +53,13 @@ const NEWEST_MINOR: u32 = 1;
 /// A configuration and the files it was read from.
 pub type Parsed = (Option<HooksConfig>, Vec<Source>);
 
+/// A configuration as far as it can be read, whether it has an error, and the files it was read from.
+pub(super) struct Read {
+    pub(super) config: Option<HooksConfig>,
+    pub(super) sound: bool,
+    pub(super) sources: Vec<Source>,
+}
+
 /// Reads a configuration that stands in one file. Problems are added to `problems`; with an error among
 /// them there is no result.
 pub fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Option<HooksConfig> {
@@ -61,15 +68,21 @@ pub fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Optio
 
 /// Reads a configuration with what it includes and what overrides it, `open` giving the texts.
 pub fn parse_layers(path: &Path, bytes: &[u8], open: &mut Open<'_>, problems: &mut Vec<Diagnostic>) -> Parsed {
+    let read = read_layers(path, bytes, open, problems);
+    (read.config.filter(|_| read.sound), read.sources)
+}
+
+/// As [`parse_layers`], with what an unsound configuration holds: whoever looks for further problems needs it.
+pub(super) fn read_layers(path: &Path, bytes: &[u8], open: &mut Open<'_>, problems: &mut Vec<Diagnostic>) -> Read {
     let mut found = Vec::new();
     let Some(composed) = compose(path, bytes, open, &mut found) else {
         finish(found, problems);
-        return (None, Vec::new());
+        return Read { config: None, sound: false, sources: Vec::new() };
     };
     let mut reader = Reader { sources: &composed.sources, found };
-    let config = reader.configuration(&composed);
-    let failed = finish(reader.found, problems);
-    (config.filter(|_| !failed), composed.sources)
+    let config = Some(reader.configuration(&composed));
+    let sound = !finish(reader.found, problems);
+    Read { config, sound, sources: composed.sources }
 }
 
 /// Adds what was found, most important first. Returns whether an error is among it.
@@ -81,7 +94,7 @@ fn finish(mut found: Vec<Diagnostic>, problems: &mut Vec<Diagnostic>) -> bool {
 }
 
 impl Reader<'_> {
-    fn configuration(&mut self, composed: &Composed) -> Option<HooksConfig> {
+    fn configuration(&mut self, composed: &Composed) -> HooksConfig {
         let mut scopes: Vec<Defaults> = Vec::with_capacity(composed.scopes.len());
         for scope in &composed.scopes {
             let base = scope.base.and_then(|base| scopes.get(base).cloned()).unwrap_or_else(Defaults::built_in);
@@ -95,7 +108,7 @@ impl Reader<'_> {
         self.unique_names(&hooks);
         self.order(&hooks);
         let concurrency = concurrency.unwrap_or(Concurrency::Limit(1));
-        Some(HooksConfig { version: composed.version.clone()?, concurrency, hooks })
+        HooksConfig { version: composed.version.clone().unwrap_or_default(), concurrency, hooks }
     }
 
     pub(super) fn version(&mut self, tree: &Node) -> Option<String> {
@@ -154,14 +167,15 @@ impl Reader<'_> {
         let settings = self.settings(node, defaults);
         let policy = self.policy(node, &settings);
         let tests = node.get("tests").map(|node| self.fixtures(node)).unwrap_or_default();
+        // Where something is missing that was told, the rest is looked at all the same: nobody runs it.
         Some(Hook {
             span: node.get("name").map_or(node.span, |name| name.span),
-            name: name?,
+            name: name.unwrap_or_else(HookName::none),
             description,
             schema_version: policy.schema_version,
-            events: events?,
+            events,
             upcoming: policy.upcoming(action.as_ref(), node),
-            action: action?,
+            action: action.unwrap_or_else(|| Action::Command(String::new())),
             timeout: settings.timeout,
             working_directory: settings.working_directory,
             shell: settings.shell,
@@ -183,7 +197,7 @@ impl Reader<'_> {
         })
     }
 
-    fn events(&mut self, hook: &Node) -> Option<Vec<EventMatcher>> {
+    fn events(&mut self, hook: &Node) -> Vec<EventMatcher> {
         let Some(node) = hook.get("events") else {
             self.missing_key(
                 hook,
@@ -191,22 +205,21 @@ impl Reader<'_> {
                 "this hook has no `events`",
                 "name at least one: `events: [{type: task.completed}]`",
             );
-            return None;
+            return Vec::new();
         };
         match &node.value {
             Value::List(matchers) if !matchers.is_empty() => {
-                let read: Vec<_> = matchers.iter().map(|matcher| self.matcher(matcher)).collect();
-                read.into_iter().collect()
+                matchers.iter().filter_map(|matcher| self.matcher(matcher)).collect()
             }
             Value::List(_) => {
                 self.error(node.span, "bad-value", "`events` needs at least one entry").help =
                     Some("write `events: [{type: task.completed}]`".into());
-                None
+                Vec::new()
             }
             _ => {
                 self.wrong_type(node, "a list of event matchers").help =
                     Some("write `events: [{type: task.completed}]`".into());
-                None
+                Vec::new()
             }
         }
     }
@@ -266,6 +279,9 @@ impl Reader<'_> {
     fn unique_names(&mut self, hooks: &[Hook]) {
         let mut named: HashMap<&HookName, &Hook> = HashMap::with_capacity(hooks.len());
         for hook in hooks {
+            if hook.name.as_str().is_empty() {
+                continue;
+            }
             if let Some(first) = named.get(&hook.name) {
                 let message = format!(
                     "the hook name `{}` is taken: line {}, column {} has it already",

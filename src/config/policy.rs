@@ -72,6 +72,9 @@ impl Reader<'_> {
         };
         let on_busy: Option<OnBusy> = entry("on_busy").and_then(|(_, node)| self.word(node));
         let group = entry("concurrency_group").and_then(|(_, node)| self.text(node, "the name of a group, a string,"));
+        if group.as_ref().is_some_and(String::is_empty) {
+            self.error(hook.span, "bad-value", "the name of a concurrency group is empty");
+        }
         match (group, entry("on_busy")) {
             (Some(group), _) => policy.group = Some((group, on_busy.unwrap_or(OnBusy::Queue))),
             (None, Some((key, _))) if entry("concurrency_group").is_none() => {
@@ -162,6 +165,11 @@ impl Reader<'_> {
             self.missing(node, "`coalesce` needs `key` and `within`", help);
             return None;
         };
+        let empty = key.value == Value::Text(String::new());
+        if empty {
+            self.error(key.span, "bad-value", "the field is empty").help =
+                Some("name one: `key: context.task_id`".into());
+        }
         let key = self.text(key, "a field, such as `context.task_id`,");
         let within = self.duration(within, Duration::from_secs(3600));
         Some(Coalesce { key: key?, within: within? })

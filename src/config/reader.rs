@@ -60,6 +60,10 @@ impl Reader<'_> {
             let message = format!("`{}` is no key of {of}", one_line(&shorten(&key.name, 60)));
             let help = match meant {
                 Some(meant) => format!("did you mean `{meant}`?"),
+                None if foreign.is_some_and(|(_, ours, _)| super::MATCHER_KEYS.contains(ours)) => {
+                    let write = foreign.map_or("", |(_, _, write)| write);
+                    format!("did you mean `{write}`, under `events`?")
+                }
                 None => format!("known are {}; keys that begin with `x-` are yours", known.join(", ")),
             };
             let problem = self.error(key.span, "unknown-key", message);
@@ -108,7 +112,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A list of strings, which may be empty.
+    /// A list of strings, which may be empty; what is no string is told and left out.
     pub(super) fn texts(&mut self, node: &Node, wanted: &str) -> Option<Vec<(String, Span)>> {
         let items = match &node.value {
             Value::List(items) => items,
@@ -117,8 +121,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let read: Vec<_> = items.iter().map(|item| Some((self.text(item, "a string")?, item.span))).collect();
-        read.into_iter().collect()
+        Some(items.iter().filter_map(|item| Some((self.text(item, "a string")?, item.span))).collect())
     }
 
     /// A mapping of names to strings.
@@ -208,6 +211,12 @@ impl Reader<'_> {
             None => {
                 let digits = text.chars().take_while(char::is_ascii_digit).count();
                 let unit = digits > 0 && digits < text.chars().count();
+                if digits > 0 && matches!(text.get(digits..), Some("ms" | "s" | "m")) {
+                    let message = format!("`{}` is out of range", one_line(&shorten(text, 40)));
+                    let help = format!("wanted is 1 ms to {}", crate::time::exact(most));
+                    self.error(node.span, "out-of-range", message).help = Some(help);
+                    return None;
+                }
                 let at = if unit { node.span.inside(text, digits) } else { node.span };
                 let problem =
                     self.error(at, "bad-duration", format!("`{}` is no duration", one_line(&shorten(text, 40))));

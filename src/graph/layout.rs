@@ -1,6 +1,7 @@
 //! Places for the nodes: events in the first column, hooks behind them, each behind those it waits for.
 
 use super::Graph;
+use std::collections::HashMap;
 
 /// The size of a node, and the room between them, in pixels.
 pub(super) const EVENT: (f64, f64) = (190.0, 34.0);
@@ -92,22 +93,27 @@ fn average(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// How many hooks a hook has to wait for, one after the other. A circle is cut where it closes.
+/// How many hooks a hook has to wait for, one after the other. What waits for itself stays in the first column.
 fn columns(graph: &Graph) -> Vec<usize> {
-    let mut columns = vec![0; graph.hooks.len()];
-    // As often as there are hooks is enough for any chain; a circle would go on, and is left as it is.
-    for _ in 0..graph.hooks.len() {
-        let mut changed = false;
-        for (at, hook) in graph.hooks.iter().enumerate() {
-            let behind = hook.after.iter().filter_map(|name| graph.find(name)).map(|before| columns[before] + 1).max();
-            let column = behind.unwrap_or(0).min(graph.hooks.len() - 1);
-            if column > columns[at] {
-                columns[at] = column;
-                changed = true;
-            }
+    let by_name: HashMap<&str, usize> =
+        graph.hooks.iter().enumerate().map(|(at, hook)| (hook.name.as_str(), at)).collect();
+    let mut awaited_by: Vec<Vec<usize>> = vec![Vec::new(); graph.hooks.len()];
+    let mut open = vec![0_usize; graph.hooks.len()];
+    for (at, hook) in graph.hooks.iter().enumerate() {
+        for before in hook.after.iter().filter_map(|name| by_name.get(name.as_str())) {
+            awaited_by[*before].push(at);
+            open[at] += 1;
         }
-        if !changed {
-            break;
+    }
+    let mut columns = vec![0; graph.hooks.len()];
+    let mut ready: Vec<usize> = (0..open.len()).filter(|at| open[*at] == 0).collect();
+    while let Some(before) = ready.pop() {
+        for at in &awaited_by[before] {
+            columns[*at] = columns[*at].max(columns[before] + 1);
+            open[*at] -= 1;
+            if open[*at] == 0 {
+                ready.push(*at);
+            }
         }
     }
     columns

@@ -51,7 +51,7 @@ impl Finder {
         self.fields.read(event, || event.get(super::field::CONTEXT))
     }
 
-    /// Every key of an event that was read. Without the number of its type, keys that hold a type are left
+    /// Every key of an event that was read, each once. Without the number of its type, keys that hold a type are left
     /// out.
     pub(super) fn each_key(
         &self,
@@ -70,13 +70,20 @@ impl Finder {
         for &length in self.glob_suffixes.iter().take_while(|length| **length as usize <= bytes.len()) {
             look_up(mix_bytes(Way::GlobSuffix(length).seed(0, 0), &bytes[bytes.len() - length as usize..]));
         }
+        let mut often = Vec::new();
         for value in reading.all() {
             let Some(keys) = self.field_keys.get(value.field as usize) else { continue };
-            if let Some(number) = number {
-                keys.typed.each(number, value.field, reading.leaves(value), &mut look_up);
+            let leaves = reading.leaves(value);
+            if value.through_list || leaves.len() > 1 {
+                keys.each(number, value.field, leaves, |key| often.push(key));
+            } else {
+                keys.each(number, value.field, leaves, &mut look_up);
             }
-            keys.untyped.each(0, value.field, reading.leaves(value), &mut look_up);
         }
+        // A list can hold one value many times.
+        often.sort_unstable();
+        often.dedup();
+        often.into_iter().for_each(look_up);
     }
 }
 

@@ -143,11 +143,19 @@ fn equal_hash(seed: u64, leaf: &Leaf<'_>) -> u64 {
 /// Which keys lead from one field into the index, for rules of one type and for those with a glob.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct FieldKeys {
-    pub(super) typed: Ways,
-    pub(super) untyped: Ways,
+    typed: Ways,
+    untyped: Ways,
 }
 
 impl FieldKeys {
+    /// Every key of a value, for an event whose type has this number in keys, if it has one.
+    pub(super) fn each(&self, kind: Option<u64>, field: u32, leaves: &[ReadLeaf<'_>], mut look_up: impl FnMut(u64)) {
+        if let Some(kind) = kind {
+            self.typed.each(kind, field, leaves, &mut look_up);
+        }
+        self.untyped.each(0, field, leaves, &mut look_up);
+    }
+
     pub(super) fn add(&mut self, key: &Key) {
         let ways = if key.typed { &mut self.typed } else { &mut self.untyped };
         match key.way {
@@ -170,7 +178,7 @@ pub(super) fn insert(lengths: &mut Vec<u32>, length: u32) {
 
 /// How values of one field become keys.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Ways {
+struct Ways {
     equal: bool,
     folded: bool,
     present: bool,
@@ -180,7 +188,7 @@ pub(super) struct Ways {
 
 impl Ways {
     /// Every key of a value.
-    pub(super) fn each(&self, kind: u64, field: u32, leaves: &[ReadLeaf<'_>], mut look_up: impl FnMut(u64)) {
+    fn each(&self, kind: u64, field: u32, leaves: &[ReadLeaf<'_>], mut look_up: impl FnMut(u64)) {
         if self.present && !leaves.is_empty() {
             look_up(Way::Present.seed(kind, field));
         }

@@ -32,7 +32,7 @@ pub fn admit(kind: &EventType) -> Option<String> {
 pub fn unknown_types(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
     for loaded_hook in &loaded.hooks {
-        let path = &loaded.file_of(loaded_hook).path;
+        let file = loaded.file_of(loaded_hook);
         for matcher in &loaded_hook.hook.events {
             let name = &matcher.pattern.name;
             if name.contains(['*', '?', '[']) || is_known(name) {
@@ -43,8 +43,9 @@ pub fn unknown_types(loaded: &Loaded) -> Vec<Diagnostic> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "`knockon events` lists the known ones".to_owned(),
             };
-            let span = Some(matcher.pattern.span);
-            warnings.push(Diagnostic::warning(path, span, "unknown-event-type", message).help(help));
+            let span = matcher.pattern.span;
+            warnings
+                .push(Diagnostic::warning(file.path_of(span), Some(span), "unknown-event-type", message).help(help));
         }
     }
     warnings

@@ -1,7 +1,7 @@
 //! What `on` writes: one hook in one line, in a file of its own beside `hooks.yaml`.
 
-use super::{ScaffoldError, write_new};
-use crate::config::{HookName, Loaded, ONE_LINE_FILE, Severity, load};
+use super::{ScaffoldError, Written, write_new};
+use crate::config::{Found, HookName, Loaded, ONE_LINE_FILE, Severity, load};
 use crate::json::push_string;
 use crate::project::{Layout, Project, UserFolders};
 use crate::sys;
@@ -68,7 +68,10 @@ pub fn add_one_line(
         return Ok(OneLineWritten { name, line, path, trusted: false });
     }
     let store = TrustStore::of(&user);
+    let planted = Found::BESIDE.iter().any(|name| folder.join(name).symlink_metadata().is_ok());
     let known = match before.project_file() {
+        // Without a hooks.yaml these were not read, and nobody trusted them.
+        None if planted => None,
         None => Some(Vec::new()),
         Some(file) => match verdict(project, file, None, &store) {
             (Verdict::Trusted, Some(manifest)) => Some(manifest.entries().to_vec()),
@@ -76,15 +79,17 @@ pub fn add_one_line(
         },
     };
     super::make_folder(project, &folder)?;
-    if before.project_file().is_none() {
-        write_new(&folder.join("hooks.yaml"), EMPTY_HOOKS, 0o644)?;
-    }
+    let main = folder.join("hooks.yaml");
+    let fresh = before.project_file().is_none() && write_new(&main, EMPTY_HOOKS, 0o644)?.written == Written::New;
     let length = append(&path, &line)?;
     // The folder may be new, and with it where the project keeps its hooks.
     let project = Project::at(project.root()).map_err(|error| ScaffoldError::Io(folder.clone(), error))?;
     let after = load(&project, &user, None);
     if let Err(error) = refuse_errors(&after) {
         take_back(&path, length)?;
+        if fresh {
+            fs::remove_file(&main).map_err(|error| ScaffoldError::Io(main, error))?;
+        }
         return Err(error);
     }
     let trusted = known.is_some_and(|known| trust(&project, &after, &store, &known));
@@ -115,7 +120,8 @@ fn name_for(wanted: &OneLine, loaded: &Loaded) -> Result<String, ScaffoldError> 
 }
 
 fn line_for(wanted: &OneLine, name: &str) -> String {
-    let mut line = format!("  - {{name: {name}, events: [{{type: ");
+    // In quotes: YAML takes a bare `on` or `yes` for a boolean.
+    let mut line = format!("  - {{name: \"{name}\", events: [{{type: ");
     push_string(&mut line, &wanted.kind);
     line.push_str("}], command: ");
     push_string(&mut line, &wanted.command);
@@ -132,6 +138,12 @@ fn append(path: &Path, line: &str) -> Result<u64, ScaffoldError> {
     let bytes = sys::read_capped(&file, crate::config::MAX_CONFIG_BYTES).map_err(failed)?;
     let start = match bytes.as_slice() {
         [] => HEADING,
+        whole if whole.trim_ascii_end().ends_with(b"\nhooks: []") => {
+            return Err(ScaffoldError::Configuration(format!(
+                "{}: write `hooks:` instead of `hooks: []`",
+                path.display()
+            )));
+        }
         [.., b'\n'] => "",
         _ => "\n",
     };

@@ -217,6 +217,7 @@ extern "C" fn supervise(shared: *mut c_void) -> c_int {
 }
 
 /// Closes every descriptor but one: the parent's pipes must not stay open because of us.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn close_all_but(keep: c_int) {
     // SAFETY: no memory is involved.
     unsafe {
@@ -233,6 +234,7 @@ unsafe fn close_all_but(keep: c_int) {
 }
 
 /// Sleeps until the parent closes its end of the pipe or dies; removes adopted processes that have ended.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn wait_until_released(shared: &Shared, pid: c_int) {
     loop {
         let mut polled = libc::pollfd { fd: shared.control, events: libc::POLLIN, revents: 0 };
@@ -252,6 +254,7 @@ unsafe fn wait_until_released(shared: &Shared, pid: c_int) {
 }
 
 /// Removes what has ended and is not the program itself, whose id must stay taken until its group is ended.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn reap_strays(pid: c_int) {
     loop {
         // SAFETY: siginfo_t is plain data, and all zeroes is a valid value of it; the pointer is to a live one.
@@ -271,6 +274,7 @@ unsafe fn reap_strays(pid: c_int) {
 }
 
 /// Ends the program, its group, and whatever was adopted, until there is no process below this one.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn end_all(shared: &Shared, pid: c_int) {
     // SAFETY: no memory is involved. The group is the program's: it was not removed so far.
     unsafe {
@@ -306,6 +310,7 @@ unsafe fn end_all(shared: &Shared, pid: c_int) {
 
 /// Removes one process that has ended, and notes how when it is the program. Returns its id, 0 when none has,
 /// and a negative number when there is none at all.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn reap_one(shared: &Shared, pid: c_int, options: c_int) -> isize {
     let mut status: c_int = 0;
     // SAFETY: rusage is plain data, and all zeroes is a valid value of it; both pointers are to live values.
@@ -326,6 +331,7 @@ unsafe fn reap_one(shared: &Shared, pid: c_int, options: c_int) -> isize {
 }
 
 /// Sends SIGKILL to every child; returns how many there were.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn kill_children() -> usize {
     let mut path = [0_u8; 64];
     let mut numbers = [0_u8; 4096];

@@ -29,9 +29,12 @@ impl<'a> Guard<'a> {
         Guard { project, loaded, given, store, decided: vec![None; loaded.files.len()] }
     }
 
-    /// Whether the hooks of the file of hook `index` may run.
+    /// Whether hook `index` may run, as far as that can be told without hashing its script again.
     pub fn verdict(&mut self, index: usize) -> Verdict {
-        self.decide(index).0.clone()
+        match self.loaded.file_of(&self.loaded.hooks[index]).origin {
+            Origin::Project => self.decide(index).0.clone(),
+            Origin::User => self.may_start(index),
+        }
     }
 
     /// Whether hook `index` may be started now. Looks at its script once more: a hook before it could have

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 /// Why someone else could exchange the configuration or its scripts: the project's folder, those down
-/// to the hooks folder, and the file itself. Of a configuration outside of the project, and of the
+/// to the hooks folder, those on the way to what it includes, and the files themselves. Of a configuration outside of the project, and of the
 /// user's own, the folder it is in.
 pub(super) fn distrust_of_file(project: &Project, file: &ConfigFile) -> Option<String> {
     let root = (file.origin == Origin::Project).then_some(project.root());
@@ -22,6 +22,8 @@ pub(super) fn distrust_of_file(project: &Project, file: &ConfigFile) -> Option<S
             Err(error) => return Some(format!("{} cannot be checked: {error}", file.hooks_folder.display())),
         },
     }
+    let layers = file.layers.iter().filter_map(|layer| way(&file.hooks_folder, Path::new(&layer.name)));
+    folders.extend(layers.flatten().filter(|step| step.is_dir()));
     file.distrust.clone().or_else(|| folders.iter().find_map(|folder| distrust(folder)))
 }
 

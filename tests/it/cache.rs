@@ -92,6 +92,23 @@ fn a_file_of_the_cache_that_is_broken_counts_as_none() {
         assert_eq!(ran(&project), "team own script", "cut to {cut} of {} bytes", whole.len());
         fs::write(&file, &whole).unwrap();
     }
+    // One bit anywhere, and what somebody put there who knows the format: the hooks of the files run.
+    for at in (0..whole.len()).step_by(whole.len() / 24) {
+        let mut broken = whole.clone();
+        broken[at] ^= 4;
+        fs::write(&file, &broken).unwrap();
+        assert_eq!(ran(&project), "team own script", "bit 2 of byte {at}");
+        fs::write(&file, &whole).unwrap();
+    }
+    let planted = String::from_utf8_lossy(&whole).contains("echo own").then(|| {
+        let at = whole.windows(8).position(|window| window == b"echo own").unwrap();
+        [&whole[..at], b"echo bad", &whole[at + 8..]].concat()
+    });
+    fs::write(&file, planted.unwrap()).unwrap();
+    assert_eq!(ran(&project), "team own script");
+    fs::remove_file(project.home().join(".local/state/knockon/cache.key")).unwrap();
+    assert_eq!(ran(&project), "team own script");
+    let whole = fs::read(&file).unwrap();
     let other = fs::read(&file).unwrap().iter().map(|byte| !byte).collect::<Vec<u8>>();
     fs::write(&file, other).unwrap();
     assert_eq!(ran(&project), "team own script");

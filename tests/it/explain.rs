@@ -178,3 +178,44 @@ fn graph_draws_text_and_a_picture() {
         project.program("python3", &["-c", "import xml.dom.minidom as m; m.parse('hooks.svg')"]).status().unwrap();
     assert!(checked.success());
 }
+
+#[test]
+fn a_past_event_tells_of_hooks_that_are_gone_and_takes_no_fields() {
+    let project = TestProject::trusted(
+        "- {name: stays, events: [{type: '*'}], command: 'true'}\n- {name: gone, events: [{type: '*'}], command: 'exit 9'}\n",
+    );
+    project.ok(&["emit", "spec.created"]);
+    let id = project.audit()[0]["event_id"].as_str().unwrap().to_owned();
+    project.hooks("- {name: stays, events: [{type: 'pr.*'}], command: 'true'}\n");
+    let shown = project.ok(&["explain", &id]).stdout;
+    assert!(shown.contains("? gone  is not in the configuration any more\n      then: failed, exit code 9"), "{shown}");
+    assert!(shown.contains("the hooks have changed since: it matched then"), "{shown}");
+    let document = project.json(&["explain", &id, "--json"]);
+    assert_eq!(
+        (&document["gone"][0]["hook"], &document["gone"][0]["runs"][0]["exit_code"]),
+        (&json!("gone"), &json!(9))
+    );
+    let event = project.file("event.json", "{\"event_type\":\"a.b\"}");
+    for arguments in [
+        &["explain", &id, "--context", "a=1"][..],
+        &["explain", "--event-file", event.to_str().unwrap(), "--spec-id", "x"],
+    ] {
+        let ran = project.run(arguments);
+        assert!(ran.code == 2 && ran.stderr.contains("would change nothing"), "{ran:?}");
+    }
+}
+
+#[test]
+fn an_error_in_the_users_own_file_takes_nothing_from_the_project() {
+    let project = TestProject::trusted("- {name: fine, events: [{type: '*'}], command: 'true'}\n");
+    let own = project.home().join(".config/knockon");
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::write(own.join("hooks.yaml"), "version: '1.1'\nhoks: []\n").unwrap();
+    for arguments in [&["explain", "a.b"][..], &["list"], &["test"], &["graph"]] {
+        let ran = project.ok(arguments);
+        assert!(ran.stderr.contains("`hoks` is no key of the file"), "{arguments:?}: {ran:?}");
+    }
+    assert!(project.ok(&["explain", "a.b"]).stdout.contains("✓ fine"));
+    project.config("version: '1.1'\nhoks: []\n");
+    assert_eq!(project.run(&["explain", "a.b"]).code, 2);
+}

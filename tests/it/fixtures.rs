@@ -97,3 +97,23 @@ fn without_fixtures_it_says_how_to_get_some() {
     let project = TestProject::trusted("- {name: a, events: [{type: '*'}], command: 'true'}\n");
     assert!(project.ok(&["test"]).stdout.contains("knockon test --record EVENT_ID HOOK"));
 }
+
+#[test]
+fn a_recorded_test_keeps_its_numbers_and_its_neighbours() {
+    let project = TestProject::trusted("- {name: keep, events: [{type: '*'}], command: cat > got}\n");
+    let event = "{\"event_type\": \"a.b\",\n\"context\": {\"big\": 123456789012345678901234567890,\t\"text\": \"two\\nlines: #\"}}";
+    project.run_with_input(&["run", "--event-file", "-"], event.as_bytes());
+    let id = project.audit()[0]["event_id"].as_str().unwrap().to_owned();
+    project.ok(&["test", "--record", &id, "keep"]);
+    let without_end = project.read(".knockon/hooks.tests.yaml").trim_end().to_owned();
+    project.file(".knockon/hooks.tests.yaml", without_end);
+    project.ok(&["test", "--record", &id, "keep"]);
+    assert!(project.ok(&["test"]).stdout.contains("2 tests, 0 failed"));
+    assert!(project.read("got").contains("\"big\":123456789012345678901234567890"), "{}", project.read("got"));
+    project.file(".knockon/hooks.tests.yaml", "- hook: nope\n");
+    let ran = project.run(&["test"]);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("the recorded tests in ") && !ran.stderr.contains("hooks are off"),
+        "{ran:?}"
+    );
+}

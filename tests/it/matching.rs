@@ -113,3 +113,21 @@ fn deep_events_cost_steps_and_not_time() {
     assert_eq!(document["results"].as_array().unwrap().len(), 1, "{}", ran.stderr);
     assert_eq!(document["results"][0]["hook"], "both");
 }
+
+#[test]
+fn a_value_that_a_list_holds_many_times_is_looked_up_once() {
+    let hooks: String = (0..400)
+        .map(|n| format!("- {{name: h{n}, events: [{{type: '*', filter: {{labels: a, z: 1}}}}], command: 'true', enabled: {}}}\n", n == 0))
+        .collect();
+    let project = TestProject::trusted(&hooks.replace("enabled: false", "fail_mode: continue"));
+    let seconds = |count: usize| {
+        let labels = vec!["\"a\""; count].join(",");
+        let event = format!(r#"{{"event_type":"a.b","context":{{"labels":[{labels}],"people":[],"z":2}}}}"#);
+        let started = Instant::now();
+        let ran = project.run_with_input(&["run", "--json", "--dry-run", "--event-file", "-"], event.as_bytes());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        started.elapsed()
+    };
+    // With a look for each it is 400 times 20,000 candidates.
+    assert!(seconds(20_000) < Duration::from_secs(10));
+}

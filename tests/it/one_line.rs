@@ -7,7 +7,7 @@ fn writes_a_hook_that_runs_at_once() {
     let project = TestProject::bare();
     let ran = project.ok(&["on", "task.completed", "echo \"it's $HOOK_EVENT_TYPE: ä\" > said"]);
     assert!(
-        ran.stdout.starts_with("- {name: on-task-completed, events: [{type: \"task.completed\"}], command: "),
+        ran.stdout.starts_with("- {name: \"on-task-completed\", events: [{type: \"task.completed\"}], command: "),
         "{}",
         ran.stdout
     );
@@ -29,7 +29,7 @@ fn the_users_file_is_never_rewritten() {
     assert_eq!(project.read(".knockon/hooks.yaml"), before);
     assert_eq!(project.json(&["list", "--json"])["hooks"].as_array().unwrap().len(), 2);
     let again = project.run(&["on", "deploy.*", "true", "--name", "ship"]);
-    assert_eq!(again.code, 74);
+    assert_eq!(again.code, 2);
     assert!(again.stderr.contains("there is a hook `ship` already"), "{}", again.stderr);
 }
 
@@ -55,6 +55,29 @@ fn what_would_not_work_is_refused_and_leaves_nothing() {
     project.file(".knockon/hooks.on.yaml", "version: '1.1'\nhooks: [{name: x, events: [{type: '*'}], command: x}]\n");
     project.config("version: '1.1'\nhooks: []\n");
     let before = project.read(".knockon/hooks.on.yaml");
-    assert_eq!(project.run(&["on", "task.completed", "x"]).code, 74, "a line does not fit into this file");
+    assert_eq!(project.run(&["on", "task.completed", "x"]).code, 2, "a line does not fit into this file");
     assert_eq!(project.read(".knockon/hooks.on.yaml"), before);
+}
+
+#[test]
+fn any_type_and_any_name_make_a_line_that_is_read_back() {
+    let project = TestProject::bare();
+    for (arguments, name) in [
+        (&["on", "*", "true"][..], "on"),
+        (&["on", "*.*", "true"], "on-2"),
+        (&["on", "a.b", "true", "--name", "yes"], "yes"),
+        (&["on", "a.b", "true", "--name", "123"], "123"),
+        (&["on", "a.b", "true", "--name", "null"], "null"),
+    ] {
+        project.ok(arguments);
+        let hooks = project.json(&["list", "--json"]);
+        assert_eq!(hooks["hooks"].as_array().unwrap().last().unwrap()["name"], name);
+    }
+    // The last hook may be taken away again.
+    project.file(".knockon/hooks.on.yaml", "version: '1.1'\nhooks:\n");
+    assert_eq!(project.ok(&["validate"]).stdout, "✓ 0 hooks in 2 files, no problems\n");
+    project.ok(&["on", "*", "true"]);
+    project.file(".knockon/hooks.on.yaml", "version: '1.1'\nhooks: []\n");
+    let ran = project.run(&["on", "*", "true"]);
+    assert!(ran.code == 2 && ran.stderr.contains("write `hooks:` instead of `hooks: []`"), "{ran:?}");
 }

@@ -384,3 +384,41 @@ fn a_store_that_cannot_be_read_is_told_and_does_not_count_as_empty() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn nothing_that_was_there_before_is_trusted_by_writing_something_beside_it() {
+    let evil = "version: '1.1'\nhooks:\n  - {name: evil, events: [{type: '*'}], command: touch evil, enabled: true}\n";
+    for planted in ["hooks.local.yaml", "hooks.on.yaml"] {
+        for write in [&["init"][..], &["on", "pr.merged", "true"], &["on", "*", "true", "--name", "yes"]] {
+            let project = TestProject::new();
+            project.file(&format!(".knockon/{planted}"), evil);
+            project.ok(write);
+            let ran = project.run(&["emit", "task.completed", "--strict"]);
+            assert_eq!((ran.code, project.exists("evil")), (3, false), "{planted} {write:?}: {ran:?}");
+        }
+    }
+    let project = TestProject::bare();
+    project.ok(&["on", "*", "touch mine"]);
+    project.ok(&["emit", "a.b"]);
+    assert!(project.exists("mine"), "what it wrote itself runs at once");
+}
+
+#[test]
+fn what_the_users_own_file_includes_has_to_be_the_users_alone() {
+    let project = TestProject::bare();
+    let own = project.home().join(".config/knockon");
+    fs::create_dir_all(own.join("sub")).unwrap();
+    let mode = |path: &std::path::Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&own, 0o755);
+    mode(&own.join("sub"), 0o755);
+    write(&own.join("hooks.yaml"), "version: '1.1'\ninclude: [sub/i.yaml]\nhooks: []\n", 0o644);
+    let included = "version: '1.1'\nhooks:\n- {name: i, events: [{type: '*'}], command: touch ran}\n";
+    write(&own.join("sub/i.yaml"), included, 0o644);
+    assert!(runs(&project));
+    fs::remove_file(project.root().join("ran")).unwrap();
+    mode(&own.join("sub"), 0o777);
+    let ran = project.run(&["emit", "spec.created", "--strict"]);
+    assert_eq!((ran.code, project.exists("ran")), (3, false), "{ran:?}");
+    let explained = project.ok(&["explain", "spec.created"]).stdout;
+    assert!(explained.contains("it is refused: ") && explained.contains("can be written by"), "{explained}");
+}

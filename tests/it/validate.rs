@@ -67,17 +67,17 @@ fn problems_are_told_for_code_scanning_and_for_github() {
     project.hooks("- {name: a, events: [{type: 'task.['}], comand: x}\n- {name: a, events: [{type: '*'}], command: x}\n- {name: a, events: [{type: '*'}], command: x}\n");
     let ran = project.run(&["validate", "--format", "github"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.stdout.starts_with("::error file=.knockon/hooks.yaml,line=4,col=41,endColumn=46,title=unknown-key::`comand` is no key of a hook; did you mean `command`?\n"), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("::error file=.knockon/hooks.yaml,line=4,col=35,endColumn=35,title=bad-glob::this `[` is never closed\n::error file=.knockon/hooks.yaml,line=4,col=41,endColumn=46,title=unknown-key::`comand` is no key of a hook; did you mean `command`?\n"), "{}", ran.stdout);
     let ran = project.run(&["validate", "--format", "sarif"]);
     let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(document["version"], "2.1.0");
     let results = document["runs"][0]["results"].as_array().unwrap();
     assert_eq!(
-        results[0]["locations"][0]["physicalLocation"],
+        results[1]["locations"][0]["physicalLocation"],
         json!({"artifactLocation": {"uri": ".knockon/hooks.yaml"}, "region": {"startLine": 4, "startColumn": 41, "endColumn": 47}})
     );
     let twice = results.iter().find(|result| result["ruleId"] == "duplicate-name").unwrap();
-    assert_eq!(twice["relatedLocations"][0]["physicalLocation"]["region"]["startLine"], 5);
+    assert_eq!(twice["relatedLocations"][0]["physicalLocation"]["region"]["startLine"], 4);
 }
 
 #[test]
@@ -96,4 +96,63 @@ fn what_flowspec_would_refuse_is_told_when_asked() {
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_in_one_run() {
+    let project = TestProject::new();
+    project.config(
+        "version: '1.1'\ndefaults: {timeout: 0}\nhooks:\n\
+         - {name: a, events: [{type: 'x.[y'}, 7, {type: x.y, filter: {t: {wildcard: 'a**'}}, files: ['src/{a']}], command: x}\n\
+         - {name: b, events: [{type: x.y}], script: nowhere.sh, env_from: [LD_PRELOAD, 3, 'A=B']}\n\
+         - {name: a, events: [{type: x.y}], if: {a: 1}}\n\
+         - {events: [{type: x.y}], comand: x}\n",
+    );
+    let document = project.run(&["validate", "--json"]).stdout;
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let errors = document["problems"].as_array().unwrap().iter().filter(|problem| problem["severity"] == "error");
+    let told: Vec<String> =
+        errors.map(|problem| format!("{} {}", problem["line"], problem["code"].as_str().unwrap())).collect();
+    for wanted in [
+        "2 out-of-range",
+        "4 bad-glob",
+        "4 wrong-type",
+        "4 bad-filter",
+        "5 refused-variable",
+        "5 wrong-type",
+        "6 duplicate-name",
+        "6 unknown-key",
+        "6 missing-key",
+        "7 missing-key",
+        "7 unknown-key",
+    ] {
+        assert!(told.contains(&wanted.to_owned()), "{wanted}: {told:#?}");
+    }
+    assert_eq!(told.iter().filter(|told| *told == "4 bad-glob").count(), 2, "the type's and the file's");
+    assert_eq!(told.iter().filter(|told| *told == "5 refused-variable").count(), 2);
+    assert_eq!(told.last().unwrap(), "5 script-missing", "what is missing on disk comes behind");
+    let hint = document["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|problem| problem["line"] == 6 && problem["code"] == "unknown-key");
+    assert_eq!(hint.unwrap()["help"], "did you mean `filter`, under `events`?");
+}
+
+#[test]
+fn a_warning_about_a_layer_stands_in_that_layer() {
+    let project = TestProject::new();
+    project.config("version: '1.1'\ninclude: [x.yaml]\nhooks: []\n");
+    project.file(
+        ".knockon/x.yaml",
+        "version: '1.1'\n#\n#\nhooks:\n- {name: s, events: [{type: task.bompleted}], command: x, timeout: 5}\n",
+    );
+    project.file(".knockon/hooks.local.yaml", "version: '1.1'\nhooks:\n- {name: s, timeout: 400}\n");
+    let shown = project.ok(&["validate"]).stdout;
+    assert!(shown.contains("x.yaml:5:29: warning: `task.bompleted` is no known event type"), "{shown}");
+    assert!(shown.contains("hooks.local.yaml:3:13: warning: the timeout of `s` is 400 s"), "{shown}");
+    assert!(shown.contains("3 | - {name: s, timeout: 400}"), "{shown}");
+    project.config("version: '1.1'\ninclude: [hooks.local.yaml, hooks.on.yaml]\nhooks: []\n");
+    let shown = project.run(&["validate"]).stdout;
+    assert_eq!(shown.matches("is read anyway").count(), 2, "{shown}");
 }
