@@ -136,8 +136,11 @@ pub fn spawn(spawning: &Spawning<'_>) -> Result<Child, SpawnError> {
     // SAFETY: the child wrote here through a pointer the compiler does not follow.
     let (step, errno) = unsafe { ptr::read_volatile(&raw const orders.failed) };
     let Some(pid) = pid.filter(|_| errno == 0) else {
-        let errno = if errno == 0 { libc::ECHILD } else { errno };
-        return Err(SpawnError { step, source: io::Error::from_raw_os_error(errno) });
+        let source = match errno {
+            0 => io::Error::other("the process that watches over it was killed"),
+            errno => io::Error::from_raw_os_error(errno),
+        };
+        return Err(SpawnError { step, source });
     };
     let opened = rustix::process::Pid::from_raw(pid).ok_or(io::Error::from_raw_os_error(libc::ESRCH));
     let opened = opened.and_then(|pid| Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?));

@@ -8,6 +8,7 @@
 use super::process::{Ending, Usage, ending_of, usage_of};
 use std::ffi::{c_int, c_long, c_void};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -49,7 +50,7 @@ pub(super) struct Supervisor {
     /// As long as this is open, it waits.
     control: Option<OwnedFd>,
     shared: *mut Shared,
-    stack: *mut [u8],
+    stack: *mut [MaybeUninit<u8>],
 }
 
 // SAFETY: the pointers lead to memory that only this value and the process behind it use; what both use is
@@ -83,7 +84,7 @@ impl Supervisor {
             start,
             argument,
         }));
-        let stack = Box::into_raw(vec![0_u8; STACK].into_boxed_slice());
+        let stack = Box::into_raw(Box::<[u8]>::new_uninit_slice(STACK));
         let mut pidfd: c_int = -1;
         let flags = libc::CLONE_VM | libc::CLONE_PIDFD;
         // SAFETY: one past the end of the allocation, rounded down to the 16 bytes the ABI asks for.
@@ -114,13 +115,12 @@ impl Supervisor {
         let state = &self.shared().state;
         loop {
             let now = state.load(Ordering::Acquire);
-            if now != STARTING || self.is_gone(Duration::ZERO) {
+            if now != STARTING {
                 return now;
             }
-            // Somebody may have killed it: so a look from time to time.
             let limit = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
             // SAFETY: a word that lives as long as this call, and a time on our stack.
-            unsafe {
+            let woken = unsafe {
                 system_call(
                     libc::SYS_futex,
                     [
@@ -130,7 +130,11 @@ impl Supervisor {
                         &raw const limit as usize,
                         0,
                     ],
-                );
+                )
+            };
+            // Somebody may have killed it: so a look from time to time.
+            if woken < 0 && self.is_gone(Duration::ZERO) {
+                return state.load(Ordering::Acquire);
             }
         }
     }

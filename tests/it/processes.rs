@@ -332,7 +332,9 @@ fn a_hook_that_ends_the_process_that_watches_it_ends_nothing_else() {
          - {name: next, events: [{type: '*'}], command: touch next}\n",
     );
     let document = project.json(&["emit", "a.b", "--json"]);
-    assert_eq!(document["results"][0]["status"], "failed", "{document}");
+    // It may be quicker than the word that it was started.
+    let status = document["results"][0]["status"].as_str().unwrap();
+    assert!(["failed", "error"].contains(&status), "{document}");
     assert_eq!(document["results"][1]["status"], "success", "{document}");
     assert!(project.exists("next"));
 }
