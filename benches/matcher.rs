@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const SIZES: [usize; 4] = [1, 100, 10_000, 100_000];
 const EVENTS: usize = 2_000;
 /// Each figure is the median of this many measurements.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
 
 fn main() {
     // `cargo test --benches` runs benches with `--test`: nothing to do then.
@@ -73,15 +73,10 @@ fn mix() {
     let mut base = None;
     for size in SIZES {
         let bench = Bench::of(Kind::Mix, size, 1);
-        let (mut whole, mut yardstick) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            whole.push(bench.index_speed());
-            yardstick.push(speed(&bench.events, |text| {
-                let value: serde_json::Value = serde_json::from_str(text).expect("the bench writes JSON");
-                value.as_object().map_or(0, serde_json::Map::len)
-            }));
-        }
-        let (whole, yardstick) = (middle(whole), middle(yardstick));
+        let [whole, naive, yardstick, checked] =
+            in_turns([&|| bench.index_speed(), &|| bench.naive_speed(), &|| bench.yardstick(), &|| {
+                bench.checked_speed()
+            }]);
         if size == 100 {
             base = Some(whole);
         }
@@ -89,18 +84,13 @@ fn mix() {
         println!(
             "| {size} | {} | {} | {} | {ratio} | {} | {:.1} ms | {:.1} ms |",
             thousands(whole),
-            times(whole / bench.naive_speed()),
+            times(whole / naive),
             times(whole / yardstick),
-            thousands(bench.checked_speed()),
+            thousands(checked),
             bench.compile.as_secs_f64() * 1e3,
             bench.build.as_secs_f64() * 1e3
         );
     }
-}
-
-fn middle(mut speeds: Vec<f64>) -> f64 {
-    speeds.sort_by(f64::total_cmp);
-    speeds[speeds.len() / 2]
 }
 
 /// From text to index.
@@ -213,24 +203,41 @@ impl Bench {
         })
     }
 
+    /// The same texts into trees, which is what most matchers begin with.
+    fn yardstick(&self) -> f64 {
+        speed(&self.events, |text| {
+            let value: serde_json::Value = serde_json::from_str(text).expect("the bench writes JSON");
+            value.as_object().map_or(0, serde_json::Map::len)
+        })
+    }
+
     fn compared(&self) -> String {
-        let (index, naive) = (self.index_speed(), self.naive_speed());
+        let [index, naive] = in_turns([&|| self.index_speed(), &|| self.naive_speed()]);
         format!("{} ({})", thousands(index), times(index / naive))
     }
 }
 
-/// The median of several rounds over all inputs.
+/// How many of `inputs` are done a second.
 fn speed<T>(inputs: &[T], mut run: impl FnMut(&T) -> usize) -> f64 {
-    let rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let started = Instant::now();
-            for input in inputs {
-                black_box(run(black_box(input)));
-            }
-            inputs.len() as f64 / started.elapsed().as_secs_f64()
-        })
-        .collect();
-    middle(rounds)
+    let started = Instant::now();
+    for input in inputs {
+        black_box(run(black_box(input)));
+    }
+    inputs.len() as f64 / started.elapsed().as_secs_f64()
+}
+
+/// The medians of measurements that take turns, so that what disturbs the machine disturbs all of them.
+fn in_turns<const N: usize>(measurements: [&dyn Fn() -> f64; N]) -> [f64; N] {
+    let mut results = [(); N].map(|()| Vec::new());
+    for _ in 0..ROUNDS {
+        for (result, measure) in results.iter_mut().zip(measurements) {
+            result.push(measure());
+        }
+    }
+    results.map(|mut speeds| {
+        speeds.sort_by(f64::total_cmp);
+        speeds[ROUNDS / 2]
+    })
 }
 
 /// Writes a project with `size` hooks; returns how many bytes they take.
@@ -275,7 +282,8 @@ fn time_cold(folder: &Path, size: usize) -> Duration {
 
 fn time_cached(folder: &Path, size: usize) -> Duration {
     let project = Project::at(folder).expect("the folder is there");
-    let user = UserFolders { cache: Some(folder.join("cache")), ..UserFolders::default() };
+    let user =
+        UserFolders { cache: Some(folder.join("cache")), state: Some(folder.join("state")), ..UserFolders::default() };
     let cache = ConfigCache::of(&user);
     let (found, problems) = config::find(&project, &user, None);
     let loaded = config::read(&found, problems);
@@ -292,7 +300,7 @@ fn time_cached(folder: &Path, size: usize) -> Duration {
 }
 
 fn median(mut run: impl FnMut()) -> Duration {
-    median_of(ROUNDS * 3, || {
+    median_of(ROUNDS, || {
         let started = Instant::now();
         run();
         started.elapsed()
