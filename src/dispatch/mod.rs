@@ -18,8 +18,9 @@ use plan::{Item, Next, Plan, Settled};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How many descriptors a hook that runs takes: three pipes, and the process itself.
-const DESCRIPTORS_A_HOOK: usize = 4;
+/// How many descriptors a hook that runs takes: three pipes, its process, and the one that watches over it
+/// with its own pipe.
+const DESCRIPTORS_A_HOOK: usize = 6;
 
 /// How one hook fared.
 #[derive(Clone, Debug)]
@@ -116,9 +117,10 @@ impl<'a> Dispatcher<'a> {
         }
         let deliveries: Vec<Delivery<'_>> =
             matches.iter().map(|matched| self.delivery(event, *matched, &converted)).collect();
+        let room = crate::sys::descriptor_room() / DESCRIPTORS_A_HOOK;
         let mut run = Run {
             dispatcher: *self,
-            plan: Plan::new(deliveries.iter().map(|delivery| self.item(delivery)).collect()),
+            plan: Plan::new(deliveries.iter().map(|delivery| self.item(delivery, room)).collect()),
             runner: Runner::new(self.project, self.caller, self.interrupts),
             guard: self.guard(),
             reports: deliveries.iter().map(|_| None).collect(),
@@ -154,12 +156,13 @@ impl<'a> Dispatcher<'a> {
         Delivery { event, hook, file, attempt: 1 }
     }
 
-    fn item<'d>(&self, delivery: &Delivery<'d>) -> Item<'d> {
+    /// `room` is how many hooks there are descriptors for.
+    fn item<'d>(&self, delivery: &Delivery<'d>, room: usize) -> Item<'d> {
         let Delivery { hook, file, .. } = delivery;
         Item {
             name: hook.name.as_str(),
             file: self.loaded.files.iter().position(|other| std::ptr::eq(other, *file)).unwrap_or_default(),
-            limit: file.concurrency.limit().min(crate::sys::descriptor_room() / DESCRIPTORS_A_HOOK),
+            limit: file.concurrency.limit().min(room),
             after: &hook.after,
             retry: hook.retry.as_ref(),
             fail_mode: hook.fail_mode,
