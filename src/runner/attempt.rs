@@ -91,11 +91,6 @@ impl Attempt {
         }
     }
 
-    /// Whether it is to be reaped and reported.
-    pub(super) fn is_done(&self) -> bool {
-        self.state == State::Done
-    }
-
     /// Takes what happened at `now` and says what to do.
     pub(super) fn step(&mut self, input: Input, now: Instant) -> Effect {
         if input == Input::OutputClosed {

@@ -49,6 +49,8 @@ struct Running<'a> {
     streams: [Option<OwnedFd>; 2],
     captures: [Capture; 2],
     exited: bool,
+    /// Whether nothing of it is left.
+    gone: bool,
     /// When it is done: how long to wait for what it started to be gone.
     gone_by: Option<Instant>,
     _event_file: Option<EventFile>,
@@ -127,6 +129,7 @@ impl<'a> Runner<'a> {
             streams: [Some(stdout), Some(stderr)],
             captures: Default::default(),
             exited: false,
+            gone: false,
             gone_by: None,
             _event_file: event_file,
         })
@@ -168,11 +171,12 @@ impl<'a> Runner<'a> {
                     running.stdin = running.stdin.take().and_then(|(pipe, rest)| feed(pipe, rest));
                 }
                 Source::Stream(index, stream) => self.drain(index, stream),
-                Source::Process(index) => {
-                    self.running[index].exited = true;
-                    self.step(index, Input::Exited);
+                Source::Process(index) => self.exited(index),
+                Source::Tree(index) => {
+                    self.running[index].gone = true;
+                    self.running[index].child.end_unwatched();
+                    self.exited(index);
                 }
-                Source::Tree(index) => self.running[index].gone_by = Some(Instant::now()),
             }
         }
         for index in 0..self.running.len() {
@@ -200,12 +204,13 @@ impl<'a> Runner<'a> {
                     polled.push((pipe.as_fd(), Interest::Readable));
                 }
             }
-            if running.attempt.is_done() {
+            if let Some(ended) = running.child.ended().filter(|_| !running.exited) {
+                sources.push(Source::Process(index));
+                polled.push((ended, Interest::Readable));
+            }
+            if !running.gone {
                 sources.push(Source::Tree(index));
                 polled.push((running.child.all_ended(), Interest::Readable));
-            } else if !running.exited {
-                sources.push(Source::Process(index));
-                polled.push((running.child.pidfd.as_fd(), Interest::Readable));
             }
         }
         let now = Instant::now();
@@ -255,6 +260,12 @@ impl<'a> Runner<'a> {
         }
     }
 
+    fn exited(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.running[index].exited, true) {
+            self.step(index, Input::Exited);
+        }
+    }
+
     fn step(&mut self, index: usize, input: Input) {
         let running = &mut self.running[index];
         match running.attempt.step(input, Instant::now()) {
@@ -272,7 +283,8 @@ impl<'a> Runner<'a> {
     fn collect(&mut self) {
         let (mut index, now) = (0, Instant::now());
         while index < self.running.len() {
-            if self.running[index].gone_by.is_some_and(|by| by <= now) {
+            let running = &self.running[index];
+            if running.gone_by.is_some_and(|by| running.gone || by <= now) {
                 let running = self.running.swap_remove(index);
                 self.finished.push(running.reap());
             } else {

@@ -1,7 +1,7 @@
 //! The operating system: the only room with `unsafe`, each block with its reason.
 //!
-//! `spawn` starts a program with vfork semantics below a `supervisor` that ends all of it, `process` signals
-//! and tells endings, `pipe` makes pipes
+//! `spawn` starts a program with vfork semantics below a `supervisor` that ends all of it, `process` tells
+//! endings, `raw` makes system calls by hand, `pipe` makes pipes
 //! and reads and writes them without blocking, `poll` waits, `signal` turns signals into readable
 //! events, `path` opens files without following links out of a folder, `private` keeps files that are the
 //! user's alone, `lock` takes file locks with a bound. Nothing here knows what a hook is.
@@ -12,6 +12,7 @@ mod pipe;
 mod poll;
 mod private;
 mod process;
+mod raw;
 mod signal;
 mod spawn;
 mod supervisor;

@@ -1,7 +1,5 @@
-//! Signalling and reaping what was started.
+//! How what was started ended, and what it used.
 
-use super::Signal;
-use rustix::process::{Pid, kill_process_group};
 use std::time::Duration;
 
 /// How a process ended.
@@ -20,14 +18,6 @@ pub struct Usage {
     pub cpu: Duration,
     /// The largest resident set of one process, in KiB.
     pub peak_kib: u64,
-}
-
-/// Sends `signal` to every process of the group `pid` leads. A group without members is no error.
-pub fn signal_group(pid: i32, signal: Signal) {
-    if let Some(group) = Pid::from_raw(pid) {
-        // ESRCH: nobody is left. EPERM: what is left belongs to another user and is not ours to end.
-        let _ = kill_process_group(group, signal.for_the_system());
-    }
 }
 
 /// What a status of `wait4` means.

@@ -10,7 +10,7 @@ use super::process::{Ending, Usage};
 use super::supervisor::Supervisor;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
@@ -35,18 +35,28 @@ pub struct Spawning<'a> {
 pub struct Child {
     /// Its process id, and that of its group and session.
     pub pid: i32,
-    /// Becomes readable when it has ended.
-    pub pidfd: OwnedFd,
+    /// Nothing when it had ended, and everything with it, before anyone could look.
+    pidfd: Option<OwnedFd>,
     supervisor: Supervisor,
 }
 
 impl Child {
     /// Sends a signal to its group.
     pub fn signal(&self, signal: Signal) {
-        // Once the supervisor was let go of, the id may soon be someone else's.
-        if !self.supervisor.is_released() {
-            super::process::signal_group(self.pid, signal);
+        self.supervisor.signal(u8::try_from(signal.number()).unwrap_or_default());
+    }
+
+    /// Ends the program itself when what watches over it is gone before it.
+    pub fn end_unwatched(&self) {
+        if let Some(pidfd) = self.pidfd.as_ref().filter(|_| !self.supervisor.knows_the_end()) {
+            // ESRCH: it has ended.
+            let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
         }
+    }
+
+    /// Becomes readable when it has ended; without one, when [`Child::all_ended`] does.
+    pub fn ended(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
     /// Ends it and everything it started, at once, however far that has gone.
@@ -54,7 +64,8 @@ impl Child {
         self.supervisor.release();
     }
 
-    /// Becomes readable when nothing of it is left, after [`Child::end_all`].
+    /// Becomes readable when nothing of it is left: when it has ended and left nothing behind, or after
+    /// [`Child::end_all`].
     pub fn all_ended(&self) -> BorrowedFd<'_> {
         self.supervisor.as_fd()
     }
@@ -144,8 +155,12 @@ pub fn spawn(spawning: &Spawning<'_>) -> Result<Child, SpawnError> {
     };
     let opened = rustix::process::Pid::from_raw(pid).ok_or(io::Error::from_raw_os_error(libc::ESRCH));
     let opened = opened.and_then(|pid| Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?));
-    // Dropping the supervisor ends the program.
-    let pidfd = opened.map_err(|source| SpawnError { step: Step::Clone, source })?;
+    let pidfd = match opened {
+        Ok(pidfd) => Some(pidfd),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => None,
+        // Dropping the supervisor ends the program.
+        Err(source) => return Err(SpawnError { step: Step::Clone, source }),
+    };
     Ok(Child { pid, pidfd, supervisor })
 }
 

@@ -1,12 +1,13 @@
 //! A small process between this one and a program, so that nothing the program starts outlives its run.
 //!
-//! It adopts what the program leaves behind (`PR_SET_CHILD_SUBREAPER`), waits until this process lets go of
-//! it, by intent or by dying, and then ends every process below it until none is left. It knows no clock and
-//! no policy. It shares our memory (`CLONE_VM`): that makes it cheap, and bound to system calls made by hand,
+//! It adopts what the program leaves behind (`PR_SET_CHILD_SUBREAPER`). When the program ends and leaves
+//! nothing behind, it is done; else it waits until this process lets go of it, by intent or by dying, and then
+//! ends every process below it until none is left. It knows no clock and no policy. It shares our memory (`CLONE_VM`): that makes it cheap, and bound to system calls made by hand,
 //! because libc's would write `errno` into the thread that started it.
 
 use super::process::{Ending, Usage, ending_of, usage_of};
-use std::ffi::{c_int, c_long, c_void};
+use super::raw::system_call;
+use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -144,9 +145,18 @@ impl Supervisor {
         self.control = None;
     }
 
-    /// Whether it was let go of.
-    pub(super) fn is_released(&self) -> bool {
-        self.control.is_none()
+    /// Lets it send a signal to the program's group. It alone knows whether the program's id is still the
+    /// program's.
+    pub(super) fn signal(&self, signal: u8) {
+        if let Some(control) = &self.control {
+            // A full pipe holds thousands of signals already; one that is gone needs none.
+            let _ = rustix::io::write(control, &[signal]);
+        }
+    }
+
+    /// Whether it saw the program end.
+    pub(super) fn knows_the_end(&self) -> bool {
+        self.shared().ended.load(Ordering::Acquire) == 1
     }
 
     /// Becomes readable when it is gone.
@@ -214,7 +224,9 @@ extern "C" fn supervise(shared: *mut c_void) -> c_int {
         shared.state.store(if pid > 0 { RUNNING } else { FAILED }, Ordering::Release);
         let wake = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
         system_call(libc::SYS_futex, [shared.state.as_ptr() as usize, wake, 1, 0, 0]);
-        wait_until_released(shared, pid);
+        if pid > 0 {
+            wait_until_released(shared, pid);
+        }
         end_all(shared, pid);
     }
     0
@@ -237,23 +249,55 @@ unsafe fn close_all_but(keep: c_int) {
     }
 }
 
-/// Sleeps until the parent closes its end of the pipe or dies; removes adopted processes that have ended.
+/// Sleeps until the program has ended and left nothing behind, or the parent closes its end of the pipe or
+/// dies. Passes signals on, and removes adopted processes that have ended.
 // SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn wait_until_released(shared: &Shared, pid: c_int) {
+    let readable = |fd: c_int| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: no memory is involved.
+    let pidfd = unsafe { system_call(libc::SYS_pidfd_open, [pid as usize, 0, 0, 0, 0]) };
+    // A negative descriptor is passed over.
+    let mut polled = [readable(shared.control), readable(pidfd as c_int)];
     loop {
-        let mut polled = libc::pollfd { fd: shared.control, events: libc::POLLIN, revents: 0 };
         let (tv_sec, tv_nsec) = (LOOK_EVERY_MS / 1000, (LOOK_EVERY_MS % 1000) * 1_000_000);
         let mut limit = libc::timespec { tv_sec, tv_nsec };
         // SAFETY: both pointers are to live values of the right type.
         let ready = unsafe {
-            let (polled, limit) = (&raw mut polled as usize, &raw mut limit as usize);
-            system_call(libc::SYS_ppoll, [polled, 1, limit, 0, 8])
+            let (polled, limit) = (polled.as_mut_ptr() as usize, &raw mut limit as usize);
+            system_call(libc::SYS_ppoll, [polled, 2, limit, 0, 8])
         };
-        if ready > 0 {
+        if ready <= 0 {
+            // SAFETY: as for this function.
+            unsafe { reap_strays(pid) };
+            continue;
+        }
+        let [control, program] = &mut polled;
+        // SAFETY: as for this function.
+        if control.revents != 0 && !unsafe { pass_signals_on(shared.control, pid) } {
             return;
         }
-        // SAFETY: as for this function.
-        unsafe { reap_strays(pid) };
+        if program.revents != 0 {
+            // SAFETY: as for this function.
+            if unsafe { each_child(|child| child == pid as usize) } == Some(true) {
+                return;
+            }
+            // What it left behind may still write: the parent says how long.
+            program.fd = -1;
+        }
+    }
+}
+
+/// Sends the signals that the parent asks for; false when it let go.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn pass_signals_on(control: c_int, pid: c_int) -> bool {
+    let mut signals = [0_u8; 16];
+    // SAFETY: a pointer to a live buffer with its length. The group is the program's: it was not removed.
+    unsafe {
+        let count = system_call(libc::SYS_read, [control as usize, signals.as_mut_ptr() as usize, signals.len(), 0, 0]);
+        for signal in signals.iter().take(usize::try_from(count).unwrap_or(0)) {
+            system_call(libc::SYS_kill, [(-(pid as isize)) as usize, *signal as usize, 0, 0, 0]);
+        }
+        count > 0
     }
 }
 
@@ -337,10 +381,26 @@ unsafe fn reap_one(shared: &Shared, pid: c_int, options: c_int) -> isize {
 /// Sends SIGKILL to every child; returns how many there were.
 // SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn kill_children() -> usize {
+    let mut count = 0_usize;
+    let kill = |child: usize| {
+        // SAFETY: no memory is involved.
+        unsafe { system_call(libc::SYS_kill, [child, libc::SIGKILL as usize, 0, 0, 0]) };
+        count = count.wrapping_add(1);
+        true
+    };
+    // SAFETY: as for this function.
+    unsafe { each_child(kill) };
+    count
+}
+
+/// Calls `each` with the id of every child, as many as fit into a buffer, as long as it returns true. Returns
+/// whether it always did; nothing when the children are not to be seen.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn each_child(mut each: impl FnMut(usize) -> bool) -> Option<bool> {
     let mut path = [0_u8; 64];
     let mut numbers = [0_u8; 4096];
     // SAFETY: pointers to live buffers with their lengths; `path` ends with a NUL.
-    unsafe {
+    let read = unsafe {
         let own = system_call(libc::SYS_getpid, [0; 5]) as u64;
         let mut at = push(&mut path, 0, b"/proc/self/task/");
         let mut digits = [0_u8; 20];
@@ -349,22 +409,24 @@ unsafe fn kill_children() -> usize {
         let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
         let file = system_call(libc::SYS_openat, [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0, 0]);
         if file < 0 {
-            return 0;
+            return None;
         }
         let read = system_call(libc::SYS_read, [file as usize, numbers.as_mut_ptr() as usize, numbers.len(), 0, 0]);
         system_call(libc::SYS_close, [file as usize, 0, 0, 0, 0]);
-        let (mut count, mut pid) = (0_usize, 0_usize);
-        for byte in numbers.iter().take(usize::try_from(read).unwrap_or(0)) {
-            if byte.is_ascii_digit() {
-                pid = pid.wrapping_mul(10).wrapping_add((byte - b'0') as usize);
-            } else if pid > 0 {
-                system_call(libc::SYS_kill, [pid, libc::SIGKILL as usize, 0, 0, 0]);
-                count = count.wrapping_add(1);
-                pid = 0;
+        read
+    };
+    let mut pid = 0_usize;
+    for byte in numbers.iter().take(usize::try_from(read).ok()?) {
+        if byte.is_ascii_digit() {
+            pid = pid.wrapping_mul(10).wrapping_add((byte - b'0') as usize);
+        } else if pid > 0 {
+            if !each(pid) {
+                return Some(false);
             }
+            pid = 0;
         }
-        count
     }
+    Some(true)
 }
 
 /// Copies as much of `text` as fits into `buffer` from `at` on, leaving a NUL; returns where it ends.
@@ -394,68 +456,6 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
             return digits.get(at..).unwrap_or_default();
         }
     }
-}
-
-/// A system call that touches nothing but what it is given; negative numbers are errors.
-///
-/// # Safety
-/// That of the call.
-#[cfg(target_arch = "x86_64")]
-unsafe fn system_call(number: c_long, arguments: [usize; 5]) -> isize {
-    let result: isize;
-    // SAFETY: the kernel's calling convention (syscall(2)); it changes rcx and r11.
-    unsafe {
-        std::arch::asm!(
-            "syscall",
-            inlateout("rax") number as isize => result,
-            in("rdi") arguments[0],
-            in("rsi") arguments[1],
-            in("rdx") arguments[2],
-            in("r10") arguments[3],
-            in("r8") arguments[4],
-            in("r9") 0,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack)
-        );
-    }
-    result
-}
-
-/// As above.
-///
-/// # Safety
-/// That of the call.
-#[cfg(target_arch = "aarch64")]
-unsafe fn system_call(number: c_long, arguments: [usize; 5]) -> isize {
-    let result: isize;
-    // SAFETY: the kernel's calling convention (syscall(2)).
-    unsafe {
-        std::arch::asm!(
-            "svc 0",
-            in("x8") number,
-            inlateout("x0") arguments[0] as isize => result,
-            in("x1") arguments[1],
-            in("x2") arguments[2],
-            in("x3") arguments[3],
-            in("x4") arguments[4],
-            in("x5") 0,
-            options(nostack)
-        );
-    }
-    result
-}
-
-/// As above, by way of libc where the convention is not spelled out: `errno` of the thread that started the
-/// program may change under it then.
-///
-/// # Safety
-/// That of the call.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-unsafe fn system_call(number: c_long, arguments: [usize; 5]) -> isize {
-    let [a, b, c, d, e] = arguments;
-    // SAFETY: that of the call.
-    unsafe { libc::syscall(number, a, b, c, d, e, 0) as isize }
 }
 
 #[cfg(test)]
