@@ -24,7 +24,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Names the layout of the file. Has to change with every change of what is stored; a test notices.
-const FORMAT: &[u8; 16] = b"knockon config 3";
+const FORMAT: &[u8; 16] = b"knockon config 4";
 /// The most that is read of a file to find hooks in it: the index of a hundred thousand.
 const MAX_INDEX: u64 = 64 * 1024 * 1024;
 /// Format, content hash, keyed hash of all before the hooks, where these begin, and the length of the front.
@@ -56,8 +56,8 @@ pub struct Kept {
 /// What stands at the beginning of the file.
 #[derive(Debug, Deserialize)]
 struct Front {
-    /// The layers that were asked for, file by file, in that order, and whether they were there.
-    layers: Vec<Vec<(String, bool)>>,
+    /// The layers that were asked for, file by file, in that order.
+    layers: Vec<Vec<String>>,
     warnings: Vec<Diagnostic>,
     finder: Finder,
     /// The table of the index: tags, slots, hooks.
@@ -103,8 +103,7 @@ impl ConfigCache {
         let known = || {
             let stored = Stored::open(&self.path(&found)?, self.read_key()?)?;
             let front: Front = decode(stored.index.get(stored.front()?)?)?;
-            let names = |layers: &[(String, bool)]| layers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-            let open = |(found, layers): (&Found, &Vec<(String, bool)>)| Layers::open(found, names(layers));
+            let open = |(found, names): (&Found, &Vec<String>)| Layers::open(found, names.clone());
             let layers: Vec<Layers> = found.iter().zip(&front.layers).map(open).collect::<Option<_>>()?;
             let same = stored.index.get(16..48)? == content_hash(&found, &layers).as_bytes();
             (same && layers.len() == found.len()).then_some((layers, stored, front))
@@ -164,14 +163,19 @@ impl ConfigCache {
 }
 
 impl Kept {
+    /// The files, to be read in full.
+    pub fn into_found(self) -> Vec<Found> {
+        self.found
+    }
+
     /// The hooks that `event` may trigger, as a configuration of their own, and what is unwise about the
     /// whole; nothing when the cache cannot be read.
     pub fn part(self, event: &Event) -> Option<(Loaded, Matcher, Vec<Diagnostic>)> {
         let Kept { found, layers, stored, front } = self;
-        let tags = stored.section(&front.tags)?.to_vec();
+        let tags = stored.section(&front.tags)?;
         let mut hooks: Vec<u32> = Vec::new();
         for key in front.finder.keys(event) {
-            for at in probe(&tags, key, |at| Some(Slot::of_bytes(stored.item(&front.slots, at)?)))? {
+            for at in probe(tags, key, |at| Some(Slot::of_bytes(stored.item(&front.slots, at)?)))? {
                 hooks.push(u32::from_le_bytes(stored.item(&front.owners, at)?));
             }
         }
@@ -321,8 +325,8 @@ fn written(
         loaded.files.iter().map(|file| (&file.scripts, file.concurrency)).collect();
     let files = postcard::to_stdvec(&files).ok()?;
     let owners: Vec<u8> = index.hooks.iter().flat_map(|hook| hook.to_le_bytes()).collect();
-    let asked = |layers: &Layers| layers.files.iter().map(|(name, bytes)| (name.clone(), bytes.is_some())).collect();
-    let asked: Vec<Vec<(String, bool)>> = layers.iter().map(asked).collect();
+    let names = |layers: &Layers| layers.files.iter().map(|(name, _)| name.clone()).collect();
+    let asked: Vec<Vec<String>> = layers.iter().map(names).collect();
     let front = |start: u64| {
         let mut end = start;
         let mut place = |length: usize| {
@@ -436,7 +440,7 @@ hooks:
         let hash = blake3::hash(&bytes[80..]).to_hex();
         assert_eq!(
             (FORMAT, &hash[..16]),
-            (b"knockon config 3", "1ec388c3ff109a0d"),
+            (b"knockon config 4", "28d728468d6da4ef"),
             "what is stored has changed: give FORMAT the next number, then set both here"
         );
     }

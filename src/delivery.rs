@@ -110,7 +110,8 @@ pub struct Outcome {
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// Whether the hook said no, or was kept from saying so: it is never tried again.
+    /// Whether the hook said no, or was kept from saying so, or cannot run with this build at all: it is
+    /// never tried again.
     pub blocked: bool,
     /// Why, in words, unless all went well.
     pub reason: Option<String>,

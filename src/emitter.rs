@@ -152,14 +152,23 @@ impl Emitter {
     }
 
     fn whole(&self) -> &Plan {
-        self.whole.get_or_init(|| Plan::of(load(&self.project, &self.user, self.options.config.as_deref())))
+        self.whole.get_or_init(|| {
+            Plan::of(match self.take_kept() {
+                // As they were found a moment ago.
+                Some(kept) => config::read(&kept.into_found(), Vec::new()),
+                None => load(&self.project, &self.user, self.options.config.as_deref()),
+            })
+        })
+    }
+
+    fn take_kept(&self) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The hooks that the first event may concern, when they are at hand without reading all. An emitter
     /// that lives on reads all for its second event, and is quicker for every one that follows.
     fn part(&self, event: &Event) -> Option<Plan> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (loaded, matcher, problems) = kept.filter(|_| self.whole.get().is_none())?.part(event)?;
+        let (loaded, matcher, problems) = self.take_kept()?.part(event)?;
         Some(Plan { loaded, matcher, problems })
     }
 

@@ -11,8 +11,7 @@ use crate::matcher::Rule;
 use crate::sys::{self, OpenFault, OpenMode};
 use crate::text::{one_line, terminal_safe_json};
 use crate::trust::Verdict;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A fixture and its hook.
@@ -223,18 +222,8 @@ pub fn fixture_of(records: &[Entry], hook: &str) -> Option<String> {
 /// # Errors
 /// The file is a link, or cannot be written.
 pub fn append(folder: &Path, fixture: &str) -> io::Result<PathBuf> {
-    use std::os::unix::fs::OpenOptionsExt;
     let path = folder.join(RECORDED_FILE);
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let mut file =
-        OpenOptions::new().read(true).append(true).create(true).mode(0o644).custom_flags(flags).open(&path)?;
     let heading = "# Recorded by `knockon test --record`; yours to edit. `knockon test` runs them.\n";
-    let start = match sys::read_capped(&file, MAX_CONFIG_BYTES)?.as_slice() {
-        [] => heading,
-        [.., b'\n'] => "",
-        _ => "\n",
-    };
-    file.write_all(format!("{start}{fixture}").as_bytes())?;
+    sys::append_text(&path, heading, fixture, MAX_CONFIG_BYTES)?;
     Ok(path)
 }

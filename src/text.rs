@@ -40,8 +40,8 @@ fn is_unsafe(character: char) -> bool {
     }
 }
 
-/// JSON text with every character that [`terminal_safe`] would change written as `\\uXXXX`. Such characters
-/// stand in strings only, so that the value stays the same; a carriage return stands between tokens only, and
+/// JSON text with every character that [`terminal_safe`] would change written as a `\u` escape. Such
+/// characters stand in strings only, so that the value stays the same; a carriage return stands between tokens only, and
 /// becomes a space.
 pub fn terminal_safe_json(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe) {

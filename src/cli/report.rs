@@ -53,7 +53,7 @@ pub(super) fn show(
     if let Some(verdict) = &report.dispatched.blocked {
         let blocked = report.hooks().iter().filter(|hook| hook.outcome.status == Status::BlockedUntrusted).count();
         let advice = match verdict {
-            Verdict::Refused(_) => "mend that, then review with `knockon trust`",
+            Verdict::Refused(_) => "mend that first",
             _ => "review with `knockon trust`",
         };
         terminal.note(&format!("{} did not run, {}: {advice}", count(blocked, "hook"), one_line(&verdict.to_string())));

@@ -1,8 +1,8 @@
 //! What a hook does: exactly one of six keys, and what belongs to it.
 
-use super::document::{Key, Node, Value};
 use super::model::{Action, Texts, Webhook};
 use super::reader::{Entries, Reader};
+use super::tree::{Key, Node, Value};
 use crate::text::one_line;
 
 /// The keys of which a hook has exactly one.

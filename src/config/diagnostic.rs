@@ -1,6 +1,6 @@
 //! How a problem of a configuration file is told: where, what, and what to do.
 
-use super::document::Span;
+use super::tree::Span;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;

@@ -1,10 +1,11 @@
 //! `tests:`, the events a hook is tried with and what is expected of it.
 
 use super::diagnostic::Diagnostic;
-use super::document::{self, Node, Value};
+use super::document;
 use super::layers::Source;
 use super::model::{Expectation, FileExpectation, Fixture};
 use super::reader::Reader;
+use super::tree::{Node, Value};
 use crate::text::one_line;
 use std::path::Path;
 

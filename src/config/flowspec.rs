@@ -1,8 +1,8 @@
 //! What flowspec itself would refuse or not know: for files that both read.
 
 use super::diagnostic::Diagnostic;
-use super::document::{Key, Node, Span, Value};
 use super::load::ConfigFile;
+use super::tree::{Key, Node, Span, Value};
 
 /// The keys that flowspec knows (ADR-007), by where they stand.
 const DEFAULTS: &[&str] = &["timeout", "working_directory", "shell", "fail_mode", "enabled", "env"];

@@ -3,9 +3,10 @@
 //! Works on trees, before anything has a meaning, so that a hook knows of each of its keys which file it
 //! came from. Opening files is the caller's affair.
 
-use super::document::{self, Key, Node, Span, Value};
+use super::document;
 use super::parse::TOP_KEYS;
 use super::reader::Reader;
+use super::tree::{Key, Node, Span, Value};
 use super::{Diagnostic, action::ACTION_KEYS};
 use crate::text::one_line;
 use std::path::{Component, Path, PathBuf};

@@ -1,10 +1,10 @@
 //! Checks that only `validate` makes: is everything on disk that the hooks name, and is it wise?
 
 use super::diagnostic::Diagnostic;
-use super::document::Span;
 use super::load::{ConfigFile, Loaded};
 use super::model::{Action, Hook};
 use super::script::ScriptFile;
+use super::tree::Span;
 use crate::event::Versions;
 use crate::project::Project;
 use crate::sys::{self, OpenMode};

@@ -1,10 +1,11 @@
 //! Which configuration files there are, and what they hold.
 
 use super::diagnostic::Diagnostic;
-use super::document::{MAX_CONFIG_BYTES, Span};
+use super::document::MAX_CONFIG_BYTES;
 use super::layers::{self, Composed, LOCAL_FILE, ONE_LINE_FILE, Opened, Source};
 use super::model::{Concurrency, Hook, ScriptPath};
 use super::parse::{Read, read_layers};
+use super::tree::Span;
 use crate::project::{Project, UserFolders};
 use crate::sys::{self, OpenFault, OpenMode, Owner};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! `hooks.yaml`, read in passes: bytes → tree → layers → model → checks against the disk.
 //!
-//! `document` turns text into a tree that knows where each value stands (`scalar`: what a word means),
+//! `document` turns text into a `tree` that knows where each value stands (`scalar`: what a word means),
 //! `layers` lays included files and the local override over each other, `parse` turns the result into the
 //! `model` (`words`: its choices) and reports every problem at once: `settings` reads the keys that hooks and defaults share,
 //! `action` what a hook does, `policy` how it is run, `fixture` what it is tried with, `reader` collects
@@ -23,11 +23,12 @@ mod reader;
 mod scalar;
 mod script;
 mod settings;
+mod tree;
 mod words;
 
 pub use action::{ACTION_KEYS, TEXT_ACTIONS, WEBHOOK_KEYS};
 pub use diagnostic::{Diagnostic, Related, Severity};
-pub use document::{Key, MAX_CONFIG_BYTES, Node, Span, Value};
+pub use document::MAX_CONFIG_BYTES;
 pub use fixture::{EXPECT_KEYS, FIXTURE_KEYS, RECORDED_FILE, recorded};
 pub use flowspec::flowspec_refusals;
 pub use layers::{Composed, ComposedHook, LOCAL_FILE, ONE_LINE_FILE, Open, Opened, Scope, Source};
@@ -41,4 +42,5 @@ pub use parse::{HOOK_KEYS, MATCHER_KEYS, TOP_KEYS, parse, parse_layers};
 pub use policy::COALESCE_KEYS;
 pub use script::{ScriptFault, ScriptFile, find_in_path};
 pub use settings::{BUILT_IN, DEFAULTS_KEYS, RETRY_KEYS};
+pub use tree::{Key, Node, Span, Value};
 pub use words::{FailMode, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};

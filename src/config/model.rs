@@ -1,6 +1,6 @@
 //! The configuration as types that cannot be wrong: what was parsed needs no second check.
 
-use super::document::{Key, Node, Span};
+use super::tree::{Key, Node, Span};
 use super::words::{FailMode, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -1,11 +1,11 @@
 //! Trees → model, with every problem of the configuration in one run (ADR-007, configuration 1.0 and 1.1).
 
 use super::diagnostic::Diagnostic;
-use super::document::{Key, Node, Value};
 use super::layers::{Composed, ComposedHook, Open, Opened, Source, compose};
 use super::model::{Action, Concurrency, EventMatcher, Hook, HookName, HooksConfig};
 use super::reader::Reader;
 use super::settings::Defaults;
+use super::tree::{Key, Node, Value};
 use crate::text::one_line;
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! The keys that say how a hook is run rather than what it does: order, retries, groups, output.
 
-use super::document::{Node, Span, Value};
 use super::model::{Action, Coalesce, Concurrency, Hook, HookName, UntilThen, Upcoming};
 use super::reader::Reader;
 use super::settings::Defaults;
+use super::tree::{Node, Span, Value};
 use super::words::{Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};
 use crate::text::{nearest, one_line};
 use std::collections::HashMap;

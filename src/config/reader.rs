@@ -1,8 +1,8 @@
 //! Reading a tree: what is wrong is collected with its place, and reading goes on.
 
 use super::diagnostic::{Diagnostic, Related};
-use super::document::{Key, Node, Span, Value};
 use super::layers::Source;
+use super::tree::{Key, Node, Span, Value};
 use super::words::Word;
 use crate::text::{nearest, one_line, shorten};
 use std::path::Path;

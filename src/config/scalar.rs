@@ -2,7 +2,7 @@
 //!
 //! Left out are its dates and base-60 numbers, which nobody means in a configuration of hooks.
 
-use super::document::Value;
+use super::tree::Value;
 use granit_parser::{ScalarStyle, Tag};
 use std::borrow::Cow;
 

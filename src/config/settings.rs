@@ -1,9 +1,9 @@
 //! The keys that `defaults` and a hook share: timeout, folder, shell, environment, fail mode, enabled,
 //! retry, sandbox.
 
-use super::document::{Node, Span, Value};
 use super::model::{MAX_TIMEOUT, Retry, WorkingDirectory};
 use super::reader::Reader;
+use super::tree::{Node, Span, Value};
 use super::words::{FailMode, Sandbox};
 use crate::text::one_line;
 use std::path::PathBuf;

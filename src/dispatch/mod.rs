@@ -239,7 +239,7 @@ impl Run<'_, '_> {
         }
         let own_version = self.deliveries[index].hook.schema_version.and_then(|major| self.converted.get(&major));
         let error = own_version.and_then(|event| event.as_ref().err())?;
-        Some(Outcome::without_process(Status::Error, error.to_string()))
+        Some(Outcome { blocked: true, ..Outcome::without_process(Status::Error, error.to_string()) })
     }
 
     fn finish(&mut self, index: usize, outcome: Outcome) {

@@ -125,7 +125,8 @@ impl<'a> Plan<'a> {
             return self.start(index);
         }
         match self.open {
-            0 => Next::Done,
+            // A circle is refused where the file is read; what got here all the same waits for nothing.
+            _ if self.running == 0 => Next::Done,
             _ => Next::Wait(self.pausing.first().map(|(until, _)| *until)),
         }
     }
@@ -248,6 +249,9 @@ mod tests {
         let wide = items().into_iter().map(|item| Item { limit: 8, ..item }).collect();
         assert_eq!(order(Plan::new(wide)), [vec![1, 2], vec![0]]);
         assert!(order(Plan::new(Vec::new())).is_empty());
+        let (to_a, to_b) = (to("a"), to("b"));
+        let circle = vec![item("a", &to_b), item("b", &to_a), item("c", &[])];
+        assert_eq!(order(Plan::new(circle)), [[2]], "a circle hangs nobody");
     }
 
     #[test]

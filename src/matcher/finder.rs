@@ -1,6 +1,5 @@
 //! Which keys an event looks up: the part of the index that can be kept without the rules themselves.
 
-use super::glob::TypeGlob;
 use super::hash::mix_bytes;
 use super::keys::{FieldKeys, Key, Way, insert};
 use super::reading::{Fields, Reading};
@@ -51,8 +50,8 @@ impl Finder {
         self.fields.read(event, || event.get(super::field::CONTEXT))
     }
 
-    /// Every key of an event that was read, each once. Without the number of its type, keys that hold a type are left
-    /// out.
+    /// Every key of an event that was read, each once. Without the number of its type, keys that hold a type
+    /// are left out.
     pub(super) fn each_key(
         &self,
         kind: &str,
@@ -84,18 +83,5 @@ impl Finder {
         often.sort_unstable();
         often.dedup();
         often.into_iter().for_each(look_up);
-    }
-}
-
-impl Key {
-    /// What has a glob over the type and no condition that leads to it: under the glob's plain beginning, or
-    /// its plain end where it begins with a wildcard.
-    pub(super) fn of_glob(glob: &TypeGlob) -> Self {
-        let (prefix, suffix) = glob.ends();
-        let (way, affix) = match (prefix.as_str(), suffix.as_str()) {
-            ("", suffix) if !suffix.is_empty() => (Way::GlobSuffix(super::reading::number(suffix.len())), suffix),
-            (prefix, _) => (Way::GlobPrefix(super::reading::number(prefix.len())), prefix),
-        };
-        Key { hash: mix_bytes(way.seed(0, 0), affix.as_bytes()), field: 0, typed: false, way }
     }
 }

@@ -1,6 +1,7 @@
 //! Under which keys a condition can stand in the index, and which keys an event's values look up.
 
 use super::condition::Test;
+use super::glob::TypeGlob;
 use super::hash::{mix, mix_bytes};
 use super::operator::{Operator, TextTest, fold};
 use super::reading::{ReadLeaf, number};
@@ -65,6 +66,17 @@ impl Key {
     /// What has no condition that leads to it stands under its type.
     pub(super) fn of_type(kind: u64) -> Self {
         Key { hash: Way::Type.seed(kind, 0), field: 0, typed: true, way: Way::Type }
+    }
+
+    /// What has a glob over the type and no condition that leads to it: under the glob's plain beginning, or
+    /// its plain end where it begins with a wildcard.
+    pub(super) fn of_glob(glob: &TypeGlob) -> Self {
+        let (prefix, suffix) = glob.ends();
+        let (way, affix) = match (prefix.as_str(), suffix.as_str()) {
+            ("", suffix) if !suffix.is_empty() => (Way::GlobSuffix(number(suffix.len())), suffix),
+            (prefix, _) => (Way::GlobPrefix(number(prefix.len())), prefix),
+        };
+        Key { hash: mix_bytes(way.seed(0, 0), affix.as_bytes()), field: 0, typed: false, way }
     }
 
     fn of_value(kind: u64, field: u32, way: Way, hash: u64) -> Self {

@@ -89,8 +89,11 @@ impl<'a> Runner<'a> {
             Ok(running) => self.running.push(running),
             Err(fault) => {
                 let mut outcome = Outcome::without_process(Status::Error, fault.to_string());
-                if matches!(&fault, ProgramFault::Upcoming(upcoming) if upcoming.until_then == UntilThen::Skipped) {
-                    outcome.status = Status::Skipped;
+                if let ProgramFault::Upcoming(upcoming) = &fault {
+                    outcome.blocked = true;
+                    if upcoming.until_then == UntilThen::Skipped {
+                        outcome.status = Status::Skipped;
+                    }
                 }
                 outcome.help = fault.help();
                 outcome.duration = began.elapsed();

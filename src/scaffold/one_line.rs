@@ -9,8 +9,6 @@ use crate::text::terminal_safe_json;
 use crate::time::Timestamp;
 use crate::trust::{Entry, Manifest, TrustStore, Verdict, verdict};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 const HEADING: &str = "# One hook a line, written by `knockon on`. Read together with hooks.yaml; edit it as you like.\nversion: \"1.1\"\nhooks:\n";
@@ -132,23 +130,13 @@ fn line_for(wanted: &OneLine, name: &str) -> String {
 /// Adds the line and returns the length of the file before; 0 for a new one.
 fn append(path: &Path, line: &str) -> Result<u64, ScaffoldError> {
     let failed = |error| ScaffoldError::Io(path.to_owned(), error);
-    let flags = i32::try_from((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits()).unwrap_or(0);
-    let opened = OpenOptions::new().read(true).append(true).create(true).mode(0o644).custom_flags(flags).open(path);
-    let mut file = opened.map_err(failed)?;
-    let bytes = sys::read_capped(&file, crate::config::MAX_CONFIG_BYTES).map_err(failed)?;
-    let start = match bytes.as_slice() {
-        [] => HEADING,
-        whole if whole.trim_ascii_end().ends_with(b"\nhooks: []") => {
-            return Err(ScaffoldError::Configuration(format!(
-                "{}: write `hooks:` instead of `hooks: []`",
-                path.display()
-            )));
-        }
-        [.., b'\n'] => "",
-        _ => "\n",
-    };
-    file.write_all(format!("{start}{line}").as_bytes()).map_err(failed)?;
-    Ok(bytes.len() as u64)
+    let readable = |there: fs::Metadata| there.is_file() && there.len() <= crate::config::MAX_CONFIG_BYTES as u64;
+    let there = fs::symlink_metadata(path).is_ok_and(readable).then(|| fs::read(path));
+    if there.and_then(Result::ok).is_some_and(|bytes| bytes.trim_ascii_end().ends_with(b"\nhooks: []")) {
+        let message = format!("{}: write `hooks:` instead of `hooks: []`", path.display());
+        return Err(ScaffoldError::Configuration(message));
+    }
+    sys::append_text(path, HEADING, line, crate::config::MAX_CONFIG_BYTES).map_err(failed)
 }
 
 fn take_back(path: &Path, length: u64) -> Result<(), ScaffoldError> {

@@ -19,8 +19,8 @@ mod supervisor;
 
 pub use lock::{LockError, lock_exclusive, unlock};
 pub use path::{
-    OpenFault, OpenMode, Owner, append_beneath, create_private, make_folder_beneath, open_beneath, open_folder, owner,
-    read_capped, user_id,
+    OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, make_folder_beneath, open_beneath,
+    open_folder, owner, read_capped, user_id,
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use poll::{Interest, Readiness, wait};

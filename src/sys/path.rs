@@ -65,6 +65,27 @@ pub fn append_beneath(folder: &impl AsFd, path: &Path) -> Result<File, OpenFault
     beneath(folder, path, flags).and_then(|fd| checked(fd, OpenMode::File))
 }
 
+/// Adds `text` to the end of a file (0644) of at most `cap` bytes, on a line of its own and behind `heading`
+/// when the file is new; never through a symbolic link. Returns how long the file was.
+///
+/// # Errors
+/// The file is a link or too long, or cannot be written.
+pub fn append_text(path: &Path, heading: &str, text: &str, cap: usize) -> io::Result<u64> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
+    let mut options = File::options();
+    let mut file = options.read(true).append(true).create(true).mode(0o644).custom_flags(flags).open(path)?;
+    let bytes = read_capped(&file, cap)?;
+    let start = match bytes.as_slice() {
+        [] => heading,
+        [.., b'\n'] => "",
+        _ => "\n",
+    };
+    file.write_all(format!("{start}{text}").as_bytes())?;
+    Ok(bytes.len() as u64)
+}
+
 /// Makes the folder `name` in `parent` beneath `folder`, unless it is there already.
 ///
 /// # Errors

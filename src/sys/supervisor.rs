@@ -54,10 +54,6 @@ pub(super) struct Supervisor {
     stack: *mut [MaybeUninit<u8>],
 }
 
-// SAFETY: the pointers lead to memory that only this value and the process behind it use; what both use is
-// atomic.
-unsafe impl Send for Supervisor {}
-
 impl Supervisor {
     /// Makes the process and lets it call `start` with `argument`; returns when that has returned. `start`
     /// runs in memory shared with this process while the calling thread sleeps, and must make system calls

@@ -5,6 +5,20 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// The user's own configuration folder, with a folder `sub` in it; nobody else can write to them.
+fn own_folder(project: &TestProject) -> PathBuf {
+    let own = project.home().join(".config/knockon");
+    fs::create_dir_all(own.join("sub")).unwrap();
+    mode(&own, 0o755);
+    mode(&own.join("sub"), 0o755);
+    own
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
 
 const HOOK: &str = "- {name: touch, events: [{type: '*'}], script: touch.sh}\n";
 
@@ -351,11 +365,7 @@ fn large_scripts_are_hashed_in_little_memory_and_each_file_once() {
 #[test]
 fn a_script_of_the_users_own_that_others_could_have_changed_is_refused() {
     let project = TestProject::bare();
-    let own = project.home().join(".config/knockon");
-    fs::create_dir_all(own.join("sub")).unwrap();
-    let mode = |path: &std::path::Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    mode(&own, 0o755);
-    mode(&own.join("sub"), 0o755);
+    let own = own_folder(&project);
     write(&own.join("hooks.yaml"), format!("version: '1.0'\nhooks:\n{}", HOOK.replace("touch.sh", "sub/t.sh")), 0o644);
     write(&own.join("sub/t.sh"), "#!/bin/sh\ntouch ran\n", 0o755);
     assert!(runs(&project));
@@ -406,11 +416,7 @@ fn nothing_that_was_there_before_is_trusted_by_writing_something_beside_it() {
 #[test]
 fn what_the_users_own_file_includes_has_to_be_the_users_alone() {
     let project = TestProject::bare();
-    let own = project.home().join(".config/knockon");
-    fs::create_dir_all(own.join("sub")).unwrap();
-    let mode = |path: &std::path::Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    mode(&own, 0o755);
-    mode(&own.join("sub"), 0o755);
+    let own = own_folder(&project);
     write(&own.join("hooks.yaml"), "version: '1.1'\ninclude: [sub/i.yaml]\nhooks: []\n", 0o644);
     let included = "version: '1.1'\nhooks:\n- {name: i, events: [{type: '*'}], command: touch ran}\n";
     write(&own.join("sub/i.yaml"), included, 0o644);
