@@ -67,6 +67,28 @@ impl fmt::Display for Status {
     }
 }
 
+/// One of the two streams a hook writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Stream {
+    /// Both, in the order of their descriptors.
+    pub const BOTH: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+
+    /// The name in a machine-readable report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
+}
+
 /// What a hook wrote to one stream: its beginning, its end, and how much there was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captured {

@@ -9,7 +9,7 @@ use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::CallerEnvironment;
-use crate::sys::{Interrupts, Signal};
+use crate::sys::{Interrupts, Signal, Spawner};
 use crate::time::Timestamp;
 use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
 use std::io;
@@ -54,6 +54,7 @@ pub struct Emitter {
     audit: AuditLog,
     store: TrustStore,
     caller: CallerEnvironment,
+    spawner: Spawner,
     options: EmitterOptions,
 }
 
@@ -128,6 +129,7 @@ impl Emitter {
             audit: AuditLog::of(&project, user),
             store: TrustStore::of(user),
             caller: CallerEnvironment::of_this_process(),
+            spawner: Spawner::default(),
             user: user.clone(),
             project,
             kept: Mutex::new(kept),
@@ -281,6 +283,7 @@ impl Emitter {
             store: &self.store,
             given_hash: self.options.trust_hash.as_ref(),
             caller: &self.caller,
+            spawner: &self.spawner,
             interrupts: self.options.interrupts.as_ref(),
             versions: self.versions(),
             skip: &self.options.skip,

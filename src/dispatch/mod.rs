@@ -10,17 +10,16 @@ use crate::delivery::{Delivery, Outcome, Status};
 use crate::event::{ConversionError, Event, Versions};
 use crate::matcher::Match;
 use crate::project::Project;
-use crate::runner::{CallerEnvironment, Runner};
-use crate::sys::{Interrupts, Signal};
+use crate::runner::{CallerEnvironment, Runner, Surroundings};
+use crate::sys::{Interrupts, Signal, Spawner};
 use crate::time::Timestamp;
 use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
 use plan::{Item, Next, Plan, Settled};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How many descriptors a hook that runs takes: three pipes, its process, and the one that watches over it
-/// with its own pipe.
-const DESCRIPTORS_A_HOOK: usize = 6;
+/// How many descriptors a hook that runs takes: three pipes, and the socket to what watches over it.
+const DESCRIPTORS_A_HOOK: usize = 4;
 
 /// How one hook fared.
 #[derive(Clone, Debug)]
@@ -69,6 +68,8 @@ pub struct Dispatcher<'a> {
     pub given_hash: Option<&'a ContentHash>,
     /// The environment hooks get a part of.
     pub caller: &'a CallerEnvironment,
+    /// Starts programs.
+    pub spawner: &'a Spawner,
     /// Signals that end it early.
     pub interrupts: Option<&'a Interrupts>,
     /// The versions of events that hooks can ask for.
@@ -118,10 +119,11 @@ impl<'a> Dispatcher<'a> {
         let deliveries: Vec<Delivery<'_>> =
             matches.iter().map(|matched| self.delivery(event, *matched, &converted)).collect();
         let room = crate::sys::descriptor_room() / DESCRIPTORS_A_HOOK;
+        let surroundings = Surroundings { project: self.project, caller: self.caller, spawner: self.spawner };
         let mut run = Run {
             dispatcher: *self,
             plan: Plan::new(deliveries.iter().map(|delivery| self.item(delivery, room)).collect()),
-            runner: Runner::new(self.project, self.caller, self.interrupts),
+            runner: Runner::new(surroundings, self.interrupts, None),
             guard: self.guard(),
             reports: deliveries.iter().map(|_| None).collect(),
             attempts: vec![1; deliveries.len()],

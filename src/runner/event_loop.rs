@@ -1,15 +1,16 @@
 //! The one place that waits: for the output, the end and the deadline of every running hook at once.
 
-use super::attempt::{Attempt, Effect, Input, verdict};
-use super::capture::Capture;
-use super::environment::{CallerEnvironment, EventFile, environment};
-use super::program::{Program, ProgramFault};
-use crate::config::{OnTimeout, UntilThen};
-use crate::delivery::{Delivery, Outcome, Status};
+use super::attempt::{Effect, Input};
+use super::environment::CallerEnvironment;
+use super::launch::{Running, feed, launch};
+use super::program::ProgramFault;
+use crate::config::UntilThen;
+use crate::delivery::{Delivery, Outcome, Status, Stream};
 use crate::project::Project;
-use crate::sys::{self, Child, Ending, Interest, Interrupts, PIPE_CAPACITY, Signal, Spawning, Step, Transfer, Usage};
+use crate::sys::{self, Interest, Interrupts, News, PIPE_CAPACITY, Poller, Signal, Spawner, Transfer};
+use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// How long what a hook started may take to be gone once it was killed; processes of other users and those
@@ -17,60 +18,105 @@ use std::time::{Duration, Instant};
 const TREE: Duration = Duration::from_secs(2);
 /// How much is read at first: most hooks say little, and every page of a larger buffer costs a fault.
 const FIRST_READ: usize = 4096;
+/// With so many running, a look at those that have ended comes before the next start: what watched over them
+/// can start it.
+const LOOK_FIRST: usize = 4;
 
 /// Which run an outcome belongs to: the number [`Runner::start`] was given.
 pub type RunId = usize;
 
+/// Gets what hooks write while they write it.
+pub type Listener<'a> = dyn Fn(RunId, Stream, &[u8]) + 'a;
+
+/// What a runner needs to know, whatever it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The environment that hooks get a part of.
+    pub caller: &'a CallerEnvironment,
+    /// Starts programs.
+    pub spawner: &'a Spawner,
+}
+
 /// Runs hooks, any number side by side, in one thread.
 ///
 /// Dropping it ends what still runs, at once.
-#[derive(Debug)]
 pub struct Runner<'a> {
-    project: &'a Project,
-    caller: &'a CallerEnvironment,
+    surroundings: Surroundings<'a>,
     interrupts: Option<&'a Interrupts>,
+    listener: Option<&'a Listener<'a>>,
     interrupted: Option<Signal>,
-    running: Vec<Running<'a>>,
+    poller: io::Result<Poller>,
+    /// Those that run; a place that was left is taken by the next.
+    running: Vec<Option<Running<'a>>>,
+    left: Vec<usize>,
+    timers: BTreeSet<(Instant, usize)>,
     finished: Vec<(RunId, Outcome)>,
+    ready: Vec<u64>,
     buffer: Vec<u8>,
 }
 
-#[derive(Debug)]
-struct Running<'a> {
-    id: RunId,
-    attempt: Attempt,
-    child: Child,
-    started: Instant,
-    timeout: Duration,
-    on_timeout: OnTimeout,
-    /// What is still to be written to its standard input.
-    stdin: Option<(OwnedFd, &'a [u8])>,
-    /// Standard output and standard error, until their end.
-    streams: [Option<OwnedFd>; 2],
-    captures: [Capture; 2],
-    exited: bool,
-    /// Whether nothing of it is left.
-    gone: bool,
-    /// When it is done: how long to wait for what it started to be gone.
-    gone_by: Option<Instant>,
-    _event_file: Option<EventFile>,
+/// What a polled descriptor belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Stdin,
+    Stream(usize),
+    Child,
+    Interrupts,
 }
 
-/// What a polled descriptor belongs to.
-#[derive(Clone, Copy)]
-enum Source {
-    Interrupts,
-    Stdin(usize),
-    Stream(usize, usize),
-    Process(usize),
-    Tree(usize),
+impl Source {
+    const INTERRUPTS: u64 = u64::MAX;
+
+    /// The number that stands for it with the poller.
+    fn number(self, slot: usize) -> u64 {
+        let kind = match self {
+            Source::Stdin => 0,
+            Source::Stream(stream) => 1 + stream as u64 % 2,
+            Source::Child => 3,
+            Source::Interrupts => return Self::INTERRUPTS,
+        };
+        (slot as u64) << 2 | kind
+    }
+
+    fn of(number: u64) -> (Self, usize) {
+        let source = match number & 3 {
+            _ if number == Self::INTERRUPTS => Source::Interrupts,
+            0 => Source::Stdin,
+            3 => Source::Child,
+            stream => Source::Stream(stream as usize - 1),
+        };
+        (source, (number >> 2) as usize)
+    }
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for hooks of `project`. Signals that `interrupts` tells of are forwarded to the hooks.
-    pub fn new(project: &'a Project, caller: &'a CallerEnvironment, interrupts: Option<&'a Interrupts>) -> Self {
-        let (running, finished, buffer) = (Vec::new(), Vec::new(), Vec::new());
-        Runner { project, caller, interrupts, interrupted: None, running, finished, buffer }
+    /// A runner. Signals that `interrupts` tells of are forwarded to the hooks; `listener` gets what they write.
+    pub fn new(
+        surroundings: Surroundings<'a>,
+        interrupts: Option<&'a Interrupts>,
+        listener: Option<&'a Listener<'a>>,
+    ) -> Self {
+        let poller = Poller::new().and_then(|poller| {
+            if let Some(interrupts) = interrupts {
+                poller.add(interrupts.as_fd(), Source::INTERRUPTS, Interest::Readable)?;
+            }
+            Ok(poller)
+        });
+        Runner {
+            surroundings,
+            interrupts,
+            listener,
+            interrupted: None,
+            poller,
+            running: Vec::new(),
+            left: Vec::new(),
+            timers: BTreeSet::new(),
+            finished: Vec::new(),
+            ready: Vec::new(),
+            buffer: Vec::new(),
+        }
     }
 
     /// The signal knockon was told to end with, if it was; looks for one that has just arrived.
@@ -84,58 +130,39 @@ impl<'a> Runner<'a> {
     /// Starts the program of `delivery`. What cannot be started is an outcome too, told by
     /// [`Runner::wait_any`] like the others.
     pub fn start(&mut self, id: RunId, delivery: Delivery<'a>) {
+        if self.count() >= LOOK_FIRST {
+            self.turn(Some(Instant::now()));
+        }
         let began = Instant::now();
-        match self.launch(id, &delivery) {
-            Ok(running) => self.running.push(running),
-            Err(fault) => {
-                let mut outcome = Outcome::without_process(Status::Error, fault.to_string());
-                if let ProgramFault::Upcoming(upcoming) = &fault {
-                    outcome.blocked = true;
-                    if upcoming.until_then == UntilThen::Skipped {
-                        outcome.status = Status::Skipped;
-                    }
-                }
-                outcome.help = fault.help();
-                outcome.duration = began.elapsed();
-                self.finished.push((id, outcome));
-            }
+        let launched = launch(id, delivery, self.surroundings);
+        match launched.and_then(|running| self.watch(running).map_err(ProgramFault::System)) {
+            Ok(slot) => self.settle_timer(slot),
+            Err(fault) => self.finished.push((id, not_started(&fault, began.elapsed()))),
         }
     }
 
-    fn launch(&mut self, id: RunId, delivery: &Delivery<'a>) -> Result<Running<'a>, ProgramFault> {
-        let search = self.caller.search_path();
-        let program = Program::of(delivery, self.project, search)?;
-        let (environment, event_file) = environment(self.caller, self.project, delivery)?;
-        let (stdin, hook_stdin) = sys::writing_pipe().map_err(ProgramFault::System)?;
-        let (stdout, hook_stdout) = sys::reading_pipe().map_err(ProgramFault::System)?;
-        let (stderr, hook_stderr) = sys::reading_pipe().map_err(ProgramFault::System)?;
-        // What fits into the pipe is in it before the hook starts, and is followed by end of file.
-        let stdin = feed(stdin, delivery.event.bytes());
-        let spawning = Spawning {
-            program: program.arguments.first().map(|name| name.as_c_str()).unwrap_or_default(),
-            arguments: &program.arguments,
-            environment: &environment,
-            folder: &program.folder,
-            stdio: [hook_stdin.as_fd(), hook_stdout.as_fd(), hook_stderr.as_fd()],
+    fn count(&self) -> usize {
+        self.running.len() - self.left.len()
+    }
+
+    /// Takes a run into the set of those that are waited for.
+    fn watch(&mut self, running: Running<'a>) -> io::Result<usize> {
+        let slot = self.left.last().copied().unwrap_or(self.running.len());
+        let poller = self.poller.as_ref().map_err(|error| io::Error::from(error.kind()))?;
+        let add = |fd: Option<BorrowedFd<'_>>, source: Source, interest| match fd {
+            Some(fd) => poller.add(fd, source.number(slot), interest),
+            None => Ok(()),
         };
-        let started = Instant::now();
-        let child = spawn_when_written(&spawning).map_err(|error| program.explain(error, delivery, search))?;
-        let timeout = delivery.hook.timeout;
-        Ok(Running {
-            id,
-            attempt: Attempt::started(started, timeout),
-            child,
-            started,
-            timeout,
-            on_timeout: delivery.hook.on_timeout,
-            stdin,
-            streams: [Some(stdout), Some(stderr)],
-            captures: Default::default(),
-            exited: false,
-            gone: false,
-            gone_by: None,
-            _event_file: event_file,
-        })
+        add(running.stdin.as_ref().map(|(pipe, _)| pipe.as_fd()), Source::Stdin, Interest::Writable)?;
+        for (stream, pipe) in running.streams.iter().enumerate() {
+            add(pipe.as_ref().map(AsFd::as_fd), Source::Stream(stream), Interest::Readable)?;
+        }
+        add(running.child.as_fd(), Source::Child, Interest::Readable)?;
+        if self.left.pop().is_none() {
+            self.running.push(None);
+        }
+        self.running[slot] = Some(running);
+        Ok(slot)
     }
 
     /// Waits until a run has ended and returns it; `None` when none is left, at `until`, or as soon as
@@ -145,7 +172,7 @@ impl<'a> Runner<'a> {
             if let Some(finished) = self.finished.pop() {
                 return Some(finished);
             }
-            let idle = self.running.is_empty() && (until.is_none() || self.interrupted().is_some());
+            let idle = self.count() == 0 && (until.is_none() || self.interrupted().is_some());
             if idle || until.is_some_and(|until| until <= Instant::now()) {
                 return None;
             }
@@ -155,92 +182,74 @@ impl<'a> Runner<'a> {
 
     /// Ends everything that runs.
     pub fn cancel(&mut self) {
-        for index in 0..self.running.len() {
-            self.step(index, Input::Cancel);
-        }
+        self.step_all(Input::Cancel);
     }
 
     /// One turn: wait, move bytes, take note of endings, look at the clock.
     fn turn(&mut self, until: Option<Instant>) {
-        let (sources, ready) = self.poll(until);
-        for (source, ready) in sources.into_iter().zip(ready) {
-            match source {
-                _ if !ready => {}
-                Source::Interrupts => {
-                    self.interrupted();
-                }
-                Source::Stdin(index) => {
-                    let running = &mut self.running[index];
-                    running.stdin = running.stdin.take().and_then(|(pipe, rest)| feed(pipe, rest));
-                }
-                Source::Stream(index, stream) => self.drain(index, stream),
-                Source::Process(index) => self.exited(index),
-                Source::Tree(index) => {
-                    self.running[index].gone = true;
-                    self.running[index].child.end_unwatched();
-                    self.exited(index);
-                }
-            }
-        }
-        for index in 0..self.running.len() {
-            self.step(index, Input::Tick);
-        }
-        self.collect();
-    }
-
-    fn poll(&self, until: Option<Instant>) -> (Vec<Source>, sys::Readiness) {
-        let mut sources = Vec::new();
-        let mut polled: Vec<(BorrowedFd<'_>, Interest)> = Vec::new();
-        if let Some(interrupts) = self.interrupts {
-            sources.push(Source::Interrupts);
-            polled.push((interrupts.as_fd(), Interest::Readable));
-        }
-        for (index, running) in self.running.iter().enumerate() {
-            if let Some((pipe, _)) = &running.stdin {
-                sources.push(Source::Stdin(index));
-                polled.push((pipe.as_fd(), Interest::Writable));
-            }
-            // Streams before the process: what it wrote last is there when its end is seen.
-            for (stream, pipe) in running.streams.iter().enumerate() {
-                if let Some(pipe) = pipe {
-                    sources.push(Source::Stream(index, stream));
-                    polled.push((pipe.as_fd(), Interest::Readable));
-                }
-            }
-            if let Some(ended) = running.child.ended().filter(|_| !running.exited) {
-                sources.push(Source::Process(index));
-                polled.push((ended, Interest::Readable));
-            }
-            if !running.gone {
-                sources.push(Source::Tree(index));
-                polled.push((running.child.all_ended(), Interest::Readable));
-            }
-        }
-        let now = Instant::now();
-        let wake_at = |running: &Running<'_>| running.gone_by.or_else(|| running.attempt.wake_at());
-        let next = self.running.iter().filter_map(wake_at).chain(until).min();
-        let limit = next.map(|at| at.saturating_duration_since(now));
-        let ready = sys::wait(&polled, limit).unwrap_or_else(|_| {
+        let next = self.timers.first().map(|(at, _)| *at).into_iter().chain(until).min();
+        let limit = next.map(|at| at.saturating_duration_since(Instant::now()));
+        let mut ready = std::mem::take(&mut self.ready);
+        let waited = match &mut self.poller {
+            Ok(poller) => poller.wait(limit, &mut ready),
+            Err(error) => Err(error.kind().into()),
+        };
+        if waited.is_err() {
             // Out of memory in the kernel: the deadlines still hold, and the next turn tries again.
             std::thread::sleep(Duration::from_millis(1));
-            vec![false; polled.len()]
-        });
-        (sources, ready)
+        }
+        for number in ready.drain(..) {
+            match Source::of(number) {
+                (Source::Interrupts, _) => {
+                    self.interrupted();
+                }
+                (Source::Stdin, slot) => {
+                    if let Some(running) = self.at(slot) {
+                        running.stdin = running.stdin.take().and_then(|(pipe, rest)| feed(pipe, rest));
+                    }
+                }
+                (Source::Stream(stream), slot) => self.drain(slot, stream),
+                (Source::Child, slot) => self.news(slot),
+            }
+        }
+        self.ready = ready;
+        let now = Instant::now();
+        while let Some((_, slot)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.pop_first();
+            match self.at(slot) {
+                // What is left of it cannot be ended; it is told without that.
+                Some(running) if running.gone_by.is_some_and(|by| by <= now) => self.finish(slot),
+                Some(running) => {
+                    running.wakes_at = None;
+                    self.step(slot, Input::Tick);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn at(&mut self, slot: usize) -> Option<&mut Running<'a>> {
+        self.running.get_mut(slot)?.as_mut()
     }
 
     /// Reads what a stream has, at most a few buffers, so that no hook can keep the others waiting.
-    fn drain(&mut self, index: usize, stream: usize) {
+    fn drain(&mut self, slot: usize, stream: usize) {
         if self.buffer.is_empty() {
             self.buffer.resize(FIRST_READ, 0);
         }
-        let running = &mut self.running[index];
-        for _ in 0..4 {
+        let Some(running) = self.running.get_mut(slot).and_then(Option::as_mut) else { return };
+        // When nothing of it is left, all that is in the pipe is all there will be.
+        let most = if running.gone { 64 } else { 4 };
+        for _ in 0..most {
             let Some(pipe) = &running.streams[stream] else { break };
             match sys::read_some(pipe, &mut self.buffer) {
                 Transfer::Moved(count) => {
                     running.captures[stream].push(&self.buffer[..count]);
+                    if let Some(listener) = self.listener {
+                        listener(running.id, Stream::BOTH[stream], &self.buffer[..count]);
+                    }
                     // A short read emptied the pipe; asking again would only be told to wait.
-                    if count < self.buffer.len() && !running.exited {
+                    if count < self.buffer.len() && !running.gone {
                         break;
                     }
                     if count == self.buffer.len() && count < PIPE_CAPACITY {
@@ -252,115 +261,137 @@ impl<'a> Runner<'a> {
             }
         }
         if running.streams.iter().all(Option::is_none) {
-            self.step(index, Input::OutputClosed);
+            self.step(slot, Input::OutputClosed);
+        }
+    }
+
+    /// What became of the program.
+    fn news(&mut self, slot: usize) {
+        let Surroundings { project, caller, .. } = self.surroundings;
+        let Some(running) = self.at(slot) else { return };
+        match running.child.news() {
+            None => {}
+            Some(News::Failed(error)) => {
+                let (id, fault, took) = running.could_not_start(error, project, caller.search_path());
+                if let Some(running) = self.leave(slot) {
+                    self.surroundings.spawner.finish(running.child);
+                }
+                self.finished.push((id, not_started(&fault, took)));
+            }
+            Some(News::Ended) => {
+                running.ended_at.get_or_insert_with(Instant::now);
+                self.step(slot, Input::Exited);
+            }
+            Some(News::Gone) => {
+                let knew = running.ended_at.is_some();
+                running.ended_at.get_or_insert_with(Instant::now);
+                running.gone = true;
+                if running.gone_by.is_some() {
+                    return self.finish(slot);
+                }
+                for stream in 0..Stream::BOTH.len() {
+                    self.drain(slot, stream);
+                }
+                if !knew {
+                    self.step(slot, Input::Exited);
+                }
+            }
         }
     }
 
     fn interrupt(&mut self, signal: Signal) {
         self.interrupted.get_or_insert(signal);
-        for index in 0..self.running.len() {
-            self.step(index, Input::Interrupt(signal));
+        self.step_all(Input::Interrupt(signal));
+    }
+
+    fn step_all(&mut self, input: Input) {
+        for slot in 0..self.running.len() {
+            self.step(slot, input);
         }
     }
 
-    fn exited(&mut self, index: usize) {
-        if !std::mem::replace(&mut self.running[index].exited, true) {
-            self.step(index, Input::Exited);
-        }
-    }
-
-    fn step(&mut self, index: usize, input: Input) {
-        let running = &mut self.running[index];
+    fn step(&mut self, slot: usize, input: Input) {
+        let Some(running) = self.at(slot) else { return };
         match running.attempt.step(input, Instant::now()) {
             Effect::Wait => {}
             Effect::Terminate => running.child.signal(Signal::Terminate),
             Effect::Kill => running.child.end_all(),
+            Effect::Finish if running.gone => return self.finish(slot),
             Effect::Finish => {
                 running.child.end_all();
                 running.gone_by = Some(Instant::now() + TREE);
             }
         }
+        self.settle_timer(slot);
     }
 
-    /// Reaps the runs that are done, when nothing of them is left.
-    fn collect(&mut self) {
-        let (mut index, now) = (0, Instant::now());
-        while index < self.running.len() {
-            let running = &self.running[index];
-            if running.gone_by.is_some_and(|by| running.gone || by <= now) {
-                let running = self.running.swap_remove(index);
-                self.finished.push(running.reap());
-            } else {
-                index += 1;
+    /// Sets the timer of a run to when it wants to be woken.
+    fn settle_timer(&mut self, slot: usize) {
+        let Some(running) = self.running.get_mut(slot).and_then(Option::as_mut) else { return };
+        let wanted = running.gone_by.or_else(|| running.attempt.wake_at());
+        if running.wakes_at != wanted {
+            if let Some(at) = running.wakes_at {
+                self.timers.remove(&(at, slot));
             }
+            running.wakes_at = wanted;
+            self.timers.extend(wanted.map(|at| (at, slot)));
+        }
+    }
+
+    /// Takes a run out of the set.
+    fn leave(&mut self, slot: usize) -> Option<Running<'a>> {
+        let running = self.running.get_mut(slot)?.take()?;
+        self.left.push(slot);
+        if let Some(at) = running.wakes_at {
+            self.timers.remove(&(at, slot));
+        }
+        if let (Ok(poller), Some(fd)) = (&self.poller, running.child.watched()) {
+            poller.remove(fd);
+        }
+        Some(running)
+    }
+
+    /// Tells how a run ended.
+    fn finish(&mut self, slot: usize) {
+        if let Some(running) = self.leave(slot) {
+            let (id, outcome, child) = running.into_outcome();
+            self.surroundings.spawner.finish(child);
+            self.finished.push((id, outcome));
         }
     }
 }
 
-impl Running<'_> {
-    fn reap(self) -> (RunId, Outcome) {
-        let pid = self.child.pid;
-        // Without an answer something killed the process that watches over it: all of it is ended then, too.
-        let unknown = (Ending::Killed(Signal::Kill.number()), Usage::default());
-        let (ending, usage) = self.child.reap(Duration::ZERO).unwrap_or(unknown);
-        let (status, exit_code, signal, mut reason) = verdict(self.attempt.cause, ending, self.timeout);
-        let stalled = status == Status::Timeout && self.on_timeout == OnTimeout::Block;
-        if let Some(reason) = reason.as_mut().filter(|_| stalled) {
-            reason.push_str(", which counts as blocked");
+fn not_started(fault: &ProgramFault, took: Duration) -> Outcome {
+    let mut outcome = Outcome::without_process(Status::Error, fault.to_string());
+    if let ProgramFault::Upcoming(upcoming) = fault {
+        outcome.blocked = true;
+        if upcoming.until_then == UntilThen::Skipped {
+            outcome.status = Status::Skipped;
         }
-        let [stdout, stderr] = self.captures.map(Capture::finish);
-        let outcome = Outcome {
-            status,
-            exit_code,
-            signal,
-            blocked: stalled || (status == Status::Failed && exit_code == Some(2)),
-            reason,
-            help: None,
-            duration: self.started.elapsed(),
-            pid: Some(pid),
-            leaky: self.attempt.leaky,
-            usage,
-            stdout,
-            stderr,
-        };
-        (self.id, outcome)
     }
+    outcome.help = fault.help();
+    outcome.duration = took;
+    outcome
 }
 
 impl Drop for Runner<'_> {
     fn drop(&mut self) {
         // All at once; each is waited for as it is dropped.
-        self.running.iter_mut().for_each(|running| running.child.end_all());
+        self.running.iter().flatten().for_each(|running| running.child.end_all());
     }
 }
 
-/// Writes what fits; returns what is left, nothing when all is written or nobody reads.
-fn feed(pipe: OwnedFd, mut bytes: &[u8]) -> Option<(OwnedFd, &[u8])> {
-    while !bytes.is_empty() {
-        match sys::write_some(&pipe, bytes) {
-            Transfer::Moved(count) => bytes = &bytes[count..],
-            Transfer::Later => return Some((pipe, bytes)),
-            Transfer::Closed => return None,
-        }
-    }
-    None
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Starts a program, waiting a little for a writer that still has the file open (`ETXTBSY`): a script
-/// written a moment ago is often closed a moment later.
-fn spawn_when_written(spawning: &Spawning<'_>) -> Result<Child, sys::SpawnError> {
-    let mut pause = Duration::from_millis(1);
-    loop {
-        match sys::spawn(spawning) {
-            Err(error)
-                if error.step == Step::Execute
-                    && error.source.kind() == io::ErrorKind::ExecutableFileBusy
-                    && pause < Duration::from_millis(200) =>
-            {
-                std::thread::sleep(pause);
-                pause *= 2;
+    #[test]
+    fn a_number_leads_back_to_what_it_stands_for() {
+        for source in [Source::Stdin, Source::Stream(0), Source::Stream(1), Source::Child] {
+            for slot in [0, 1, 1023, 1 << 40] {
+                assert_eq!(Source::of(source.number(slot)), (source, slot));
             }
-            result => return result,
         }
+        assert_eq!(Source::of(Source::Interrupts.number(0)).0, Source::Interrupts);
     }
 }

@@ -1,15 +1,17 @@
 //! Carries out deliveries that start a process: spawn, feed, capture, time, end, reap.
 //!
-//! A hook's life is a state machine without I/O (`attempt`); `event_loop` is the only place that
-//! waits, for all running hooks at once; `program` finds what to execute, `environment` makes the clean
-//! environment, `capture` keeps the two ends of the output. No policy about other hooks lives here.
+//! A hook's life is a state machine without I/O (`attempt`); `launch` makes a running program of a delivery and an
+//! outcome of its end; `event_loop` is the only place that waits, for all running hooks at once; `program` finds
+//! what to execute, `environment` makes the clean environment, `capture` keeps the two ends of the output. No
+//! policy about other hooks lives here.
 
 mod attempt;
 mod capture;
 mod environment;
 mod event_loop;
+mod launch;
 mod program;
 
 pub use environment::CallerEnvironment;
-pub use event_loop::{RunId, Runner};
+pub use event_loop::{Listener, RunId, Runner, Surroundings};
 pub use program::ProgramFault;

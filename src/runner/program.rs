@@ -135,7 +135,7 @@ impl Program {
                 delivery.hook.working_directory.as_path().display().to_string(),
                 error.source.to_string(),
             ),
-            (Step::Clone | Step::SetUp, _) => ProgramFault::System(error.source),
+            (Step::Clone | Step::SetUp | Step::Confine, _) => ProgramFault::System(error.source),
         }
     }
 }

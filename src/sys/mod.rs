@@ -1,11 +1,13 @@
 //! The operating system: the only room with `unsafe`, each block with its reason.
 //!
-//! `spawn` starts a program with vfork semantics below a `supervisor` that ends all of it, `process` tells
-//! endings, `raw` makes system calls by hand, `pipe` makes pipes
-//! and reads and writes them without blocking, `poll` waits, `signal` turns signals into readable
-//! events, `path` opens files without following links out of a folder, `private` keeps files that are the
-//! user's alone, `lock` takes file locks with a bound. Nothing here knows what a hook is.
+//! `spawn` starts programs with vfork semantics below a `supervisor` that ends all of them; `supervise` is what
+//! that process does, `execute` the last steps before a program runs, `raw` the system calls by hand that both
+//! are bound to. `process` tells endings, `pipe` makes pipes and reads and writes them without blocking, `poll`
+//! waits, `signal` turns signals into readable events, `path` opens files without following links out of a
+//! folder, `private` keeps files that are the user's alone, `lock` takes file locks with a bound. Nothing here
+//! knows what a hook is.
 
+mod execute;
 mod lock;
 mod path;
 mod pipe;
@@ -15,19 +17,21 @@ mod process;
 mod raw;
 mod signal;
 mod spawn;
+mod supervise;
 mod supervisor;
 
+pub use execute::Step;
 pub use lock::{LockError, lock_exclusive, unlock};
 pub use path::{
     OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, make_folder_beneath, open_beneath,
     open_folder, owner, read_capped, user_id,
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
-pub use poll::{Interest, Readiness, wait};
+pub use poll::{Interest, Poller};
 pub use private::{is_private_folder, make_private_folder, not_private, open_private, replace_private};
 pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
-pub use spawn::{Child, SpawnError, Spawning, Step, spawn};
+pub use spawn::{Child, News, SpawnError, Spawner, Spawning};
 
 /// The name of this machine, as `hostname` prints it.
 pub fn host_name() -> String {

@@ -1,6 +1,6 @@
 //! Pipes that never block their holder.
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
@@ -50,7 +50,7 @@ fn new(ours: Ours) -> io::Result<(OwnedFd, OwnedFd)> {
         Ours::Write => (write, read),
     };
     // Only our end: the flag belongs to the open file, and a hook expects a blocking stdin.
-    fcntl_setfl(&ours, fcntl_getfl(&ours)? | OFlags::NONBLOCK)?;
+    fcntl_setfl(&ours, OFlags::NONBLOCK)?;
     Ok((ours, theirs))
 }
 

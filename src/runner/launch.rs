@@ -1,0 +1,140 @@
+//! From a delivery to a running program, and from its end to an outcome.
+
+use super::attempt::{Attempt, verdict};
+use super::capture::Capture;
+use super::environment::{EventFile, environment};
+use super::event_loop::{RunId, Surroundings};
+use super::program::{Program, ProgramFault};
+use crate::config::OnTimeout;
+use crate::delivery::{Delivery, Outcome, Status};
+use crate::project::Project;
+use crate::sys::{self, Child, Ending, Signal, SpawnError, Spawning, Transfer, Usage};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// A hook on its way.
+#[derive(Debug)]
+pub(super) struct Running<'a> {
+    pub(super) id: RunId,
+    pub(super) attempt: Attempt,
+    pub(super) child: Child,
+    delivery: Delivery<'a>,
+    started: Instant,
+    /// When its program was seen to have ended.
+    pub(super) ended_at: Option<Instant>,
+    /// What is still to be written to its standard input.
+    pub(super) stdin: Option<(OwnedFd, &'a [u8])>,
+    /// Standard output and standard error, until their end.
+    pub(super) streams: [Option<OwnedFd>; 2],
+    pub(super) captures: [Capture; 2],
+    /// Whether nothing of it is left.
+    pub(super) gone: bool,
+    /// When it is done: how long to wait for what it started to be gone.
+    pub(super) gone_by: Option<Instant>,
+    /// When its timer is set to.
+    pub(super) wakes_at: Option<Instant>,
+    _event_file: Option<EventFile>,
+}
+
+/// Starts the program of `delivery`.
+///
+/// # Errors
+/// It is known already that it cannot be started.
+pub(super) fn launch<'a>(
+    id: RunId,
+    delivery: Delivery<'a>,
+    surroundings: Surroundings<'a>,
+) -> Result<Running<'a>, ProgramFault> {
+    let Surroundings { project, caller, spawner } = surroundings;
+    let program = Program::of(&delivery, project, caller.search_path())?;
+    let (environment, event_file) = environment(caller, project, &delivery)?;
+    let (stdin, hook_stdin) = sys::writing_pipe().map_err(ProgramFault::System)?;
+    let (stdout, hook_stdout) = sys::reading_pipe().map_err(ProgramFault::System)?;
+    let (stderr, hook_stderr) = sys::reading_pipe().map_err(ProgramFault::System)?;
+    // What fits into the pipe is in it before the hook starts, and is followed by end of file.
+    let stdin = feed(stdin, delivery.event.bytes());
+    let spawning = Spawning {
+        program: program.arguments.first().cloned().unwrap_or_default(),
+        arguments: program.arguments,
+        environment,
+        folder: program.folder,
+    };
+    let started = Instant::now();
+    let child = spawner.start(spawning, [hook_stdin.as_fd(), hook_stdout.as_fd(), hook_stderr.as_fd()]);
+    let child = child.map_err(|error| ProgramFault::System(error.source))?;
+    Ok(Running {
+        id,
+        attempt: Attempt::started(started, delivery.hook.timeout),
+        child,
+        delivery,
+        started,
+        ended_at: None,
+        stdin,
+        streams: [Some(stdout), Some(stderr)],
+        captures: Default::default(),
+        gone: false,
+        gone_by: None,
+        wakes_at: None,
+        _event_file: event_file,
+    })
+}
+
+impl Running<'_> {
+    /// Says why the system did not start it.
+    pub(super) fn could_not_start(
+        &self,
+        error: SpawnError,
+        project: &Project,
+        search: &OsStr,
+    ) -> (RunId, ProgramFault, Duration) {
+        // What it was made from is looked at again: it is kept for no program that starts.
+        let fault = match Program::of(&self.delivery, project, search) {
+            Ok(program) => program.explain(error, &self.delivery, search),
+            Err(fault) => fault,
+        };
+        (self.id, fault, self.started.elapsed())
+    }
+
+    /// How it ended, and what is left to be done with its child.
+    pub(super) fn into_outcome(self) -> (RunId, Outcome, Child) {
+        let pid = self.child.pid();
+        // Without an answer something killed the process that watches over it: all of it is ended then, too.
+        let unknown = (Ending::Killed(Signal::Kill.number()), Usage::default());
+        let (ending, usage) = self.child.ending().unwrap_or(unknown);
+        let hook = self.delivery.hook;
+        let (status, exit_code, signal, mut reason) = verdict(self.attempt.cause, ending, hook.timeout);
+        let stalled = status == Status::Timeout && hook.on_timeout == OnTimeout::Block;
+        if let Some(reason) = reason.as_mut().filter(|_| stalled) {
+            reason.push_str(", which counts as blocked");
+        }
+        let [stdout, stderr] = self.captures.map(Capture::finish);
+        let outcome = Outcome {
+            status,
+            exit_code,
+            signal,
+            blocked: stalled || (status == Status::Failed && exit_code == Some(2)),
+            reason,
+            help: None,
+            duration: self.ended_at.unwrap_or_else(Instant::now) - self.started,
+            pid,
+            leaky: self.attempt.leaky,
+            usage,
+            stdout,
+            stderr,
+        };
+        (self.id, outcome, self.child)
+    }
+}
+
+/// Writes what fits; returns what is left, nothing when all is written or nobody reads.
+pub(super) fn feed(pipe: OwnedFd, mut bytes: &[u8]) -> Option<(OwnedFd, &[u8])> {
+    while !bytes.is_empty() {
+        match sys::write_some(&pipe, bytes) {
+            Transfer::Moved(count) => bytes = &bytes[count..],
+            Transfer::Later => return Some((pipe, bytes)),
+            Transfer::Closed => return None,
+        }
+    }
+    None
+}

@@ -1,0 +1,430 @@
+//! The small process that starts programs for us, one after the other, and lets nothing of them survive.
+//!
+//! It shares our memory (`CLONE_VM`), which makes it cheap, and binds it to system calls by hand: nothing here
+//! allocates, panics or touches what belongs to a thread. It knows no clock and no policy.
+
+use super::execute::{DESCRIPTORS, Orders, Step, become_program, failure, note_failure};
+use super::process::usage_of;
+use super::raw::{clone_onto, system_call};
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+
+/// Tells it to start the program of the orders; the descriptors come along.
+pub(super) const START: u8 = 255;
+/// Tells it to end the program and whatever it started. A smaller number than [`START`] is a signal to pass on.
+pub(super) const END_ALL: u8 = 0;
+/// It says that the program could not be started; the orders say why.
+pub(super) const FAILED: u8 = 1;
+/// It says that the program has ended, and has left something behind.
+pub(super) const ENDED: u8 = 2;
+/// It says that nothing of the program is left.
+pub(super) const GONE: u8 = 3;
+
+/// How often it looks for adopted processes that have ended by themselves.
+const LOOK_EVERY_MS: i64 = 500;
+/// How long it waits for a file that is still open for writing (`ETXTBSY`): a script written a moment ago is
+/// often closed a moment later.
+const LONGEST_BUSY_NS: i64 = 128_000_000;
+
+/// What the two processes share. Each field is written by one side only.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// The small process's end of the socket, in its own table.
+    pub(super) control: c_int,
+    /// What to start; set before [`START`] is sent.
+    pub(super) orders: AtomicPtr<Orders>,
+    /// The program's process, once it was made.
+    pub(super) pid: AtomicI32,
+    /// Its end as `wait4` tells it, valid once `ended` is 1.
+    pub(super) status: AtomicI32,
+    pub(super) cpu_us: AtomicU64,
+    pub(super) peak_kib: AtomicU64,
+    pub(super) ended: AtomicI32,
+    /// 0 once the small process is gone.
+    pub(super) alive: AtomicI32,
+    /// Where the stack of the process that becomes the program ends.
+    pub(super) program_stack: *mut c_void,
+}
+
+/// What came over the socket.
+enum Heard {
+    Message(u8),
+    Nobody,
+}
+
+/// The small process.
+pub(super) extern "C" fn supervise(shared: *mut c_void) -> c_int {
+    // SAFETY: the parent passes a valid `Shared` that outlives this process.
+    unsafe {
+        let shared = &*shared.cast::<Shared>();
+        let control = set_up(shared.control);
+        let mut descriptors = [-1; DESCRIPTORS];
+        while let Heard::Message(message) = hear(control, &mut descriptors) {
+            // What is meant for a program that is gone comes too late.
+            if message == START && !start_and_watch(shared, control, &descriptors) {
+                break;
+            }
+            descriptors = [-1; DESCRIPTORS];
+        }
+    }
+    0
+}
+
+/// Everything that all programs inherit, done once. Returns where the socket is now.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn set_up(control: c_int) -> c_int {
+    // SAFETY: pointers to live values only.
+    unsafe {
+        system_call(libc::SYS_setsid, [0; 5]);
+        system_call(libc::SYS_prctl, [libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0, 0]);
+        system_call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0]);
+        let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        system_call(libc::SYS_prlimit64, [0, libc::RLIMIT_CORE as usize, &raw const no_core as usize, 0, 0]);
+        // An ignored signal survives exec, so each is put back; KILL and STOP refuse, which is fine. An
+        // all-zero action is the default.
+        let default = [0_u64; 4];
+        for signal in 1..=64 {
+            system_call(libc::SYS_rt_sigaction, [signal, default.as_ptr() as usize, 0, 8, 0]);
+        }
+        let before = system_call(libc::SYS_umask, [0o022, 0, 0, 0, 0]);
+        system_call(libc::SYS_umask, [before as usize | 0o022, 0, 0, 0, 0]);
+        // The lowest three stay taken, so that none of what comes over the socket is one of them.
+        let moved = system_call(libc::SYS_fcntl, [control as usize, libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0]);
+        let control = if moved < 0 { control } else { moved as c_int };
+        for target in 0..3 {
+            system_call(libc::SYS_dup3, [control as usize, target, libc::O_CLOEXEC as usize, 0, 0]);
+        }
+        // The parent's pipes must not stay open because of us.
+        let above = control as usize + 1;
+        let below = (control as usize).wrapping_sub(1);
+        let first = if control > 3 { system_call(libc::SYS_close_range, [3, below, 0, 0, 0]) } else { 0 };
+        let second = system_call(libc::SYS_close_range, [above, u32::MAX as usize, 0, 0, 0]);
+        if first < 0 || second < 0 {
+            // Before Linux 5.9.
+            for fd in (3..4096).filter(|fd| *fd != control as usize) {
+                system_call(libc::SYS_close, [fd, 0, 0, 0, 0]);
+            }
+        }
+        control
+    }
+}
+
+/// Waits for the next message; descriptors that come with it are put into `descriptors`.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn hear(control: c_int, descriptors: &mut [c_int; DESCRIPTORS]) -> Heard {
+    let mut byte = 0_u8;
+    // Room for a header of 16 bytes and the numbers, aligned as the kernel wants.
+    let mut ancillary = [0_u64; 8];
+    let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    // SAFETY: msghdr is plain data, and all zeroes is a valid value of it; every pointer is to a live value.
+    let count = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = ancillary.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&ancillary) as _;
+        let flags = libc::MSG_CMSG_CLOEXEC as usize;
+        let count = system_call(libc::SYS_recvmsg, [control as usize, &raw mut message as usize, flags, 0, 0]);
+        // A header is its length (a word), level and type; the numbers follow.
+        let length = ancillary[0] as usize;
+        let rights = ancillary[1] == (libc::SOL_SOCKET as u64 | (libc::SCM_RIGHTS as u64) << 32);
+        if count > 0 && message.msg_controllen as usize >= 16 && rights {
+            let numbers = ancillary.as_ptr().cast::<c_int>().add(4);
+            let received = (length.saturating_sub(16) / size_of::<c_int>()).min(DESCRIPTORS);
+            for (at, descriptor) in descriptors.iter_mut().enumerate().take(received) {
+                *descriptor = ptr::read(numbers.wrapping_add(at));
+            }
+        }
+        count
+    };
+    if count > 0 { Heard::Message(byte) } else { Heard::Nobody }
+}
+
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn say(control: c_int, message: u8) {
+    let flags = (libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) as usize;
+    // SAFETY: a pointer to a live byte. When nobody listens, the next look at the socket tells.
+    unsafe { system_call(libc::SYS_sendto, [control as usize, &raw const message as usize, 1, flags, 0]) };
+}
+
+/// Starts the program and stays until nothing of it is left. Returns whether the parent is still there.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn start_and_watch(shared: &Shared, control: c_int, descriptors: &[c_int; DESCRIPTORS]) -> bool {
+    let orders = shared.orders.load(Ordering::Acquire);
+    let mut pidfd: c_int = -1;
+    // SAFETY: the orders are valid until we say that the program has ended or failed.
+    let pid = unsafe {
+        (*orders).descriptors = *descriptors;
+        (*orders).stack = shared.program_stack;
+        let pid = start(orders, &mut pidfd);
+        for descriptor in descriptors.iter().filter(|descriptor| **descriptor >= 0) {
+            system_call(libc::SYS_close, [*descriptor as usize, 0, 0, 0, 0]);
+        }
+        pid
+    };
+    // SAFETY: as for this function.
+    unsafe {
+        if pid <= 0 {
+            say(control, FAILED);
+            return true;
+        }
+        shared.pid.store(pid, Ordering::Release);
+        let present = watch(shared, control, pid, pidfd);
+        system_call(libc::SYS_close, [pidfd as usize, 0, 0, 0, 0]);
+        present
+    }
+}
+
+/// Starts the program. Returns its process id, or 0 when the orders say why it could not be started.
+// SAFETY: to be called in the small process only, which makes system calls by hand, with valid orders.
+unsafe fn start(orders: *mut Orders, pidfd: &mut c_int) -> c_int {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let mut pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    loop {
+        // SAFETY: the stack is the new process's own; CLONE_VFORK keeps this one still until it has executed or
+        // exited.
+        unsafe {
+            note_failure(orders, Step::Clone, 0);
+            let pid = clone_onto(flags, (*orders).stack, pidfd, ptr::null_mut(), become_program, orders.cast());
+            if pid < 0 {
+                note_failure(orders, Step::Clone, (-pid) as c_int);
+                return 0;
+            }
+            let failed = failure(orders);
+            if failed.1 == 0 {
+                return pid as c_int;
+            }
+            system_call(libc::SYS_wait4, [pid as usize, 0, libc::__WALL as usize, 0, 0]);
+            system_call(libc::SYS_close, [*pidfd as usize, 0, 0, 0, 0]);
+            if failed != (Step::Execute, libc::ETXTBSY) || pause.tv_nsec > LONGEST_BUSY_NS {
+                return 0;
+            }
+            system_call(libc::SYS_nanosleep, [&raw const pause as usize, 0, 0, 0, 0]);
+            pause.tv_nsec *= 2;
+        }
+    }
+}
+
+/// Passes signals on and reports the program's end, until nothing of it is left or the parent lets go, by
+/// intent or by dying. Returns whether the parent is still there.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn watch(shared: &Shared, control: c_int, pid: c_int, pidfd: c_int) -> bool {
+    let readable = |fd: c_int| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut polled = [readable(control), readable(pidfd)];
+    loop {
+        let (tv_sec, tv_nsec) = (LOOK_EVERY_MS / 1000, (LOOK_EVERY_MS % 1000) * 1_000_000);
+        let mut limit = libc::timespec { tv_sec, tv_nsec };
+        // SAFETY: both pointers are to live values of the right type.
+        let ready = unsafe {
+            let (polled, limit) = (polled.as_mut_ptr() as usize, &raw mut limit as usize);
+            system_call(libc::SYS_ppoll, [polled, 2, limit, 0, 8])
+        };
+        let [from_parent, of_program] = &mut polled;
+        // SAFETY: as for this function.
+        unsafe {
+            if ready <= 0 {
+                if of_program.fd >= 0 {
+                    reap_strays(pid);
+                } else if reap_all(shared, pid) {
+                    say(control, GONE);
+                    return true;
+                }
+                continue;
+            }
+            if from_parent.revents != 0 {
+                match hear(control, &mut [-1; DESCRIPTORS]) {
+                    Heard::Message(END_ALL) => {
+                        end_all(shared, pid);
+                        say(control, GONE);
+                        return true;
+                    }
+                    // The group is the program's as long as it was not removed.
+                    Heard::Message(signal) if of_program.fd >= 0 => {
+                        system_call(libc::SYS_kill, [(-(pid as isize)) as usize, signal as usize, 0, 0, 0]);
+                    }
+                    Heard::Message(_) => {}
+                    Heard::Nobody => {
+                        end_all(shared, pid);
+                        return false;
+                    }
+                }
+            }
+            if of_program.fd >= 0 && of_program.revents != 0 {
+                if reap_all(shared, pid) {
+                    say(control, GONE);
+                    return true;
+                }
+                // What it left behind may still write: the parent says how long.
+                of_program.fd = -1;
+                say(control, ENDED);
+            }
+        }
+    }
+}
+
+/// Removes what has ended and is not the program itself, whose id must stay taken as long as it may get a signal.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn reap_strays(pid: c_int) {
+    loop {
+        // SAFETY: siginfo_t is plain data, and all zeroes is a valid value of it; the pointer is to a live one.
+        let found = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+            let (all, info_at) = (libc::P_ALL as usize, &raw mut info as usize);
+            let result = system_call(libc::SYS_waitid, [all, 0, info_at, options as usize, 0]);
+            if result < 0 { 0 } else { info.si_pid() }
+        };
+        if found <= 0 || found == pid {
+            return;
+        }
+        // SAFETY: no memory is involved.
+        unsafe { system_call(libc::SYS_wait4, [found as usize, 0, libc::__WALL as usize, 0, 0]) };
+    }
+}
+
+/// Removes everything that has ended; returns whether nothing is left.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn reap_all(shared: &Shared, pid: c_int) -> bool {
+    loop {
+        // SAFETY: as for this function.
+        match unsafe { reap_one(shared, pid, libc::WNOHANG) } {
+            0 => return false,
+            ended if ended < 0 => return true,
+            _ => {}
+        }
+    }
+}
+
+/// Ends the program, its group, and whatever was adopted, until there is no process below this one.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn end_all(shared: &Shared, pid: c_int) {
+    if shared.ended.load(Ordering::Relaxed) == 0 {
+        // SAFETY: no memory is involved. The group is the program's: it was not removed so far.
+        unsafe { system_call(libc::SYS_kill, [(-(pid as isize)) as usize, libc::SIGKILL as usize, 0, 0, 0]) };
+    }
+    let mut idle = 0;
+    loop {
+        // SAFETY: as for this function.
+        if unsafe { reap_all(shared, pid) } {
+            return;
+        }
+        // SAFETY: as for this function.
+        match unsafe { kill_children() } {
+            0 if idle > 1000 => return,
+            0 => {
+                // It is about to end, or cannot be seen; then it cannot be ended either.
+                idle += 1;
+                let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+                // SAFETY: a pointer to a live value.
+                unsafe { system_call(libc::SYS_nanosleep, [&raw const pause as usize, 0, 0, 0, 0]) };
+            }
+            // SAFETY: as for this function.
+            _ => unsafe {
+                reap_one(shared, pid, 0);
+            },
+        }
+    }
+}
+
+/// Removes one process that has ended, and notes how when it is the program. Returns its id, 0 when none has,
+/// and a negative number when there is none at all.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn reap_one(shared: &Shared, pid: c_int, options: c_int) -> isize {
+    let mut status: c_int = 0;
+    // SAFETY: rusage is plain data, and all zeroes is a valid value of it; both pointers are to live values.
+    let (ended, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        let options = (options | libc::__WALL) as usize;
+        let (status, usage_at) = (&raw mut status as usize, &raw mut usage as usize);
+        (system_call(libc::SYS_wait4, [usize::MAX, status, options, usage_at, 0]), usage)
+    };
+    if ended > 0 && ended == pid as isize {
+        let usage = usage_of(&usage);
+        shared.status.store(status, Ordering::Relaxed);
+        shared.cpu_us.store(usage.cpu.as_micros() as u64, Ordering::Relaxed);
+        shared.peak_kib.store(usage.peak_kib, Ordering::Relaxed);
+        shared.ended.store(1, Ordering::Release);
+    }
+    ended
+}
+
+/// Sends SIGKILL to every child; returns how many there were.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn kill_children() -> usize {
+    let mut path = [0_u8; 64];
+    let mut numbers = [0_u8; 4096];
+    // SAFETY: pointers to live buffers with their lengths; `path` ends with a NUL.
+    let read = unsafe {
+        let own = system_call(libc::SYS_getpid, [0; 5]) as u64;
+        let mut at = push(&mut path, 0, b"/proc/self/task/");
+        let mut digits = [0_u8; 20];
+        at = push(&mut path, at, decimal(own, &mut digits));
+        push(&mut path, at, b"/children");
+        let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+        let file = system_call(libc::SYS_openat, [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0, 0]);
+        if file < 0 {
+            return 0;
+        }
+        let read = system_call(libc::SYS_read, [file as usize, numbers.as_mut_ptr() as usize, numbers.len(), 0, 0]);
+        system_call(libc::SYS_close, [file as usize, 0, 0, 0, 0]);
+        read
+    };
+    let (mut pid, mut count) = (0_usize, 0_usize);
+    for byte in numbers.iter().take(usize::try_from(read).unwrap_or(0)) {
+        if byte.is_ascii_digit() {
+            pid = pid.wrapping_mul(10).wrapping_add((byte - b'0') as usize);
+        } else if pid > 0 {
+            // SAFETY: no memory is involved. A child keeps its id until it is removed, which only we do.
+            unsafe { system_call(libc::SYS_kill, [pid, libc::SIGKILL as usize, 0, 0, 0]) };
+            count = count.wrapping_add(1);
+            pid = 0;
+        }
+    }
+    count
+}
+
+/// Copies as much of `text` as fits into `buffer` from `at` on, leaving a NUL; returns where it ends.
+fn push(buffer: &mut [u8], at: usize, text: &[u8]) -> usize {
+    let room = buffer.len().saturating_sub(1);
+    let mut end = at;
+    for byte in text {
+        match buffer.get_mut(end) {
+            Some(place) if end < room => *place = *byte,
+            _ => break,
+        }
+        end = end.wrapping_add(1);
+    }
+    end
+}
+
+/// A number in decimal digits.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at = at.wrapping_sub(1);
+        if let Some(place) = digits.get_mut(at) {
+            *place = b'0' + (number % 10) as u8;
+        }
+        number /= 10;
+        if number == 0 || at == 0 {
+            return digits.get(at..).unwrap_or_default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_paths_are_written_without_an_allocation() {
+        let mut digits = [0; 20];
+        assert_eq!(decimal(0, &mut digits), b"0");
+        assert_eq!(decimal(40_921, &mut digits), b"40921");
+        assert_eq!(decimal(u64::MAX, &mut digits), b"18446744073709551615");
+        let mut path = [7; 8];
+        assert_eq!(push(&mut path, 2, b"abcdefgh"), 7);
+        assert_eq!(&path, b"\x07\x07abcde\x07");
+    }
+}
