@@ -7,7 +7,7 @@
 use knockon::config;
 use knockon::delivery::Delivery;
 use knockon::event::Versions;
-use knockon::runner::{CallerEnvironment, Runner, Surroundings};
+use knockon::runner::{CallerEnvironment, Runner, Scratch, Surroundings};
 use knockon::sys::Spawner;
 use knockon::{EventDraft, Project, UserFolders};
 use std::ffi::{CString, c_int, c_void};
@@ -51,6 +51,7 @@ struct Setting {
     event: knockon::Event,
     caller: CallerEnvironment,
     spawner: Spawner,
+    scratch: Scratch,
 }
 
 impl Setting {
@@ -73,20 +74,24 @@ impl Setting {
         let draft = EventDraft::new("task.completed".parse().expect("a type")).context("task_id", "task-123");
         let id = knockon::EventId::generate(now);
         let event = draft.stamp_as(id, now, &project.root_text(), Versions::PUBLISHED).expect("a sound draft");
-        let (caller, spawner) = (CallerEnvironment::of_this_process(), Spawner::default());
-        Setting { project, loaded, event, caller, spawner }
+        let (caller, spawner, scratch) = (CallerEnvironment::of_this_process(), Spawner::default(), Scratch::default());
+        Setting { project, loaded, event, caller, spawner, scratch }
     }
 
     /// Runs the first `count` hooks, at most `limit` at a time.
     fn run(&self, count: usize, limit: usize) {
-        let surroundings = Surroundings { project: &self.project, caller: &self.caller, spawner: &self.spawner };
+        let Setting { project, caller, spawner, scratch, .. } = self;
+        let surroundings = Surroundings { project, caller, spawner, scratch };
         let mut runner = Runner::new(surroundings, None, None);
         let (mut started, mut ended) = (0, 0);
         while ended < count {
             while started < count && started - ended < limit {
                 let hook = &self.loaded.hooks[started];
                 let file = self.loaded.file_of(hook);
-                runner.start(started, Delivery { event: &self.event, hook: &hook.hook, file, attempt: 1 });
+                runner.start(
+                    started,
+                    Delivery { event: &self.event, hook: &hook.hook, file, attempt: 1, occasion: Default::default() },
+                );
                 started += 1;
             }
             let (_, outcome) = runner.wait_any(None).expect("some run");

@@ -3,18 +3,22 @@
 use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
 use crate::config::{self, Diagnostic, Loaded, Severity, UntilThen, load};
-use crate::dispatch::{Dispatched, Dispatcher, HookReport, Skip, note};
+use crate::delivery::{Answer, FollowUp, Merged, Occasion};
+use crate::dispatch::{Dispatched, Dispatcher, HookReport, Skip, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
 use crate::registry;
-use crate::runner::CallerEnvironment;
+use crate::runner::{CallerEnvironment, Scratch, Surroundings};
 use crate::sys::{Interrupts, Signal, Spawner};
 use crate::time::Timestamp;
 use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The most events that follow from one, through the answers of hooks.
+const MAX_FOLLOW_UPS: usize = 1000;
 
 /// What an [`Emitter`] is opened with.
 #[derive(Debug, Default)]
@@ -55,6 +59,9 @@ pub struct Emitter {
     store: TrustStore,
     caller: CallerEnvironment,
     spawner: Spawner,
+    scratch: Scratch,
+    /// How many events led to this process (`KNOCKON_CHAIN`).
+    chain: u32,
     options: EmitterOptions,
 }
 
@@ -75,6 +82,15 @@ impl Plan {
     }
 }
 
+/// How an event is emitted.
+#[derive(Clone, Copy, Default)]
+pub struct Emission<'a> {
+    /// What emits it, as hooks are told (`HOOK_SOURCE`).
+    pub source: &'static str,
+    /// Who sees what happens while it happens.
+    pub watcher: Option<&'a dyn Watcher>,
+}
+
 /// What became of one event. Nothing in it has to be handled for the caller to go on.
 #[derive(Debug, Default)]
 pub struct EmitReport {
@@ -88,6 +104,10 @@ pub struct EmitReport {
     pub problems: Vec<Diagnostic>,
     /// What the producer may want to know, such as a type nobody declared.
     pub warnings: Vec<String>,
+    /// What its hooks answered, as one answer.
+    pub answer: Option<Merged>,
+    /// What became of the events that its hooks wanted to be emitted.
+    pub followed: Vec<EmitReport>,
 }
 
 /// What would happen, without it happening.
@@ -130,6 +150,8 @@ impl Emitter {
             store: TrustStore::of(user),
             caller: CallerEnvironment::of_this_process(),
             spawner: Spawner::default(),
+            scratch: Scratch::default(),
+            chain: std::env::var("KNOCKON_CHAIN").ok().and_then(|chain| chain.parse().ok()).unwrap_or(0),
             user: user.clone(),
             project,
             kept: Mutex::new(kept),
@@ -194,25 +216,64 @@ impl Emitter {
     /// Never panics, and returns no error the caller would have to handle: the report has it all. Hooks
     /// run in the calling thread; several threads may share one emitter.
     pub fn emit(&self, draft: EventDraft) -> EmitReport {
+        self.emit_as(draft, Emission { source: "library", watcher: None })
+    }
+
+    /// As [`Emitter::emit`], with a watcher.
+    pub fn emit_as(&self, draft: EventDraft, emission: Emission<'_>) -> EmitReport {
+        let occasion = Occasion { source: emission.source, chain: self.chain, ..Occasion::default() };
+        self.emit_on(draft, occasion, emission.watcher, &mut { MAX_FOLLOW_UPS })
+    }
+
+    fn emit_on(
+        &self,
+        draft: EventDraft,
+        occasion: Occasion,
+        watcher: Option<&dyn Watcher>,
+        left: &mut usize,
+    ) -> EmitReport {
         let mut report = self.admit(&draft);
         match self.stamp(draft) {
             Ok(event) => {
                 let part = self.part(&event);
                 let plan = part.as_ref().unwrap_or_else(|| self.whole());
                 let matches = plan.matcher.matches(&event);
-                self.send(&mut report, event, plan, &matches);
+                self.send(&mut report, event, plan, &matches, occasion, watcher);
             }
             Err(refused) => self.refuse(&mut report, refused),
         }
+        self.follow(&mut report, occasion, watcher, left);
         report
+    }
+
+    /// Emits what hooks wanted to be emitted, at most `left` events.
+    fn follow(&self, report: &mut EmitReport, occasion: Occasion, watcher: Option<&dyn Watcher>, left: &mut usize) {
+        let Some(cause) = report.event.as_ref().map(Event::id) else { return };
+        let answers = report.dispatched.hooks.iter().filter_map(|hook| hook.outcome.answer.as_ref());
+        let follow_ups: Vec<FollowUp> = answers.flat_map(|answer| answer.follow_ups.iter().cloned()).collect();
+        let occasion = Occasion { source: "hook", replay: false, chain: occasion.chain + 1, coalesced: None };
+        for FollowUp { kind, context } in follow_ups {
+            let Some(fewer) = left.checked_sub(1) else {
+                let warning =
+                    format!("hooks asked for more than {MAX_FOLLOW_UPS} further events; the rest was not emitted");
+                return report.warnings.push(warning);
+            };
+            *left = fewer;
+            let draft = EventDraft::new(kind).caused_by(cause);
+            let draft = context.into_iter().fold(draft, |draft, (field, value)| draft.context(field, value));
+            report.followed.push(self.emit_on(draft, occasion, watcher, left));
+        }
     }
 
     /// Makes the event and runs one hook with it, whether it matches or not and whether it is enabled
     /// or not. It still has to be trusted.
-    pub fn emit_to_hook(&self, draft: EventDraft, hook: usize) -> EmitReport {
+    pub fn emit_to_hook(&self, draft: EventDraft, hook: usize, emission: Emission<'_>) -> EmitReport {
         let mut report = self.admit(&draft);
+        let occasion = Occasion { source: emission.source, chain: self.chain, ..Occasion::default() };
         match self.stamp(draft) {
-            Ok(event) => self.send(&mut report, event, self.whole(), &[Match { hook, entry: None }]),
+            Ok(event) => {
+                self.send(&mut report, event, self.whole(), &[Match { hook, entry: None }], occasion, emission.watcher);
+            }
             Err(refused) => self.refuse(&mut report, refused),
         }
         report
@@ -228,7 +289,15 @@ impl Emitter {
     }
 
     /// Records an event, and runs the hooks it matched.
-    fn send(&self, report: &mut EmitReport, event: Event, plan: &Plan, matches: &[Match]) {
+    fn send(
+        &self,
+        report: &mut EmitReport,
+        event: Event,
+        plan: &Plan,
+        matches: &[Match],
+        occasion: Occasion,
+        watcher: Option<&dyn Watcher>,
+    ) {
         let mut unrecorded = Vec::new();
         let mut record = |record: &AuditRecord<'_>| {
             if let Err(error) = self.audit.append(record) {
@@ -245,10 +314,30 @@ impl Emitter {
             report.warnings.extend(upcoming.map(|upcoming| format!("`{}`: {upcoming}", loaded_hook.hook.name)));
         }
         report.problems = plan.problems.clone();
-        report.dispatched = self.dispatcher(plan).dispatch(&event, matches);
+        let dispatcher = Dispatcher { occasion, watcher, ..self.dispatcher(plan) };
+        report.dispatched = dispatcher.dispatch(&event, matches);
+        self.take_answers(report, event.id());
         report.dispatched.unrecorded.splice(0..0, unrecorded);
         report.dispatched.unrecorded.dedup();
         report.event = Some(event);
+    }
+
+    /// Makes one answer of what the hooks answered.
+    fn take_answers(&self, report: &mut EmitReport, event: EventId) {
+        let folder = self.user.state.as_ref().map(|state| state.join("answers"));
+        for hook in &mut report.dispatched.hooks {
+            let Some(answer) = &mut hook.outcome.answer else { continue };
+            report.warnings.extend(answer.problems.iter().map(|problem| format!("`{}`: {problem}", hook.name)));
+            shorten_answer(answer, folder.as_deref(), event, &hook.name);
+        }
+        let answers: Vec<_> = report
+            .dispatched
+            .hooks
+            .iter()
+            .filter_map(|hook| Some((hook.name.as_str(), hook.outcome.answer()?)))
+            .collect();
+        let answers = answers.iter().map(|(hook, answer)| (*hook, answer.as_ref()));
+        report.answer = Merged::of(answers.filter(|(_, answer)| **answer != Answer::default()));
     }
 
     /// What [`Emitter::emit`] would do. Nothing is run and nothing recorded.
@@ -277,16 +366,21 @@ impl Emitter {
 
     fn dispatcher<'p>(&'p self, plan: &'p Plan) -> Dispatcher<'p> {
         Dispatcher {
-            project: &self.project,
+            surroundings: Surroundings {
+                project: &self.project,
+                caller: &self.caller,
+                spawner: &self.spawner,
+                scratch: &self.scratch,
+            },
             loaded: &plan.loaded,
             audit: &self.audit,
             store: &self.store,
             given_hash: self.options.trust_hash.as_ref(),
-            caller: &self.caller,
-            spawner: &self.spawner,
             interrupts: self.options.interrupts.as_ref(),
             versions: self.versions(),
             skip: &self.options.skip,
+            occasion: Occasion::default(),
+            watcher: None,
         }
     }
 

@@ -4,7 +4,7 @@ use crate::audit::Entry;
 use crate::config::{
     Diagnostic, FileExpectation, Fixture, Key, MAX_CONFIG_BYTES, Node, RECORDED_FILE, Value, recorded,
 };
-use crate::emitter::Emitter;
+use crate::emitter::{Emission, Emitter};
 use crate::event::{EventDraft, EventError};
 use crate::json::{Json, push_string};
 use crate::matcher::Rule;
@@ -95,7 +95,7 @@ pub fn try_out(emitter: &Emitter, trial: &Trial) -> Result<Tried, EventError> {
     if !matched || !about_a_run {
         return Ok(tried);
     }
-    let report = emitter.emit_to_hook(draft, trial.hook);
+    let report = emitter.emit_to_hook(draft, trial.hook, Emission { source: "test", watcher: None });
     tried.blocked = report.dispatched.blocked.clone();
     let Some(hook) = report.hooks().first().filter(|_| tried.blocked.is_none()) else { return Ok(tried) };
     tried.ran = true;

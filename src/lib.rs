@@ -62,8 +62,8 @@ pub mod time;
 pub mod trust;
 
 pub use delivery::{Outcome, Status};
-pub use dispatch::HookReport;
-pub use emitter::{EmitReport, Emitter, EmitterOptions, Preview};
+pub use dispatch::{HookReport, Watcher};
+pub use emitter::{Emission, EmitReport, Emitter, EmitterOptions, Preview};
 pub use event::{Event, EventDraft, EventError, EventId, EventType, InvalidEventType};
 pub use project::{Project, UserFolders};
 pub use registry::drafts;

@@ -1,6 +1,6 @@
 //! One line of the audit log (ADR-006, and ours).
 
-use crate::delivery::{Captured, Delivery, Outcome};
+use crate::delivery::{Captured, Decision, Delivery, Outcome};
 use crate::event::Event;
 use crate::text::terminal_safe;
 use crate::time::{Timestamp, millis};
@@ -33,8 +33,16 @@ pub struct AuditRecord<'a> {
     stdout_lines: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stderr_lines: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_kib: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     leaky: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replay: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +72,11 @@ impl<'a> AuditRecord<'a> {
             attempt: None,
             stdout_lines: None,
             stderr_lines: None,
+            cpu_ms: None,
+            peak_kib: None,
             leaky: false,
+            replay: false,
+            decision: None,
             error: None,
             stdout_tail: None,
             stderr_tail: None,
@@ -87,6 +99,7 @@ impl<'a> AuditRecord<'a> {
         AuditRecord {
             hook: Some(delivery.hook.name.as_str()),
             attempt: Some(delivery.attempt),
+            replay: delivery.occasion.replay,
             ..Self::new(delivery.event, "started", now)
         }
     }
@@ -104,7 +117,11 @@ impl<'a> AuditRecord<'a> {
             pid: outcome.pid,
             stdout_lines: ran.then_some(outcome.stdout.lines),
             stderr_lines: ran.then_some(outcome.stderr.lines),
+            cpu_ms: ran.then(|| millis(outcome.usage.cpu)),
+            peak_kib: ran.then_some(outcome.usage.peak_kib),
             leaky: outcome.leaky,
+            replay: delivery.occasion.replay,
+            decision: outcome.answer().and_then(|answer| answer.decision).map(Decision::as_str),
             error: outcome.reason.clone(),
             stdout_tail: failed.then(|| tail(&outcome.stdout)).flatten(),
             stderr_tail: failed.then(|| tail(&outcome.stderr)).flatten(),

@@ -1,11 +1,11 @@
 //! Problems of a configuration, for people and for the tools that read them: JSON, SARIF, GitHub.
 
+use super::scanning;
 use super::snippet::snippet;
 use super::terminal::{Paint, Terminal};
-use crate::config::{Diagnostic, Related, Severity};
+use crate::config::{Diagnostic, Related, Severity, Span};
 use crate::text::one_line;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How problems are told.
@@ -90,76 +90,42 @@ pub(super) fn document(problem: &Diagnostic, texts: Option<&Texts<'_>>) -> Value
 
 /// All problems as one SARIF run. Paths below `root` are written relative to it.
 pub(super) fn sarif(problems: &[Diagnostic], root: &Path) -> Value {
-    let rules: BTreeMap<&str, Value> =
-        problems.iter().map(|problem| (&*problem.code, json!({ "id": problem.code }))).collect();
-    let location = |path: &Path, span: Option<crate::config::Span>| {
-        let mut physical = json!({ "artifactLocation": { "uri": uri(path, root) } });
-        if let Some(span) = span {
+    let place = |path: &Path, span: Option<Span>| {
+        let region = span.map(|span| {
             let end = span.column + span.length.max(1);
-            physical["region"] = json!({ "startLine": span.line, "startColumn": span.column, "endColumn": end });
-        }
-        json!({ "physicalLocation": physical })
+            json!({ "startLine": span.line, "startColumn": span.column, "endColumn": end })
+        });
+        scanning::location(path, root, region)
     };
     let results = problems.iter().map(|problem| {
-        let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
         let related = problem.related.iter().map(|related| {
-            let mut location = location(&related.path, Some(related.span));
+            let mut location = place(&related.path, Some(related.span));
             location["message"] = json!({ "text": related.message });
             location
         });
         json!({
             "ruleId": problem.code,
             "level": problem.severity.as_str(),
-            "message": { "text": format!("{}{help}", problem.message) },
-            "locations": [location(&problem.path, problem.span)],
+            "message": { "text": message(problem) },
+            "locations": [place(&problem.path, problem.span)],
             "relatedLocations": related.collect::<Vec<_>>(),
         })
     });
-    json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": {
-                "name": "knockon",
-                "version": env!("CARGO_PKG_VERSION"),
-                "rules": rules.into_values().collect::<Vec<_>>(),
-            }},
-            "columnKind": "unicodeCodePoints",
-            "results": results.collect::<Vec<_>>(),
-        }],
-    })
-}
-
-/// A path as a URI reference (RFC 3986): relative below `root`, else with the `file` scheme.
-fn uri(path: &Path, root: &Path) -> String {
-    let (scheme, path) = match path.strip_prefix(root) {
-        Ok(below) => ("", below),
-        Err(_) => ("file://", path),
-    };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let encoded = path.as_os_str().as_encoded_bytes().iter().map(|&byte| match byte {
-        byte if plain(byte) => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    });
-    format!("{scheme}{}", encoded.collect::<String>())
+    scanning::sarif(problems.iter().map(|problem| &*problem.code), results.collect())
 }
 
 /// A problem as a workflow command of GitHub Actions.
 pub(super) fn github(problem: &Diagnostic, root: &Path) -> String {
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let path = problem.path.strip_prefix(root).unwrap_or(&problem.path).to_string_lossy().into_owned();
-    let place = problem.span.map(|span| {
+    let place: Vec<(&str, usize)> = problem.span.map_or_else(Vec::new, |span| {
         let end = span.column + span.length.max(1) - 1;
-        format!(",line={},col={},endColumn={end}", span.line, span.column)
+        vec![("line", span.line), ("col", span.column), ("endColumn", end)]
     });
+    scanning::workflow_command(problem.severity.as_str(), Some(&path), &place, &problem.code, &message(problem))
+}
+
+/// The problem and its help as one sentence.
+fn message(problem: &Diagnostic) -> String {
     let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-    format!(
-        "::{} file={}{},title={}::{}",
-        problem.severity.as_str(),
-        property(&path),
-        place.unwrap_or_default(),
-        property(&problem.code),
-        data(&one_line(&format!("{}{help}", problem.message)))
-    )
+    format!("{}{help}", problem.message)
 }

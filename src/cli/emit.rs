@@ -2,10 +2,13 @@
 
 use super::error::{CliError, Exit};
 use super::explain;
+use super::live::Live;
 use super::options::{ProjectOptions, TrustOptions};
 use super::report::{self, Show};
+use super::results::{self, Wanted};
 use super::terminal::{Paint, Terminal};
-use crate::emitter::{Emitter, Preview};
+use crate::dispatch::Watcher;
+use crate::emitter::{Emission, Emitter, Preview};
 use crate::event::{Event, EventDraft, EventError, EventType};
 use crate::explanation::explain_all;
 use crate::text::one_line;
@@ -75,12 +78,19 @@ pub(super) struct EmitOptions {
     #[arg(long)]
     pub(super) explain: bool,
     /// Print the result as one JSON document
-    #[arg(long)]
+    #[arg(long, conflicts_with = "jsonl")]
     pub(super) json: bool,
+    /// Print one JSON document a line while hooks run: started, output, ended, and the report
+    #[arg(long)]
+    pub(super) jsonl: bool,
+    /// Write the result for other tools: junit=FILE, sarif=FILE, github (annotations), summary[=FILE] (a step
+    /// summary in Markdown); repeat for more
+    #[arg(long, value_name = "FORM")]
+    pub(super) report: Vec<Wanted>,
     /// Exit with 3 when hooks did not run because they are not trusted
     #[arg(long)]
     pub(super) strict: bool,
-    /// Show the output of every hook, not only of those that failed
+    /// Show the output of every hook while it runs, its name before each line
     #[arg(long, short)]
     pub(super) verbose: bool,
     /// Say nothing about hooks that succeeded
@@ -110,7 +120,7 @@ impl super::Command for Emit {
         let Emit { kind, fields, how } = self;
         let draft = fields.draft(kind);
         let emitter = how.project.emitter(&how.trust, how.dry_run)?;
-        how.emit(&emitter, draft, "the event", terminal)
+        how.emit(&emitter, draft, "emit", "the event", terminal)
     }
 }
 
@@ -148,6 +158,7 @@ impl EmitOptions {
         &self,
         emitter: &Emitter,
         draft: EventDraft,
+        source: &'static str,
         origin: &str,
         terminal: &mut Terminal,
     ) -> Result<Exit, CliError> {
@@ -157,23 +168,29 @@ impl EmitOptions {
             self.explain(emitter, &preview.event, terminal);
             return Ok(Exit::Fine);
         }
-        let report = emitter.emit(draft);
+        let show = Show { json: self.json, lines: self.jsonl, verbose: self.verbose, quiet: self.quiet };
+        let report = {
+            let live = Live::new(show, terminal);
+            let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
+            emitter.emit_as(draft, Emission { source, watcher })
+        };
         if let Some(error) = &report.refused {
             return Err(refused(origin, error));
         }
-        let show = Show { json: self.json, verbose: self.verbose, quiet: self.quiet };
         let explained = report.event.as_ref().filter(|_| self.explain).map(|event| explain_all(emitter, event));
         let exit =
             report::show(&report, show, explained.as_deref().map(|all| (emitter.loaded(), all)), self.strict, terminal);
         if let Some(event) = &report.event {
             self.explain(emitter, event, terminal);
         }
+        let root = emitter.project().root();
+        results::write(&self.report, &report, root, self.json || self.jsonl, terminal)?;
         Ok(exit)
     }
 
     /// Says of every hook why it did or did not match; in JSON that is a part of the document.
     fn explain(&self, emitter: &Emitter, event: &Event, terminal: &mut Terminal) {
-        if self.explain && !self.json {
+        if self.explain && !self.json && !self.jsonl {
             terminal.line("");
             for explained in explain_all(emitter, event) {
                 explain::show(emitter.loaded(), &explained, false, &[], terminal);

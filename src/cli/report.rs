@@ -5,7 +5,7 @@ use super::error::Exit;
 use super::explain;
 use super::terminal::{Paint, Terminal};
 use crate::config::{Loaded, OutputMode};
-use crate::delivery::{Outcome, Status};
+use crate::delivery::{Decision, Merged, Outcome, Status};
 use crate::dispatch::HookReport;
 use crate::emitter::EmitReport;
 use crate::explanation::HookExplanation;
@@ -19,9 +19,12 @@ use serde_json::value::RawValue;
 const SHOWN_LINES: usize = 10;
 
 /// How a report is shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Show {
+    /// As one JSON document.
     pub(super) json: bool,
+    /// As one JSON document a line, each as soon as it is known.
+    pub(super) lines: bool,
     /// The output of every hook, not only of those that failed.
     pub(super) verbose: bool,
     /// Nothing about hooks that succeeded.
@@ -37,18 +40,28 @@ pub(super) fn show(
     strict: bool,
     terminal: &mut Terminal,
 ) -> Exit {
-    if show.json {
+    if show.json || show.lines {
         let explained =
             explained.map(|(loaded, all)| all.iter().map(|one| explain::document(loaded, one, &[])).collect());
-        terminal.json(&Document { explained, ..Document::of(report) });
+        let kind = show.lines.then_some("report");
+        terminal.json(&Document { explained, kind, ..Document::of(report) });
     } else {
         for_people(report, show, terminal);
     }
+    notes(report, terminal);
+    exit(report, strict, terminal)
+}
+
+/// What is told on standard error, whatever the form of the result.
+fn notes(report: &EmitReport, terminal: &mut Terminal) {
     for warning in report.warnings.iter().chain(&report.dispatched.unrecorded) {
         terminal.warning(warning);
     }
     for problem in &report.problems {
         terminal.problem(problem);
+    }
+    if let Some(message) = report.answer.as_ref().and_then(|answer| answer.system_message.as_ref()) {
+        terminal.note(&terminal_safe(message));
     }
     if let Some(verdict) = &report.dispatched.blocked {
         let blocked = report.hooks().iter().filter(|hook| hook.outcome.status == Status::BlockedUntrusted).count();
@@ -58,21 +71,29 @@ pub(super) fn show(
         };
         terminal.note(&format!("{} did not run, {}: {advice}", count(blocked, "hook"), one_line(&verdict.to_string())));
     }
+    for followed in &report.followed {
+        if let Some(refused) = &followed.refused {
+            terminal.warning(&format!("an event that a hook asked for was not emitted: {refused}"));
+        }
+        notes(followed, terminal);
+    }
+}
+
+/// How the command ends, by an event and those that followed from it.
+fn exit(report: &EmitReport, strict: bool, terminal: &mut Terminal) -> Exit {
     if let Some(signal) = report.interrupted() {
         return Exit::Interrupted(signal);
     }
     if let Some(hook) = report.stopped_by() {
-        let message = stop_message(&hook.outcome);
+        let message = if hook.outcome.blocked { hook.outcome.blocked_because() } else { hook.outcome.summary() };
         terminal.note(&format!("`{}` stops this: {}", hook.name, terminal_safe(&message)));
         return Exit::Stopped;
     }
-    if strict && report.dispatched.blocked.is_some() { Exit::Untrusted } else { Exit::Fine }
-}
-
-/// A hook that blocked says why on its standard error (exit 2, as agents' hooks do).
-fn stop_message(outcome: &Outcome) -> String {
-    let said = outcome.stderr.last_lines(SHOWN_LINES).join("\n");
-    if outcome.exit_code == Some(2) && !said.is_empty() { said } else { outcome.summary() }
+    let own = if strict && report.dispatched.blocked.is_some() { Exit::Untrusted } else { Exit::Fine };
+    report.followed.iter().map(|followed| exit(followed, strict, terminal)).fold(own, |exit, followed| match exit {
+        Exit::Fine => followed,
+        worse => worse,
+    })
 }
 
 fn for_people(report: &EmitReport, show: Show, terminal: &mut Terminal) {
@@ -91,12 +112,15 @@ fn for_people(report: &EmitReport, show: Show, terminal: &mut Terminal) {
         let uneventful = matches!(hook.outcome.status, Status::Success | Status::Skipped);
         // One line about all blocked hooks goes to standard error.
         if hook.outcome.status != Status::BlockedUntrusted && !(show.quiet && uneventful) {
-            hook_lines(hook, width, show.verbose, terminal);
+            hook_lines(hook, width, show, terminal);
         }
+    }
+    for followed in &report.followed {
+        for_people(followed, show, terminal);
     }
 }
 
-fn hook_lines(hook: &HookReport, width: usize, verbose: bool, terminal: &mut Terminal) {
+fn hook_lines(hook: &HookReport, width: usize, show: Show, terminal: &mut Terminal) {
     let outcome = &hook.outcome;
     let (mark, paint) = match outcome.status {
         Status::Success => ("✓", Paint::Good),
@@ -114,13 +138,22 @@ fn hook_lines(hook: &HookReport, width: usize, verbose: bool, terminal: &mut Ter
     if let Some(help) = &outcome.help {
         terminal.line(&format!("      {}", one_line(help)));
     }
+    let answer = outcome.answer.as_ref();
+    for annotation in answer.iter().flat_map(|answer| &answer.annotations) {
+        let line = annotation.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let place = annotation.file.as_ref().map(|file| format!("{file}{line}: ")).unwrap_or_default();
+        terminal.line(&format!("      {}", one_line(&format!("{place}{}: {}", annotation.level, annotation.message))));
+    }
     let wanted = match hook.output {
-        OutputMode::OnFailure | OutputMode::Live => verbose || outcome.status.is_failure(),
+        // It was shown while it came.
+        output if show.is_live(output) => false,
+        OutputMode::OnFailure | OutputMode::Live => outcome.status.is_failure(),
         OutputMode::Always => true,
         OutputMode::Never => false,
     };
-    if wanted {
-        let limit = if verbose || hook.output == OutputMode::Always { usize::MAX } else { SHOWN_LINES };
+    // What it printed is its answer, and told as such.
+    if wanted && !answer.is_some_and(|answer| answer.suppress_output || answer.blocks()) {
+        let limit = if hook.output == OutputMode::Always { usize::MAX } else { SHOWN_LINES };
         for stream in [&outcome.stdout, &outcome.stderr] {
             for line in stream.last_lines(limit) {
                 terminal.line(&format!("      {}", terminal_safe(&line)));
@@ -133,6 +166,8 @@ fn hook_lines(hook: &HookReport, width: usize, verbose: bool, terminal: &mut Ter
 /// calls them.
 #[derive(Serialize)]
 struct Document<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     event: Option<Box<RawValue>>,
     error: Option<String>,
     hooks_executed: usize,
@@ -140,6 +175,10 @@ struct Document<'a> {
     blocked: Option<String>,
     stopped_by: Option<&'a str>,
     results: Vec<ResultDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'a Merged>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    followed: Vec<Document<'a>>,
     warnings: Vec<&'a str>,
     problems: Vec<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,14 +188,36 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct ResultDocument<'a> {
     hook: &'a str,
+    fail_mode: &'static str,
+    matched: &'a str,
+    attempts: u32,
+    #[serde(flatten)]
+    outcome: OutcomeDocument<'a>,
+}
+
+/// How an attempt ended, as one line of a stream.
+#[derive(Serialize)]
+pub(super) struct EndedDocument<'a> {
+    kind: &'static str,
+    hook: &'a str,
+    attempt: u32,
+    #[serde(flatten)]
+    outcome: OutcomeDocument<'a>,
+}
+
+#[derive(Serialize)]
+struct OutcomeDocument<'a> {
     status: &'static str,
     success: bool,
     exit_code: Option<i32>,
     signal: Option<i32>,
     duration_ms: f64,
-    attempts: u32,
-    fail_mode: &'static str,
-    matched: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_kib: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'static str>,
     error: Option<&'a str>,
     help: Option<&'a str>,
     leaky: bool,
@@ -171,6 +232,9 @@ impl<'a> Document<'a> {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
         let warnings = report.warnings.iter().chain(&report.dispatched.unrecorded);
         Document {
+            kind: None,
+            answer: report.answer.as_ref(),
+            followed: report.followed.iter().map(Document::of).collect(),
             event: report.event.as_ref().and_then(|event| raw(event.json().text())),
             error: report.refused.as_ref().map(ToString::to_string),
             hooks_executed: report.hooks().iter().filter(|hook| hook.outcome.pid.is_some()).count(),
@@ -187,17 +251,34 @@ impl<'a> Document<'a> {
 
 impl<'a> ResultDocument<'a> {
     fn of(hook: &'a HookReport) -> Self {
-        let outcome = &hook.outcome;
         ResultDocument {
             hook: &hook.name,
+            fail_mode: hook.fail_mode.as_str(),
+            matched: &hook.reason,
+            attempts: hook.attempts,
+            outcome: OutcomeDocument::of(&hook.outcome),
+        }
+    }
+}
+
+impl<'a> EndedDocument<'a> {
+    pub(super) fn of(hook: &'a str, attempt: u32, outcome: &'a Outcome) -> Self {
+        EndedDocument { kind: "ended", hook, attempt, outcome: OutcomeDocument::of(outcome) }
+    }
+}
+
+impl<'a> OutcomeDocument<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        let ran = outcome.pid.is_some();
+        OutcomeDocument {
             status: outcome.status.as_str(),
             success: outcome.status == Status::Success,
             exit_code: outcome.exit_code,
             signal: outcome.signal,
             duration_ms: millis(outcome.duration),
-            attempts: hook.attempts,
-            fail_mode: hook.fail_mode.as_str(),
-            matched: &hook.reason,
+            cpu_ms: ran.then(|| millis(outcome.usage.cpu)),
+            peak_kib: ran.then_some(outcome.usage.peak_kib),
+            decision: outcome.answer().and_then(|answer| answer.decision).map(Decision::as_str),
             error: outcome.reason.as_deref(),
             help: outcome.help.as_deref(),
             leaky: outcome.leaky,

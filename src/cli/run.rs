@@ -34,6 +34,6 @@ impl super::Command for Run {
         };
         let draft = EventDraft::from_json(bytes, self.event_type).map_err(|error| refused(&origin, &error))?;
         let emitter = self.how.project.emitter(&self.how.trust, self.how.dry_run)?;
-        self.how.emit(&emitter, draft, &origin, terminal)
+        self.how.emit(&emitter, draft, "run", &origin, terminal)
     }
 }

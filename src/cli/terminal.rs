@@ -78,6 +78,24 @@ impl Terminal {
         }
     }
 
+    /// A line of the result that somebody waits for.
+    pub(super) fn line_now(&mut self, line: &str) {
+        self.line(line);
+        self.flush();
+    }
+
+    /// A JSON document of a stream of them.
+    pub(super) fn json_now(&mut self, document: &impl Serialize) {
+        self.json(document);
+        self.flush();
+    }
+
+    /// A line for programs beside the result, on standard error.
+    pub(super) fn aside(&mut self, line: &str) {
+        self.flush();
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+
     /// A line for people, on standard error.
     pub(super) fn note(&mut self, line: &str) {
         self.flush();

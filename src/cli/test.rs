@@ -1,11 +1,13 @@
 //! `knockon test`: hooks tried, with the events their author wrote down or with one made up now.
 
 use super::error::{CliError, Exit};
+use super::live::Live;
 use super::options::{ProjectOptions, TrustOptions, find_hook, require_sound};
 use super::report::{self, Show};
 use super::terminal::{Paint, Terminal};
 use crate::config::{Diagnostic, Severity};
-use crate::emitter::Emitter;
+use crate::dispatch::Watcher;
+use crate::emitter::{Emission, Emitter};
 use crate::event::{EventDraft, EventId, EventType};
 use crate::fixtures::{self, Trial, Tried};
 use crate::text::{count, one_line};
@@ -61,8 +63,12 @@ impl Test {
         if let Some(task) = self.task_id {
             draft = draft.context("task_id", task);
         }
-        let report = emitter.emit_to_hook(draft, hook);
-        let show = Show { json: self.json, verbose: true, quiet: false };
+        let show = Show { json: self.json, verbose: true, ..Show::default() };
+        let report = {
+            let live = Live::new(show, terminal);
+            let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
+            emitter.emit_to_hook(draft, hook, Emission { source: "test", watcher })
+        };
         match report::show(&report, show, None, true, terminal) {
             Exit::Fine if report.hooks().iter().any(|hook| hook.outcome.status.is_failure()) => Ok(Exit::Stopped),
             exit => Ok(exit),

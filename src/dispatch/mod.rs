@@ -2,16 +2,19 @@
 //!
 //! `plan` says what to start next; this carries it out.
 
+mod overflow;
 mod plan;
 
+pub(crate) use overflow::shorten_answer;
+
 use crate::audit::{AuditError, AuditLog, AuditRecord};
-use crate::config::{FailMode, Loaded, OutputMode};
-use crate::delivery::{Delivery, Outcome, Status};
+use crate::config::{FailMode, Hook, Loaded, OutputMode};
+use crate::delivery::{Delivery, MAX_CHAIN, Occasion, Outcome, Status, Stream};
 use crate::event::{ConversionError, Event, Versions};
 use crate::matcher::Match;
 use crate::project::Project;
-use crate::runner::{CallerEnvironment, Runner, Surroundings};
-use crate::sys::{Interrupts, Signal, Spawner};
+use crate::runner::{RunId, Runner, Surroundings};
+use crate::sys::{Interrupts, Signal};
 use crate::time::Timestamp;
 use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
 use plan::{Item, Next, Plan, Settled};
@@ -53,11 +56,21 @@ pub struct Dispatched {
     pub unrecorded: Vec<String>,
 }
 
+/// Sees what happens while it happens.
+pub trait Watcher {
+    /// An attempt begins.
+    fn started(&self, hook: &Hook, attempt: u32);
+    /// A hook wrote something.
+    fn output(&self, hook: &Hook, stream: Stream, bytes: &[u8]);
+    /// An attempt has ended, or did not begin.
+    fn ended(&self, hook: &Hook, attempt: u32, outcome: &Outcome);
+}
+
 /// What dispatching needs to know.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Dispatcher<'a> {
-    /// The project.
-    pub project: &'a Project,
+    /// The project, and what hooks get of their surroundings.
+    pub surroundings: Surroundings<'a>,
     /// Its hooks.
     pub loaded: &'a Loaded,
     /// Where each step is recorded.
@@ -66,16 +79,16 @@ pub struct Dispatcher<'a> {
     pub store: &'a TrustStore,
     /// The hash given for this run, instead of the store.
     pub given_hash: Option<&'a ContentHash>,
-    /// The environment hooks get a part of.
-    pub caller: &'a CallerEnvironment,
-    /// Starts programs.
-    pub spawner: &'a Spawner,
     /// Signals that end it early.
     pub interrupts: Option<&'a Interrupts>,
     /// The versions of events that hooks can ask for.
     pub versions: &'a Versions,
     /// The hooks that the caller wants left out.
     pub skip: &'a Skip,
+    /// What brought the event about.
+    pub occasion: Occasion,
+    /// Who sees what happens while it happens.
+    pub watcher: Option<&'a dyn Watcher>,
 }
 
 /// Hooks that the caller wants left out (`KNOCKON=0`, `KNOCKON_SKIP`).
@@ -104,7 +117,11 @@ impl Skip {
 impl<'a> Dispatcher<'a> {
     /// Decides about each hook whether it may run.
     pub fn guard(&self) -> Guard<'a> {
-        Guard::new(self.project, self.loaded, self.given_hash, self.store)
+        Guard::new(self.project(), self.loaded, self.given_hash, self.store)
+    }
+
+    fn project(&self) -> &'a Project {
+        self.surroundings.project
     }
 
     /// Carries out every match, as its file says: in file order, so many side by side, each after those it
@@ -119,11 +136,16 @@ impl<'a> Dispatcher<'a> {
         let deliveries: Vec<Delivery<'_>> =
             matches.iter().map(|matched| self.delivery(event, *matched, &converted)).collect();
         let room = crate::sys::descriptor_room() / DESCRIPTORS_A_HOOK;
-        let surroundings = Surroundings { project: self.project, caller: self.caller, spawner: self.spawner };
+        let tell = |id: RunId, stream: Stream, bytes: &[u8]| {
+            if let (Some(watcher), Some(delivery)) = (self.watcher, deliveries.get(id)) {
+                watcher.output(delivery.hook, stream, bytes);
+            }
+        };
+        let listener = self.watcher.is_some().then_some(&tell as &crate::runner::Listener<'_>);
         let mut run = Run {
             dispatcher: *self,
             plan: Plan::new(deliveries.iter().map(|delivery| self.item(delivery, room)).collect()),
-            runner: Runner::new(surroundings, self.interrupts, None),
+            runner: Runner::new(self.surroundings, self.interrupts, listener),
             guard: self.guard(),
             reports: deliveries.iter().map(|_| None).collect(),
             attempts: vec![1; deliveries.len()],
@@ -155,7 +177,7 @@ impl<'a> Dispatcher<'a> {
         let (hook, file) = (&loaded_hook.hook, self.loaded.file_of(loaded_hook));
         let own_version = hook.schema_version.and_then(|major| converted.get(&major));
         let event = own_version.and_then(|event| event.as_ref().ok()).unwrap_or(event);
-        Delivery { event, hook, file, attempt: 1 }
+        Delivery { event, hook, file, attempt: 1, occasion: self.occasion }
     }
 
     /// `room` is how many hooks there are descriptors for.
@@ -216,6 +238,9 @@ impl Run<'_, '_> {
             Some(outcome) => self.finish(index, outcome),
             None => {
                 self.record(&AuditRecord::started(&delivery, Timestamp::now()));
+                if let Some(watcher) = self.dispatcher.watcher {
+                    watcher.started(delivery.hook, attempt);
+                }
                 self.runner.start(index, delivery);
             }
         }
@@ -233,6 +258,10 @@ impl Run<'_, '_> {
         if let Some(by) = self.stopped.map(|index| &self.deliveries[index].hook.name) {
             return Some(Outcome::without_process(Status::Skipped, format!("`{by}` failed with fail_mode: stop")));
         }
+        if self.dispatcher.occasion.chain >= MAX_CHAIN {
+            let why = format!("{MAX_CHAIN} events caused each other already; no hook runs at the end of such a chain");
+            return Some(Outcome::without_process(Status::Skipped, why));
+        }
         let verdict = self.guard.may_start(self.matches[index].hook);
         if verdict != Verdict::Trusted {
             let outcome = Outcome::without_process(Status::BlockedUntrusted, verdict.to_string());
@@ -248,6 +277,9 @@ impl Run<'_, '_> {
         let delivery = Delivery { attempt: self.attempts[index], ..self.deliveries[index] };
         self.record(&AuditRecord::finished(&delivery, &outcome, Timestamp::now()));
         let hook = delivery.hook;
+        if let Some(watcher) = self.dispatcher.watcher {
+            watcher.ended(hook, delivery.attempt, &outcome);
+        }
         match self.plan.settle(index, &outcome, Instant::now(), random_up_to) {
             Settled::Again(_) => return,
             Settled::Final => {}

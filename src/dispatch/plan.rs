@@ -9,9 +9,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// The exit code of a temporary failure (EX_TEMPFAIL of sysexits.h).
-const TEMPORARY: i32 = 75;
-
 /// One hook of the plan.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item<'a> {
@@ -162,7 +159,8 @@ impl<'a> Plan<'a> {
         let item = &self.items[index];
         if let Some(retry) = item.retry.filter(|retry| !self.ending && again(retry, self.attempts[index], outcome)) {
             // Full jitter: whoever failed together does not come back together.
-            let pause = random(longest_pause(retry, self.attempts[index]));
+            let asked = outcome.answer.as_ref().and_then(|answer| answer.retry_after).unwrap_or_default();
+            let pause = random(longest_pause(retry, self.attempts[index])).max(asked);
             self.pausing.insert((now + pause, index));
             return Settled::Again(pause);
         }
@@ -186,7 +184,7 @@ impl<'a> Plan<'a> {
 fn again(retry: &Retry, attempts: u32, outcome: &Outcome) -> bool {
     let named = |ending: &str| retry.on.is_empty() || retry.on.iter().any(|name| name == ending);
     let wanted = match outcome.status {
-        Status::Failed if outcome.exit_code == Some(TEMPORARY) => named("tempfail") || named("failed"),
+        Status::Failed if outcome.temporary => named("tempfail") || named("failed"),
         Status::Failed => named("failed"),
         Status::Timeout => named("timeout"),
         Status::Error => named("error"),
@@ -211,7 +209,12 @@ mod tests {
     }
 
     fn ended(status: Status, code: i32) -> Outcome {
-        Outcome { exit_code: Some(code), blocked: code == 2, ..Outcome::without_process(status, "") }
+        Outcome {
+            exit_code: Some(code),
+            blocked: code == 2,
+            temporary: code == 75,
+            ..Outcome::without_process(status, "")
+        }
     }
 
     /// Runs a plan in which every hook succeeds at once; the order they were started in.

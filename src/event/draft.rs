@@ -6,6 +6,9 @@ use crate::json::{Json, MAX_DEPTH, push_string};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
 
+/// The lowest version that describes an event with a cause.
+const CAUSAL: &str = "1.1";
+
 /// What a producer says about an event; the emitter adds id, time, version and project.
 ///
 /// ```
@@ -34,6 +37,7 @@ enum Body {
 struct Fields {
     kind: EventType,
     feature: Option<String>,
+    caused_by: Option<EventId>,
     context: Map<String, Value>,
     artifacts: Vec<Value>,
     metadata: Map<String, Value>,
@@ -42,10 +46,10 @@ struct Fields {
 impl EventDraft {
     /// A draft of an event of type `kind` with nothing else in it.
     pub fn new(kind: EventType) -> Self {
-        let (feature, context, artifacts) = (None, Map::new(), Vec::new());
+        let (feature, caused_by, context, artifacts) = (None, None, Map::new(), Vec::new());
         let mut metadata = Map::new();
         metadata.insert("cli_version".into(), env!("CARGO_PKG_VERSION").into());
-        EventDraft { body: Body::Fields(Box::new(Fields { kind, feature, context, artifacts, metadata })) }
+        EventDraft { body: Body::Fields(Box::new(Fields { kind, feature, caused_by, context, artifacts, metadata })) }
     }
 
     /// A draft from a JSON object that may lack the fields the emitter adds; everything in it stays
@@ -87,6 +91,12 @@ impl EventDraft {
     pub fn feature(self, feature: impl Into<String>) -> Self {
         let feature = feature.into();
         self.with(|fields| fields.feature = Some(feature))
+    }
+
+    /// Names the event that caused this one (`causation_id`, version 1.1).
+    #[must_use]
+    pub fn caused_by(self, cause: EventId) -> Self {
+        self.with(|fields| fields.caused_by = Some(cause))
     }
 
     /// Adds a field of the event's context.
@@ -147,6 +157,8 @@ impl EventDraft {
         let bytes = match self.body {
             Body::Fields(mut fields) => {
                 fields.check_depth()?;
+                let version = if fields.caused_by.is_some() { CAUSAL } else { versions.plain };
+                let stamp = |kind: &EventType| required(kind, id, version, now, project_root);
                 let context = &fields.context;
                 let notice = versions.notice(|field| context.contains_key(field), fields.kind.as_str());
                 if let Some((names, notice)) = notice {
@@ -188,6 +200,9 @@ impl Fields {
         }
         if let Some(feature) = &self.feature {
             push_member(&mut out, "feature", feature);
+        }
+        if let Some(cause) = &self.caused_by {
+            push_member(&mut out, "causation_id", cause.ulid());
         }
         for (name, object) in [("context", self.context), ("metadata", self.metadata)] {
             // An absent optional field is left out.

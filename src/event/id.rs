@@ -42,6 +42,18 @@ impl EventId {
     }
 }
 
+impl EventId {
+    /// The ULID as a number of 128 bits.
+    pub fn number(self) -> u128 {
+        std::str::from_utf8(&self.0).ok().and_then(|digits| Ulid::from_string(digits).ok()).map_or(0, |ulid| ulid.0)
+    }
+
+    /// The ULID alone, without `evt_`.
+    pub fn ulid(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// 80 random bits; when the kernel has none to give, bits that still differ between processes.
 fn random_80_bits() -> u128 {
     let mut bytes = [0; 16];

@@ -1,15 +1,15 @@
 //! The clean environment of a hook.
 
+use super::event_loop::Surroundings;
 use super::program::ProgramFault;
+use super::scratch::{Scratch, ScratchFile};
+use super::trace::{is_traceparent, traceparent};
 use crate::delivery::Delivery;
-use crate::project::Project;
 use crate::sys;
 use std::ffi::{CString, OsStr, OsString};
-use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
 
 /// What a hook gets of the caller's environment (ADR-006).
 const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"];
@@ -25,6 +25,11 @@ const MAX_EVENT_VARIABLE: usize = 96 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct CallerEnvironment {
     variables: Vec<(&'static str, OsString)>,
+    /// The trace that the caller is part of (W3C Trace Context).
+    traceparent: Option<String>,
+    tracestate: Option<OsString>,
+    /// Whether a person is at a terminal.
+    interactive: bool,
 }
 
 impl CallerEnvironment {
@@ -34,12 +39,22 @@ impl CallerEnvironment {
         if !variables.iter().any(|(name, _)| *name == "PATH") {
             variables.push(("PATH", FALLBACK_PATH.into()));
         }
-        CallerEnvironment { variables }
+        let text = variable("TRACEPARENT").and_then(|value| value.into_string().ok());
+        let traceparent = text.filter(|text| is_traceparent(text));
+        // It means nothing without the other.
+        let tracestate = traceparent.as_ref().and_then(|_| variable("TRACESTATE"));
+        CallerEnvironment { variables, traceparent, tracestate, interactive: false }
     }
 
     /// That of this process.
     pub fn of_this_process() -> Self {
-        Self::from(|name| std::env::var_os(name))
+        let interactive = sys::is_interactive();
+        CallerEnvironment { interactive, ..Self::from(|name| std::env::var_os(name)) }
+    }
+
+    /// The trace that the caller is part of.
+    pub(super) fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
     }
 
     /// The `PATH` that hooks get.
@@ -52,62 +67,72 @@ impl CallerEnvironment {
     }
 }
 
-/// A file that holds an event too large for a variable; removed with this value.
-#[derive(Debug)]
-pub(super) struct EventFile(PathBuf);
-
-impl Drop for EventFile {
-    fn drop(&mut self) {
-        // Nothing to do about a file that is gone or cannot be removed.
-        let _ = fs::remove_file(&self.0);
-    }
+/// Files of a hook that runs: each is removed with this value.
+#[derive(Debug, Default)]
+pub(super) struct HookFiles {
+    /// Holds an event too large for a variable.
+    _event: Option<ScratchFile>,
+    /// Where the hook may write its answer.
+    pub(super) response: Option<ScratchFile>,
 }
 
-/// The environment of `delivery`, and the event's file when it is too large for a variable.
+/// The environment of `delivery`, and the files it names.
 ///
 /// # Errors
-/// That file cannot be written.
+/// The event is too large for a variable, and no file can be written.
 pub(super) fn environment(
-    caller: &CallerEnvironment,
-    project: &Project,
+    surroundings: Surroundings<'_>,
     delivery: &Delivery<'_>,
-) -> Result<(Vec<CString>, Option<EventFile>), ProgramFault> {
+) -> Result<(Vec<CString>, HookFiles), ProgramFault> {
+    let Surroundings { caller, project, scratch, .. } = surroundings;
+    let Delivery { hook, event, attempt, occasion, .. } = delivery;
+    let base = caller.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    let (id, attempt) = (event.id().to_string(), attempt.to_string());
+    let (trace, chain) = (traceparent(caller, delivery), (occasion.chain + 1).to_string());
+    let count = occasion.coalesced.map(|count| count.to_string());
+    let text = event.json().text().as_bytes();
+    let large = text.len() > MAX_EVENT_VARIABLE;
+    // A hook that cannot answer by a file can still answer by its output.
+    let response = scratch.file(&base, ".answer").ok();
+    let file = if large { Some(write_event(scratch, &base, event.bytes())?) } else { None };
+    let passed: Vec<(&String, OsString)> =
+        hook.env_from.iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
     let mut variables: Vec<(&[u8], &[u8])> =
         caller.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-    let passed: Vec<(&String, OsString)> =
-        delivery.hook.env_from.iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
     variables.extend(passed.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-    variables.extend(delivery.hook.env.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-    let id = delivery.event.id().to_string();
-    variables.push((b"HOOK_NAME", delivery.hook.name.as_str().as_bytes()));
-    variables.push((b"HOOK_WORKSPACE", project.root().as_os_str().as_bytes()));
-    variables.push((b"HOOK_EVENT_TYPE", delivery.event.kind().as_str().as_bytes()));
-    variables.push((b"HOOK_EVENT_ID", id.as_bytes()));
-    let attempt = delivery.attempt.to_string();
-    variables.push((b"HOOK_ATTEMPT", attempt.as_bytes()));
-    let event = delivery.event.json().text().as_bytes();
-    let file = if event.len() <= MAX_EVENT_VARIABLE {
-        variables.push((b"HOOK_EVENT", event));
-        None
-    } else {
-        Some(write_event(caller, &id, delivery.event.bytes())?)
-    };
-    if let Some(file) = &file {
-        variables.push((b"HOOK_EVENT_FILE", file.0.as_os_str().as_bytes()));
-    }
+    variables.extend(hook.env.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    let flag = |flag: bool| if flag { b"1" } else { b"0" };
+    variables.extend::<[(&[u8], &[u8]); 10]>([
+        (b"HOOK_NAME", hook.name.as_str().as_bytes()),
+        (b"HOOK_WORKSPACE", project.root().as_os_str().as_bytes()),
+        (b"HOOK_EVENT_TYPE", event.kind().as_str().as_bytes()),
+        (b"HOOK_EVENT_ID", id.as_bytes()),
+        (b"HOOK_ATTEMPT", attempt.as_bytes()),
+        (b"HOOK_REPLAY", flag(occasion.replay)),
+        (b"HOOK_INTERACTIVE", flag(caller.interactive)),
+        (b"HOOK_SOURCE", occasion.source.as_bytes()),
+        (b"KNOCKON_CHAIN", chain.as_bytes()),
+        (b"TRACEPARENT", trace.as_bytes()),
+    ]);
+    let optional: [(&[u8], Option<&[u8]>); 5] = [
+        (b"TRACESTATE", caller.tracestate.as_ref().map(|state| state.as_bytes())),
+        (b"HOOK_COALESCED", count.as_ref().map(String::as_bytes)),
+        (b"HOOK_RESPONSE", response.as_ref().map(|file| file.path().as_os_str().as_bytes())),
+        (b"HOOK_EVENT_FILE", file.as_ref().map(|file| file.path().as_os_str().as_bytes())),
+        (b"HOOK_EVENT", Some(text).filter(|_| !large)),
+    ];
+    variables.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
     // The last of a name wins: the caller's, then `env`, then ours.
     let last = |at: usize, name: &[u8]| variables[at + 1..].iter().all(|(later, _)| *later != name);
     let kept = variables.iter().enumerate().filter(|(at, (name, _))| last(*at, name)).map(|(_, pair)| pair);
-    let lines = kept.filter_map(|(name, value)| CString::new([name, &b"="[..], value].concat()).ok());
-    Ok((lines.collect(), file))
+    let lines = kept.filter_map(|(name, value)| CString::new([name, &b"="[..], value].concat()).ok()).collect();
+    Ok((lines, HookFiles { _event: file, response }))
 }
 
-fn write_event(caller: &CallerEnvironment, id: &str, bytes: &[u8]) -> Result<EventFile, ProgramFault> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let folder = caller.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!("knockon-{id}-{}-{number}.json", std::process::id()));
-    let created = sys::create_private(&path).map(|file| (file, EventFile(path)));
-    let written = created.and_then(|(mut file, event_file)| file.write_all(bytes).map(|()| event_file));
-    written.map_err(|error| ProgramFault::EventFile(folder, error))
+fn write_event(scratch: &Scratch, base: &Path, bytes: &[u8]) -> Result<ScratchFile, ProgramFault> {
+    let written = scratch.file(base, ".json").and_then(|file| {
+        sys::create_private(file.path())?.write_all(bytes)?;
+        Ok(file)
+    });
+    written.map_err(|error| ProgramFault::EventFile(base.to_owned(), error))
 }

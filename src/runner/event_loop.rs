@@ -4,6 +4,7 @@ use super::attempt::{Effect, Input};
 use super::environment::CallerEnvironment;
 use super::launch::{Running, feed, launch};
 use super::program::ProgramFault;
+use super::scratch::Scratch;
 use crate::config::UntilThen;
 use crate::delivery::{Delivery, Outcome, Status, Stream};
 use crate::project::Project;
@@ -37,6 +38,8 @@ pub struct Surroundings<'a> {
     pub caller: &'a CallerEnvironment,
     /// Starts programs.
     pub spawner: &'a Spawner,
+    /// Where files are made that hooks get by name.
+    pub scratch: &'a Scratch,
 }
 
 /// Runs hooks, any number side by side, in one thread.

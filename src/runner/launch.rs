@@ -2,16 +2,19 @@
 
 use super::attempt::{Attempt, verdict};
 use super::capture::Capture;
-use super::environment::{EventFile, environment};
+use super::environment::{HookFiles, environment};
 use super::event_loop::{RunId, Surroundings};
 use super::program::{Program, ProgramFault};
 use crate::config::OnTimeout;
-use crate::delivery::{Delivery, Outcome, Status};
+use crate::delivery::{Answer, Captured, Delivery, MAX_ANSWER, Outcome, Status};
 use crate::project::Project;
 use crate::sys::{self, Child, Ending, Signal, SpawnError, Spawning, Transfer, Usage};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
+
+/// The exit code of a temporary failure (EX_TEMPFAIL of sysexits.h).
+const TEMPORARY: i32 = 75;
 
 /// A hook on its way.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ pub(super) struct Running<'a> {
     pub(super) gone_by: Option<Instant>,
     /// When its timer is set to.
     pub(super) wakes_at: Option<Instant>,
-    _event_file: Option<EventFile>,
+    files: HookFiles,
 }
 
 /// Starts the program of `delivery`.
@@ -46,9 +49,9 @@ pub(super) fn launch<'a>(
     delivery: Delivery<'a>,
     surroundings: Surroundings<'a>,
 ) -> Result<Running<'a>, ProgramFault> {
-    let Surroundings { project, caller, spawner } = surroundings;
+    let Surroundings { project, caller, spawner, .. } = surroundings;
     let program = Program::of(&delivery, project, caller.search_path())?;
-    let (environment, event_file) = environment(caller, project, &delivery)?;
+    let (environment, files) = environment(surroundings, &delivery)?;
     let (stdin, hook_stdin) = sys::writing_pipe().map_err(ProgramFault::System)?;
     let (stdout, hook_stdout) = sys::reading_pipe().map_err(ProgramFault::System)?;
     let (stderr, hook_stderr) = sys::reading_pipe().map_err(ProgramFault::System)?;
@@ -76,7 +79,7 @@ pub(super) fn launch<'a>(
         gone: false,
         gone_by: None,
         wakes_at: None,
-        _event_file: event_file,
+        files,
     })
 }
 
@@ -113,6 +116,8 @@ impl Running<'_> {
             status,
             exit_code,
             signal,
+            temporary: status == Status::Failed && exit_code == Some(TEMPORARY),
+            answer: None,
             blocked: stalled || (status == Status::Failed && exit_code == Some(2)),
             reason,
             help: None,
@@ -123,7 +128,22 @@ impl Running<'_> {
             stdout,
             stderr,
         };
+        let written = self.files.response.as_ref().and_then(|file| file.read(MAX_ANSWER));
+        let answer = written.and_then(|bytes| Answer::in_file(&bytes));
+        let outcome = match answer.or_else(|| printed_answer(&outcome.stdout)) {
+            Some(answer) => outcome.answered(answer),
+            None => outcome,
+        };
         (self.id, outcome, self.child)
+    }
+}
+
+/// The answer in what a hook printed, when all of it was kept.
+fn printed_answer(stdout: &Captured) -> Option<Answer> {
+    match stdout.omitted {
+        0 if stdout.tail.is_empty() => Answer::in_output(&stdout.head),
+        0 => Answer::in_output(&[stdout.head.as_slice(), &stdout.tail].concat()),
+        _ => None,
     }
 }
 

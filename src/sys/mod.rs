@@ -28,7 +28,9 @@ pub use path::{
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use poll::{Interest, Poller};
-pub use private::{is_private_folder, make_private_folder, not_private, open_private, replace_private};
+pub use private::{
+    is_private_folder, make_private_folder, not_private, open_private, open_private_named, replace_private,
+};
 pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
 pub use spawn::{Child, News, SpawnError, Spawner, Spawning};
@@ -43,6 +45,12 @@ pub fn descriptor_room() -> usize {
     use rustix::process::{Resource, getrlimit};
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(64)
+}
+
+/// Whether a person can be asked: standard input and standard error are terminals.
+pub fn is_interactive() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 /// Whether standard output and standard error are terminals.

@@ -1,6 +1,7 @@
 //! What a user sees: each test runs the real binary in a project of its own and looks at its output, its
 //! exit code and the files it left.
 
+mod answers;
 mod audit;
 mod bad_input;
 mod cache;
@@ -17,6 +18,7 @@ mod matching;
 mod one_line;
 mod order;
 mod processes;
+mod results;
 mod support;
 mod trust;
 mod validate;

@@ -1,8 +1,13 @@
 //! One event for one hook, and how carrying it out ended: the words the rooms above share.
 
+mod answer;
+
+pub use answer::{Annotation, Answer, Decision, FollowUp, MAX_ANSWER, Merged, Specific, Wish};
+
 use crate::config::{ConfigFile, Hook};
 use crate::event::Event;
 use crate::sys::{Signal, Usage};
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -17,6 +22,24 @@ pub struct Delivery<'a> {
     pub file: &'a ConfigFile,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// What brought it about.
+    pub occasion: Occasion,
+}
+
+/// How deep events may cause events.
+pub const MAX_CHAIN: u32 = 16;
+
+/// What brought a delivery about, apart from its event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occasion {
+    /// What emitted the event, or emits it again: `emit`, `run`, `replay` and so on.
+    pub source: &'static str,
+    /// Whether the event was recorded before, and is delivered again.
+    pub replay: bool,
+    /// How many events led to this one: an answer's follow-up, or a hook that calls the emitter itself.
+    pub chain: u32,
+    /// How many events this delivery stands for, when they were coalesced.
+    pub coalesced: Option<u32>,
 }
 
 /// How a hook's run ended, or why it did not begin; the word in the audit log (ADR-006).
@@ -123,8 +146,11 @@ impl Captured {
     }
 }
 
+/// How many lines of standard error say why a hook blocked.
+const SAID_LINES: usize = 10;
+
 /// How an attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// The word for it.
     pub status: Status,
@@ -135,6 +161,10 @@ pub struct Outcome {
     /// Whether the hook said no, or was kept from saying so, or cannot run with this build at all: it is
     /// never tried again.
     pub blocked: bool,
+    /// Whether it failed for now only (exit 75, or an answer that says so).
+    pub temporary: bool,
+    /// What it answered.
+    pub answer: Option<Box<Answer>>,
     /// Why, in words, unless all went well.
     pub reason: Option<String>,
     /// What to do about it, where there is something to do.
@@ -161,6 +191,8 @@ impl Outcome {
             exit_code: None,
             signal: None,
             blocked: false,
+            temporary: false,
+            answer: None,
             reason: Some(reason.into()),
             help: None,
             duration: Duration::ZERO,
@@ -169,6 +201,58 @@ impl Outcome {
             usage: Usage::default(),
             stdout: Captured::default(),
             stderr: Captured::default(),
+        }
+    }
+
+    /// Takes what the hook answered into account. What knockon did to it weighs more than what it said.
+    #[must_use]
+    pub fn answered(mut self, answer: Answer) -> Self {
+        let by_itself = matches!(self.status, Status::Success | Status::Failed);
+        let said = |what: &str| match answer.why() {
+            Some(why) => Some(format!("{what}: {why}")),
+            None => Some(format!("the hook answered: {what}")),
+        };
+        match answer.wish {
+            _ if !by_itself => {}
+            _ if answer.blocks() => {
+                (self.status, self.blocked, self.reason) = (Status::Failed, true, said("blocked"));
+            }
+            Some(Wish::Retry) => (self.status, self.temporary, self.reason) = (Status::Failed, true, said("retry")),
+            Some(Wish::Skip) if self.status == Status::Success => {
+                (self.status, self.reason) = (Status::Skipped, said("skip"));
+            }
+            Some(Wish::Skip) | None => {}
+        }
+        self.answer = Some(Box::new(answer));
+        self
+    }
+
+    /// What it answered, in words or by its exit code.
+    pub fn answer(&self) -> Option<Cow<'_, Answer>> {
+        let denied = self.blocked && self.pid.is_some();
+        match &self.answer {
+            Some(answer) if denied && answer.decision != Some(Decision::Deny) => {
+                let mut answer = answer.clone();
+                answer.decision = Some(Decision::Deny);
+                answer.reason = Some(answer.why().map_or_else(|| self.blocked_because(), str::to_owned));
+                Some(Cow::Owned(*answer))
+            }
+            Some(answer) => Some(Cow::Borrowed(answer)),
+            None if denied => {
+                let (decision, reason) = (Some(Decision::Deny), Some(self.blocked_because()));
+                Some(Cow::Owned(Answer { decision, reason, ..Answer::default() }))
+            }
+            None => None,
+        }
+    }
+
+    /// Why it blocked: its answer, else its standard error (exit 2, as agents' hooks do), else in our words.
+    pub fn blocked_because(&self) -> String {
+        let said = || self.stderr.last_lines(SAID_LINES).join("\n");
+        match self.answer.as_ref().and_then(|answer| answer.why()) {
+            Some(why) => why.to_owned(),
+            None if self.exit_code == Some(2) => Some(said()).filter(|said| !said.is_empty()).unwrap_or(self.summary()),
+            None => self.summary(),
         }
     }
 

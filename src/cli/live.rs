@@ -1,0 +1,112 @@
+//! What hooks do, told while they do it: lines with the hook's name before them, or one JSON object a line.
+
+use super::report::{EndedDocument, Show};
+use super::terminal::{Paint, Terminal};
+use crate::config::{Hook, OutputMode};
+use crate::delivery::{Outcome, Stream};
+use crate::dispatch::Watcher;
+use crate::text::terminal_safe;
+use serde_json::json;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// The longest line that is waited for; a longer one is shown in parts.
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// Shows what happens.
+pub(super) struct Live<'t> {
+    show: Show,
+    state: RefCell<State<'t>>,
+}
+
+struct State<'t> {
+    terminal: &'t mut Terminal,
+    /// Lines without an end so far, by hook and stream.
+    open: HashMap<(String, &'static str), Vec<u8>>,
+}
+
+impl<'t> Live<'t> {
+    pub(super) fn new(show: Show, terminal: &'t mut Terminal) -> Self {
+        Live { show, state: RefCell::new(State { terminal, open: HashMap::new() }) }
+    }
+
+    /// Whether the output of a hook is shown while it comes.
+    fn shows(&self, hook: &Hook) -> bool {
+        self.show.is_live(hook.output) && !self.show.json
+    }
+}
+
+impl Show {
+    /// Whether output of this mode is shown while it comes.
+    pub(super) fn is_live(self, output: OutputMode) -> bool {
+        match output {
+            OutputMode::Live => true,
+            OutputMode::OnFailure | OutputMode::Always => self.verbose,
+            OutputMode::Never => false,
+        }
+    }
+}
+
+impl Watcher for Live<'_> {
+    fn started(&self, hook: &Hook, attempt: u32) {
+        if self.show.lines {
+            let record = json!({ "kind": "started", "hook": hook.name.as_str(), "attempt": attempt });
+            self.state.borrow_mut().terminal.json_now(&record);
+        }
+    }
+
+    fn output(&self, hook: &Hook, stream: Stream, bytes: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        if self.show.lines {
+            let text = String::from_utf8_lossy(bytes);
+            let record =
+                json!({ "kind": "output", "hook": hook.name.as_str(), "stream": stream.as_str(), "text": text });
+            state.terminal.json_now(&record);
+        } else if self.shows(hook) {
+            state.take(hook.name.as_str(), stream, bytes);
+        }
+    }
+
+    fn ended(&self, hook: &Hook, attempt: u32, outcome: &Outcome) {
+        let mut state = self.state.borrow_mut();
+        if self.show.lines {
+            state.terminal.json_now(&EndedDocument::of(hook.name.as_str(), attempt, outcome));
+        }
+        for stream in Stream::BOTH {
+            if let Some(rest) = state.open.remove(&(hook.name.to_string(), stream.as_str())) {
+                state.line(hook.name.as_str(), stream, &rest);
+            }
+        }
+    }
+}
+
+impl State<'_> {
+    /// Shows the lines that are whole, and keeps the rest.
+    fn take(&mut self, hook: &str, stream: Stream, bytes: &[u8]) {
+        let mut open = self.open.remove(&(hook.to_owned(), stream.as_str())).unwrap_or_default();
+        open.extend_from_slice(bytes);
+        let mut rest = open.as_slice();
+        while let Some(end) =
+            rest.iter().position(|&byte| byte == b'\n').or(Some(LONGEST_LINE).filter(|&end| end < rest.len()))
+        {
+            let (line, after) = rest.split_at(end);
+            self.line(hook, stream, line);
+            rest = after.strip_prefix(b"\n").unwrap_or(after);
+        }
+        if !rest.is_empty() {
+            let rest = rest.to_vec();
+            self.open.insert((hook.to_owned(), stream.as_str()), rest);
+        }
+    }
+
+    fn line(&mut self, hook: &str, stream: Stream, line: &[u8]) {
+        let paint = match stream {
+            Stream::Stdout => Paint::Dim,
+            Stream::Stderr => Paint::Warn,
+        };
+        let name = self.terminal.paint(paint, &format!("{hook} |"));
+        let line = String::from_utf8_lossy(line);
+        let line = terminal_safe(line.strip_suffix('\r').unwrap_or(&line)).into_owned();
+        self.terminal.line_now(format!("{name} {line}").trim_end());
+    }
+}

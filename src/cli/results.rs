@@ -1,0 +1,239 @@
+//! What became of an event, for the tools that read test results and remarks: JUnit, SARIF, GitHub.
+
+use super::error::CliError;
+use super::scanning;
+use super::terminal::Terminal;
+use crate::delivery::{Annotation, Status};
+use crate::dispatch::HookReport;
+use crate::emitter::EmitReport;
+use crate::text::one_line;
+use crate::time::human;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The variable in which GitHub names the file of a step's summary.
+const SUMMARY_VARIABLE: &str = "GITHUB_STEP_SUMMARY";
+
+/// A report that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Test results: a hook is a test case.
+    JUnit(PathBuf),
+    /// The remarks of hooks and their failures, for code scanning.
+    Sarif(PathBuf),
+    /// The same as workflow commands.
+    Github,
+    /// A table of all hooks in Markdown, added to a file.
+    Summary(Option<PathBuf>),
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (form, file) = match text.split_once('=') {
+            Some((form, "")) => return Err(format!("`{form}=` names no file")),
+            Some((form, file)) => (form, Some(PathBuf::from(file))),
+            None => (text, None),
+        };
+        match (form, file) {
+            ("junit", Some(file)) => Ok(Wanted::JUnit(file)),
+            ("sarif", Some(file)) => Ok(Wanted::Sarif(file)),
+            ("github", None) => Ok(Wanted::Github),
+            ("summary", file) => Ok(Wanted::Summary(file)),
+            ("junit" | "sarif", None) => Err(format!("`{form}` needs a file: {form}=FILE")),
+            ("github", Some(_)) => Err("`github` is written to the output and takes no file".into()),
+            _ => Err("there are junit=FILE, sarif=FILE, github, summary and summary=FILE".into()),
+        }
+    }
+}
+
+/// Writes the reports that were asked for. `aside`: standard output has another document.
+///
+/// # Errors
+/// A file cannot be written; the rest is written all the same.
+pub(super) fn write(
+    wanted: &[Wanted],
+    report: &EmitReport,
+    root: &Path,
+    aside: bool,
+    terminal: &mut Terminal,
+) -> Result<(), CliError> {
+    let mut reports = Vec::new();
+    flatten(report, &mut reports);
+    let mut first = Ok(());
+    for wanted in wanted {
+        let written = match wanted {
+            Wanted::JUnit(path) => replace(path, junit(&reports).as_bytes()),
+            Wanted::Sarif(path) => replace(path, format!("{:#}\n", sarif(&reports, root)).as_bytes()),
+            Wanted::Summary(path) => append(path.clone(), &summary(&reports)),
+            Wanted::Github => {
+                for line in workflow_commands(&reports) {
+                    if aside { terminal.aside(&line) } else { terminal.line(&line) }
+                }
+                Ok(())
+            }
+        };
+        first = first.and(written);
+    }
+    first
+}
+
+/// A report and those of the events that followed from it.
+fn flatten<'a>(report: &'a EmitReport, all: &mut Vec<&'a EmitReport>) {
+    all.push(report);
+    report.followed.iter().for_each(|report| flatten(report, all));
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    fs::write(path, bytes).map_err(|error| CliError::io(format!("the report {}", path.display()), &error))
+}
+
+fn append(path: Option<PathBuf>, text: &str) -> Result<(), CliError> {
+    let path = path.or_else(|| std::env::var_os(SUMMARY_VARIABLE).map(PathBuf::from));
+    let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
+        return Err(CliError::usage(format!("`--report summary` needs a file: {SUMMARY_VARIABLE} is not set"))
+            .hint("write `--report summary=FILE`"));
+    };
+    let written =
+        File::options().append(true).create(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| CliError::io(format!("the summary {}", path.display()), &error))
+}
+
+fn hooks<'a>(reports: &[&'a EmitReport]) -> impl Iterator<Item = &'a HookReport> {
+    reports.iter().flat_map(|report| report.hooks()).collect::<Vec<_>>().into_iter()
+}
+
+fn annotations(hook: &HookReport) -> &[Annotation] {
+    hook.outcome.answer.as_ref().map_or(&[], |answer| answer.annotations.as_slice())
+}
+
+fn junit(reports: &[&EmitReport]) -> String {
+    let mut document = Report::new("knockon");
+    for report in reports {
+        let Some(event) = &report.event else { continue };
+        let mut suite = TestSuite::new(format!("{} {}", event.kind(), event.id()));
+        for hook in report.hooks() {
+            let outcome = &hook.outcome;
+            let message = outcome.summary();
+            let status = match outcome.status {
+                Status::Success => TestCaseStatus::success(),
+                Status::Skipped | Status::BlockedUntrusted => {
+                    let mut status = TestCaseStatus::skipped();
+                    status.set_message(message);
+                    status
+                }
+                Status::Failed | Status::Timeout | Status::Error | Status::Interrupted => {
+                    let kind = match outcome.status {
+                        Status::Error => NonSuccessKind::Error,
+                        _ => NonSuccessKind::Failure,
+                    };
+                    let mut status = TestCaseStatus::non_success(kind);
+                    status.set_message(message).set_type(outcome.status.as_str());
+                    status
+                }
+            };
+            let mut case = TestCase::new(hook.name.as_str(), status);
+            case.set_classname(event.kind().as_str()).set_time(outcome.duration);
+            if outcome.stdout.bytes > 0 {
+                case.set_system_out(outcome.stdout.text());
+            }
+            if outcome.stderr.bytes > 0 {
+                case.set_system_err(outcome.stderr.text());
+            }
+            suite.add_test_case(case);
+        }
+        document.add_test_suite(suite);
+    }
+    // Writing into memory cannot fail.
+    document.to_string().unwrap_or_default()
+}
+
+fn sarif(reports: &[&EmitReport], root: &Path) -> Value {
+    let mut results = Vec::new();
+    for hook in hooks(reports) {
+        for annotation in annotations(hook) {
+            let level = if annotation.level == "notice" { "note" } else { annotation.level };
+            let region = annotation.line.map(|line| json!({ "startLine": line }));
+            let place = annotation.file.as_ref().map(|file| scanning::location(Path::new(file), root, region));
+            results.push(json!({
+                "ruleId": hook.name,
+                "level": level,
+                "message": { "text": annotation.message },
+                "locations": place.into_iter().collect::<Vec<_>>(),
+            }));
+        }
+        if hook.outcome.status.is_failure() {
+            let text = format!("the hook `{}` failed: {}", hook.name, hook.outcome.summary());
+            results.push(json!({ "ruleId": hook.name, "level": "error", "message": { "text": text } }));
+        }
+    }
+    scanning::sarif(hooks(reports).map(|hook| hook.name.as_str()), results)
+}
+
+fn workflow_commands(reports: &[&EmitReport]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for hook in hooks(reports) {
+        for annotation in annotations(hook) {
+            let line: Vec<(&str, usize)> = annotation
+                .line
+                .and_then(|line| usize::try_from(line).ok())
+                .map(|line| ("line", line))
+                .into_iter()
+                .collect();
+            let file = annotation.file.as_deref();
+            lines.push(scanning::workflow_command(annotation.level, file, &line, &hook.name, &annotation.message));
+        }
+        if hook.outcome.status.is_failure() {
+            lines.push(scanning::workflow_command("error", None, &[], &hook.name, &hook.outcome.summary()));
+        }
+    }
+    lines
+}
+
+fn summary(reports: &[&EmitReport]) -> String {
+    // What a cell of a Markdown table would act on.
+    let cell = |text: &str| {
+        let text = one_line(text).replace('\\', "\\\\").replace('|', "\\|");
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('`', "&#96;")
+    };
+    let mut out = String::new();
+    for report in reports {
+        let Some(event) = &report.event else { continue };
+        out.push_str(&format!("### `{}`\n\n`{}`\n\n", event.kind(), event.id()));
+        if report.hooks().is_empty() {
+            out.push_str("No hook matched.\n\n");
+            continue;
+        }
+        out.push_str("| hook | status | time | |\n|---|---|---|---|\n");
+        for hook in report.hooks() {
+            let time = hook.outcome.pid.map(|_| human(hook.outcome.duration)).unwrap_or_default();
+            let why =
+                if hook.outcome.status == Status::Success { String::new() } else { cell(&hook.outcome.summary()) };
+            out.push_str(&format!("| {} | {} | {time} | {why} |\n", hook.name, hook.outcome.status));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_its_form_and_its_file() {
+        assert_eq!("junit=a=b.xml".parse(), Ok(Wanted::JUnit("a=b.xml".into())));
+        assert_eq!("summary".parse(), Ok(Wanted::Summary(None)));
+        assert_eq!("github".parse(), Ok(Wanted::Github));
+        for (text, told) in
+            [("junit", "junit=FILE"), ("sarif=", "names no file"), ("github=x", "takes no file"), ("xml", "there are")]
+        {
+            assert!(text.parse::<Wanted>().unwrap_err().contains(told), "{text}");
+        }
+    }
+}

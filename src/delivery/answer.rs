@@ -1,0 +1,497 @@
+//! What a hook can answer, in the words that coding agents use (Claude Code's hook output) and in ours.
+//!
+//! An answer is what a hook printed when it printed one JSON object, or what it wrote into the file that
+//! `HOOK_RESPONSE` names. What is not understood is told and passed over: an answer never makes a hook fail that
+//! did not say so.
+
+use crate::event::EventType;
+use crate::time::parse_duration;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// The longest answer that is read, in bytes.
+pub const MAX_ANSWER: usize = 1024 * 1024;
+/// The most follow-up events and annotations of one answer.
+const MAX_ITEMS: usize = 1000;
+/// The longest pause that a hook can ask for before it is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// What may be done, from the mildest word to the strictest: of several hooks the strictest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decision {
+    /// It may go on.
+    Allow,
+    /// A person is to be asked.
+    Ask,
+    /// It is left to whoever comes next.
+    Defer,
+    /// It must not go on.
+    Deny,
+}
+
+impl Decision {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "allow" | "approve" => Some(Decision::Allow),
+            "ask" => Some(Decision::Ask),
+            "defer" => Some(Decision::Defer),
+            "deny" | "block" => Some(Decision::Deny),
+            _ => None,
+        }
+    }
+
+    /// The word of `permissionDecision`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Decision::Allow => "allow",
+            Decision::Ask => "ask",
+            Decision::Defer => "defer",
+            Decision::Deny => "deny",
+        }
+    }
+}
+
+/// What a hook wants to be recorded as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// There was nothing to do.
+    Skip,
+    /// It failed for now.
+    Retry,
+}
+
+/// An event that a hook wants to be emitted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FollowUp {
+    /// Its type.
+    pub kind: EventType,
+    /// Its context.
+    pub context: Map<String, Value>,
+}
+
+/// A remark about a place in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Annotation {
+    /// The file, below the project's root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// `notice`, `warning` or `error`.
+    pub level: &'static str,
+    /// The remark.
+    pub message: String,
+}
+
+/// What one hook answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Whether it said `continue: false`, and why.
+    pub stop: Option<Option<String>>,
+    /// What may be done.
+    pub decision: Option<Decision>,
+    /// Why.
+    pub reason: Option<String>,
+    /// What the user is to be told.
+    pub system_message: Option<String>,
+    /// Whether its output is not to be shown.
+    pub suppress_output: bool,
+    /// The agent's event that it answers.
+    pub hook_event_name: Option<String>,
+    /// What the agent is to use instead of its input.
+    pub updated_input: Option<Value>,
+    /// What the agent is to know.
+    pub additional_context: Option<String>,
+    /// What it wants to be recorded as.
+    pub wish: Option<Wish>,
+    /// How long to wait before it is tried again.
+    pub retry_after: Option<Duration>,
+    /// The events it wants to be emitted.
+    pub follow_ups: Vec<FollowUp>,
+    /// Its remarks.
+    pub annotations: Vec<Annotation>,
+    /// What in it was not understood.
+    pub problems: Vec<String>,
+}
+
+impl Answer {
+    /// The answer in what a hook printed; nothing when that is plain text, or none of its keys is known.
+    pub fn in_output(printed: &[u8]) -> Option<Self> {
+        let start = printed.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        if printed[start] != b'{' || printed.len() > MAX_ANSWER {
+            return None;
+        }
+        let object: Map<String, Value> = serde_json::from_slice(printed).ok()?;
+        Some(Self::of(&object)).filter(|answer| *answer != Answer::default())
+    }
+
+    /// The answer in a file that was made for nothing else: what is no JSON object is told.
+    pub fn in_file(bytes: &[u8]) -> Option<Self> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return None;
+        }
+        let problem = |problem: String| Some(Answer { problems: vec![problem], ..Answer::default() });
+        if bytes.len() > MAX_ANSWER {
+            return problem(format!("HOOK_RESPONSE has more than {} KiB", MAX_ANSWER / 1024));
+        }
+        match serde_json::from_slice::<Map<String, Value>>(bytes) {
+            Ok(object) => Some(Self::of(&object)),
+            Err(error) => problem(format!("HOOK_RESPONSE has no JSON object in it: {error}")),
+        }
+    }
+
+    fn of(object: &Map<String, Value>) -> Self {
+        let mut reading = Reading { answer: Answer::default(), stop_reason: None };
+        for (key, value) in object {
+            reading.member(key, value);
+        }
+        // It means something beside `continue: false` only, which may stand before or after it.
+        if let Some(stop) = &mut reading.answer.stop {
+            *stop = reading.stop_reason;
+        }
+        reading.answer
+    }
+
+    /// Whether it says that what happens must not go on.
+    pub fn blocks(&self) -> bool {
+        self.stop.is_some() || self.decision == Some(Decision::Deny)
+    }
+
+    /// The first reason it gives.
+    pub fn why(&self) -> Option<&str> {
+        self.reason.as_deref().or_else(|| self.stop.as_ref().and_then(Option::as_deref))
+    }
+}
+
+/// An answer that is being read.
+struct Reading {
+    answer: Answer,
+    stop_reason: Option<String>,
+}
+
+impl Reading {
+    fn member(&mut self, key: &str, value: &Value) {
+        match key {
+            "continue" => {
+                if self.flag(key, value) == Some(false) {
+                    self.answer.stop.get_or_insert(None);
+                }
+            }
+            "stopReason" => self.stop_reason = self.text(key, value),
+            "decision" => self.decide(key, value),
+            "reason" => self.answer.reason = self.text(key, value).or(self.answer.reason.take()),
+            "systemMessage" => self.answer.system_message = self.text(key, value),
+            "suppressOutput" => self.answer.suppress_output = self.flag(key, value).unwrap_or(false),
+            "hookSpecificOutput" => match value {
+                Value::Object(members) => members.iter().for_each(|(key, value)| self.specific(key, value)),
+                other => self.wrong(key, "an object", other),
+            },
+            "status" => {
+                self.answer.wish = match value.as_str() {
+                    Some("skip") => Some(Wish::Skip),
+                    Some("retry") => Some(Wish::Retry),
+                    _ => return self.wrong(key, "`skip` or `retry`", value),
+                }
+            }
+            "retry_after" => self.answer.retry_after = self.pause(key, value),
+            "emit" => self.list(key, value, Self::follow_up),
+            "annotations" => self.list(key, value, Self::annotation),
+            // The words of another tool, or of one to come.
+            _ => {}
+        }
+    }
+
+    fn specific(&mut self, key: &str, value: &Value) {
+        match key {
+            "hookEventName" => self.answer.hook_event_name = self.text(key, value),
+            "permissionDecision" => self.decide(key, value),
+            "permissionDecisionReason" => {
+                self.answer.reason = self.answer.reason.take().or_else(|| self.text(key, value));
+            }
+            "updatedInput" => self.answer.updated_input = Some(value.clone()),
+            "additionalContext" => self.answer.additional_context = self.text(key, value),
+            _ => {}
+        }
+    }
+
+    fn decide(&mut self, key: &str, value: &Value) {
+        match value.as_str().and_then(Decision::of) {
+            // Two words of one hook: the stricter counts.
+            Some(decision) => self.answer.decision = self.answer.decision.max(Some(decision)),
+            None => self.wrong(key, "one of deny, block, defer, ask, allow, approve", value),
+        }
+    }
+
+    fn wrong(&mut self, key: &str, wanted: &str, found: &Value) {
+        let shown = found.to_string();
+        let shown = crate::text::shorten(&shown, 60);
+        self.answer.problems.push(format!("`{key}` in its answer: {wanted} is wanted, this is {shown}"));
+    }
+
+    fn text(&mut self, key: &str, value: &Value) -> Option<String> {
+        match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Null => None,
+            other => {
+                self.wrong(key, "a string", other);
+                None
+            }
+        }
+    }
+
+    fn flag(&mut self, key: &str, value: &Value) -> Option<bool> {
+        if !value.is_boolean() {
+            self.wrong(key, "true or false", value);
+        }
+        value.as_bool()
+    }
+
+    /// Seconds as a number, or a duration such as `500ms`.
+    fn pause(&mut self, key: &str, value: &Value) -> Option<Duration> {
+        let pause = match value {
+            Value::String(text) => parse_duration(text),
+            other => other.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        };
+        if pause.is_none() {
+            self.wrong(key, "a number of seconds, or a duration such as `500ms`", value);
+        }
+        pause.map(|pause| pause.min(LONGEST_PAUSE))
+    }
+
+    fn list(&mut self, key: &str, value: &Value, item: fn(&mut Self, &Value)) {
+        let Value::Array(items) = value else { return self.wrong(key, "a list", value) };
+        items.iter().take(MAX_ITEMS).for_each(|value| item(self, value));
+        if items.len() > MAX_ITEMS {
+            self.answer.problems.push(format!("`{key}` in its answer has more than {MAX_ITEMS} entries"));
+        }
+    }
+
+    fn follow_up(&mut self, value: &Value) {
+        let kind = value.get("type").and_then(Value::as_str).map(str::parse::<EventType>);
+        let context = match value.get("context") {
+            None | Some(Value::Null) => Some(Map::new()),
+            Some(Value::Object(context)) => Some(context.clone()),
+            Some(_) => None,
+        };
+        match (kind, context) {
+            (Some(Ok(kind)), Some(context)) => self.answer.follow_ups.push(FollowUp { kind, context }),
+            (Some(Err(error)), _) => self.answer.problems.push(format!("`emit` in its answer: {error}")),
+            _ => self.wrong("emit", "{\"type\": …, \"context\": {…}}", value),
+        }
+    }
+
+    fn annotation(&mut self, value: &Value) {
+        let Some(message) = value.get("message").and_then(Value::as_str) else {
+            return self.wrong("annotations", "{\"message\": …, \"file\": …, \"line\": …, \"level\": …}", value);
+        };
+        let level = match value.get("level").and_then(Value::as_str) {
+            None => "warning",
+            Some(level) => match ["notice", "warning", "error"].into_iter().find(|known| *known == level) {
+                Some(level) => level,
+                None => return self.wrong("level", "notice, warning or error", &value["level"]),
+            },
+        };
+        self.answer.annotations.push(Annotation {
+            file: value.get("file").and_then(Value::as_str).map(str::to_owned),
+            line: value.get("line").and_then(Value::as_u64).filter(|line| *line > 0),
+            level,
+            message: message.to_owned(),
+        });
+    }
+}
+
+/// What several hooks answered, as one answer for the caller.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Merged {
+    /// Whether the caller may go on.
+    pub r#continue: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<String>,
+    /// `block` or `approve`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<&'static str>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The hook whose word it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    /// What the user is to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_message: Option<String>,
+    /// What belongs to the agent's own event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook_specific_output: Option<Specific>,
+    /// Every remark.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<Annotation>,
+}
+
+/// What belongs to the agent's own event.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Specific {
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook_event_name: Option<String>,
+    /// The strictest decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permission_decision: Option<&'static str>,
+    /// Its reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permission_decision_reason: Option<String>,
+    /// The last of the hooks' inputs, unless the decision is `deny`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_input: Option<Value>,
+    /// All contexts, in hook order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub additional_context: Option<String>,
+}
+
+impl Merged {
+    /// The answers of hooks by their names, in hook order; nothing when there is none.
+    pub fn of<'a>(answers: impl Iterator<Item = (&'a str, &'a Answer)>) -> Option<Self> {
+        let (mut merged, mut specific) = (Merged { r#continue: true, ..Merged::default() }, Specific::default());
+        let (mut strictest, mut any) = (None, false);
+        for (hook, answer) in answers {
+            any = true;
+            if let Some(reason) = &answer.stop {
+                merged.r#continue = false;
+                merged.stop_reason = merged.stop_reason.take().or_else(|| reason.clone());
+            }
+            if answer.decision > strictest {
+                strictest = answer.decision;
+                merged.reason.clone_from(&answer.reason);
+                merged.decided_by = Some(hook.to_owned());
+            }
+            join(&mut merged.system_message, answer.system_message.as_deref());
+            join(&mut specific.additional_context, answer.additional_context.as_deref());
+            specific.hook_event_name = specific.hook_event_name.take().or_else(|| answer.hook_event_name.clone());
+            specific.updated_input = answer.updated_input.clone().or(specific.updated_input.take());
+            merged.annotations.extend(answer.annotations.iter().cloned());
+        }
+        match strictest {
+            Some(Decision::Deny) => {
+                merged.decision = Some("block");
+                specific.updated_input = None;
+            }
+            Some(Decision::Allow) => merged.decision = Some("approve"),
+            Some(Decision::Ask | Decision::Defer) | None => {}
+        }
+        specific.permission_decision = strictest.map(Decision::as_str);
+        specific.permission_decision_reason.clone_from(&merged.reason);
+        merged.hook_specific_output = Some(specific).filter(|specific| *specific != Specific::default());
+        any.then_some(merged)
+    }
+}
+
+/// Adds a text on lines of its own.
+fn join(all: &mut Option<String>, more: Option<&str>) {
+    let Some(more) = more else { return };
+    match all {
+        Some(all) => {
+            all.push('\n');
+            all.push_str(more);
+        }
+        None => *all = Some(more.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn answer(value: Value) -> Answer {
+        Answer::in_output(value.to_string().as_bytes()).unwrap_or_default()
+    }
+
+    #[test]
+    fn plain_text_is_no_answer() {
+        for text in ["", "  ", "done", "[1]", "{not json}", "{\"continue\": true} and more", "{\"result\": 1}", "{}"] {
+            assert_eq!(Answer::in_output(text.as_bytes()), None, "{text}");
+        }
+        assert!(Answer::in_output(b"\n {\"continue\": false}\n").unwrap().blocks());
+    }
+
+    #[test]
+    fn a_file_made_for_an_answer_is_told_when_it_has_none() {
+        assert_eq!(Answer::in_file(b" \n"), None);
+        let problems = |bytes: &[u8]| Answer::in_file(bytes).unwrap().problems.join(" ");
+        assert!(problems(b"oops").starts_with("HOOK_RESPONSE has no JSON object in it"));
+        assert!(problems(&vec![b'x'; MAX_ANSWER + 1]).contains("more than 1024 KiB"));
+        assert_eq!(Answer::in_file(br#"{"reason": "r"}"#).unwrap().reason.as_deref(), Some("r"));
+    }
+
+    #[test]
+    fn every_word_is_understood() {
+        let found = answer(json!({
+            "continue": false, "stopReason": "enough", "decision": "approve", "reason": "fine",
+            "systemMessage": "hello", "suppressOutput": true, "status": "retry", "retry_after": 1.5,
+            "hookSpecificOutput": {"hookEventName": "PreToolUse", "permissionDecision": "ask",
+                "permissionDecisionReason": "late", "updatedInput": {"a": 1}, "additionalContext": "c"},
+            "emit": [{"type": "task.updated", "context": {"task_id": "t"}}, {"type": "plan.created"}],
+            "annotations": [{"file": "a.rs", "line": 3, "level": "error", "message": "m"}, {"message": "n"}],
+        }));
+        assert_eq!(found.problems, [""; 0]);
+        assert_eq!((found.stop.clone(), found.decision), (Some(Some("enough".into())), Some(Decision::Ask)));
+        assert_eq!((found.why(), found.wish), (Some("fine"), Some(Wish::Retry)));
+        assert_eq!(found.retry_after, Some(Duration::from_millis(1500)));
+        let kinds: Vec<&str> = found.follow_ups.iter().map(|follow_up| follow_up.kind.as_str()).collect();
+        assert_eq!(kinds, ["task.updated", "plan.created"]);
+        assert_eq!(found.annotations[1].level, "warning");
+        assert_eq!(answer(json!({"retry_after": "2m", "status": "skip"})).retry_after, Some(Duration::from_secs(120)));
+        assert_eq!(answer(json!({"retry_after": 1e9})).retry_after, Some(LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_and_passed_over() {
+        for (wrong, told) in [
+            (json!({"decision": "maybe"}), "one of deny"),
+            (json!({"continue": "no"}), "true or false"),
+            (json!({"reason": 1}), "a string is wanted, this is 1"),
+            (json!({"status": "done"}), "`skip` or `retry`"),
+            (json!({"retry_after": -1}), "a number of seconds"),
+            (json!({"emit": {}}), "a list"),
+            (json!({"emit": [{"type": "no type"}]}), "`emit` in its answer"),
+            (json!({"emit": [{"type": "a.b", "context": 1}]}), "\"type\""),
+            (json!({"annotations": [{"file": "a"}]}), "\"message\""),
+            (json!({"annotations": [{"message": "m", "level": "fatal"}]}), "notice, warning or error"),
+            (json!({"hookSpecificOutput": []}), "an object"),
+        ] {
+            let found = answer(wrong.clone());
+            assert_eq!(found.problems.len(), 1, "{wrong}");
+            assert!(found.problems[0].contains(told), "{wrong}: {:?}", found.problems);
+            assert!(!found.blocks());
+        }
+    }
+
+    #[test]
+    fn the_strictest_decision_wins_and_contexts_are_joined_in_hook_order() {
+        let of = |decision: &str, context: &str| {
+            answer(json!({"hookSpecificOutput": {"permissionDecision": decision, "additionalContext": context,
+                "permissionDecisionReason": decision, "updatedInput": {"by": decision}}}))
+        };
+        let (allow, ask, defer, deny) = (of("allow", "1"), of("ask", "2"), of("defer", "3"), of("deny", "4"));
+        for (answers, wanted, input) in [
+            (vec![&allow], "allow", Some("allow")),
+            (vec![&ask, &allow], "ask", Some("allow")),
+            (vec![&allow, &defer, &ask], "defer", Some("ask")),
+            (vec![&deny, &allow, &defer], "deny", None),
+        ] {
+            let merged = Merged::of(answers.iter().map(|answer| ("h", *answer))).unwrap();
+            let specific = merged.hook_specific_output.unwrap();
+            assert_eq!(specific.permission_decision, Some(wanted));
+            assert_eq!(merged.reason.as_deref(), Some(wanted));
+            assert_eq!(specific.updated_input.map(|input| input["by"].clone()), input.map(Value::from));
+        }
+        let merged = Merged::of([("a", &deny), ("b", &allow)].into_iter()).unwrap();
+        assert_eq!(merged.hook_specific_output.unwrap().additional_context.as_deref(), Some("4\n1"));
+        assert_eq!((merged.decision, merged.decided_by.as_deref()), (Some("block"), Some("a")));
+        assert_eq!(Merged::of(std::iter::empty()), None);
+    }
+}

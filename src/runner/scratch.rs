@@ -1,0 +1,75 @@
+//! A folder of the user's alone for files that hooks get by name, made when it is needed first.
+
+use crate::sys;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// The folder; removed with this value.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    folder: Mutex<Option<PathBuf>>,
+    number: AtomicU64,
+}
+
+/// A file in it; removed with this value.
+#[derive(Debug)]
+pub(super) struct ScratchFile(PathBuf);
+
+impl Scratch {
+    /// The folder, made in `base` (0700) when this is called first.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn folder(&self, base: &Path) -> io::Result<PathBuf> {
+        let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = &*folder {
+            return Ok(folder.clone());
+        }
+        // Nobody can know the name before it is made, and making it fails where something has it.
+        let name = format!("knockon-{:016x}", getrandom::u64().map_err(io::Error::other)?);
+        let made = base.join(name);
+        DirBuilder::new().mode(0o700).create(&made)?;
+        Ok(folder.insert(made).clone())
+    }
+
+    /// The name of a file that is not there yet.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub(super) fn file(&self, base: &Path, ending: &str) -> io::Result<ScratchFile> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        Ok(ScratchFile(self.folder(base)?.join(format!("{number}{ending}"))))
+    }
+}
+
+impl ScratchFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// At most `cap` bytes and one more of what somebody wrote there; nothing when nobody did.
+    pub(super) fn read(&self, cap: usize) -> Option<Vec<u8>> {
+        let file = sys::open_private_named(&self.0).ok()??;
+        sys::read_capped(&file, cap).ok()
+    }
+}
+
+impl Drop for ScratchFile {
+    fn drop(&mut self) {
+        // Most hooks write no file; nothing to do about one that cannot be removed.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(folder) = self.folder.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            // A hook may have put something there.
+            let _ = fs::remove_dir(&*folder).or_else(|_| fs::remove_dir_all(&*folder));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Results while hooks run, and for other tools: live output, JSON Lines, JUnit, SARIF, GitHub.
+
+use crate::support::{TestProject, wait_until};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+fn trusted(config: &str) -> TestProject {
+    let project = TestProject::new();
+    project.config(format!("version: '1.1'\ndefaults: {{shell: /bin/sh}}\nconcurrency: 2\nhooks:\n{config}"));
+    project.trust();
+    project
+}
+
+#[test]
+fn output_is_shown_while_it_comes_with_the_name_before_each_line() {
+    let waiting = "- {name: slow, events: [{type: '*'}], MODE command: 'echo one; printf two >&2; while ! test -e go; do sleep 0.01; done; echo; printf \"\\033[2Jthree\"'}\n";
+    for (mode, flag) in [("", "--verbose"), ("output: live,", "")] {
+        let project = trusted(&waiting.replace("MODE", mode));
+        let arguments: &[&str] = if mode.is_empty() { &["emit", "a.b", flag] } else { &["emit", "a.b"] };
+        let mut child = project.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "slow | one", "before the hook has ended");
+        project.file("go", "");
+        let rest: Vec<String> = lines.map(Result::unwrap).collect();
+        assert!(rest.contains(&"slow | two".into()), "a line without an end: {rest:?}");
+        assert!(rest.contains(&"slow | \u{241b}[2Jthree".into()), "harmless on a terminal: {rest:?}");
+        assert_eq!(rest.iter().filter(|line| line.contains("three")).count(), 1, "told once: {rest:?}");
+        assert!(child.wait().unwrap().success());
+    }
+    let never = trusted("- {name: quiet, events: [{type: '*'}], output: never, command: 'echo secret; exit 1'}\n");
+    assert!(!never.ok(&["emit", "a.b", "--verbose"]).stdout.contains("secret"));
+}
+
+#[test]
+fn each_step_is_a_line_of_json_as_soon_as_it_is_known() {
+    let project = trusted(
+        "- {name: slow, events: [{type: '*'}], command: 'echo hi; while ! test -e go; do sleep 0.01; done; exit 3'}\n",
+    );
+    let mut child = project.command(&["emit", "a.b", "--jsonl"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next(), json!({"kind": "started", "hook": "slow", "attempt": 1}));
+    assert_eq!(next(), json!({"kind": "output", "hook": "slow", "stream": "stdout", "text": "hi\n"}));
+    project.file("go", "");
+    let ended = next();
+    assert_eq!((&ended["kind"], &ended["status"], &ended["exit_code"]), (&json!("ended"), &json!("failed"), &json!(3)));
+    assert!(ended["cpu_ms"].as_f64().is_some() && ended["peak_kib"].as_u64().unwrap() > 100, "{ended}");
+    let report = next();
+    assert_eq!((&report["kind"], &report["hooks_executed"]), (&json!("report"), &json!(1)));
+    assert!(child.wait().unwrap().success());
+    let refused = project.run(&["emit", "a.b", "--json", "--jsonl"]);
+    assert_eq!(refused.code, 2);
+}
+
+#[test]
+fn processor_time_and_memory_are_on_record() {
+    let project =
+        trusted("- {name: busy, events: [{type: '*'}], command: 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'}\n");
+    let document = project.json(&["emit", "a.b", "--json"]);
+    let cpu = document["results"][0]["cpu_ms"].as_f64().unwrap();
+    assert!(cpu > 1.0, "{document}");
+    let record = project.audit().pop().unwrap();
+    assert_eq!(record["cpu_ms"].as_f64(), Some(cpu));
+    assert_eq!(record["peak_kib"], document["results"][0]["peak_kib"]);
+}
+
+#[test]
+fn results_for_other_tools_are_written_where_they_are_wanted() {
+    let remark = json!({"annotations": [{"file": "src/a b.rs", "line": 7, "level": "error", "message": "too long, really"}, {"message": "fine"}]});
+    let project = trusted(&format!(
+        "- {{name: lint, events: [{{type: '*'}}], command: {}}}\n\
+         - {{name: broken, events: [{{type: '*'}}], command: 'echo \"<&]]>\" >&2; printf \"\\001\"; exit 4'}}\n\
+         - {{name: nothing, events: [{{type: '*'}}], command: exit 77}}\n",
+        json!(format!("printf %s '{remark}'"))
+    ));
+    let ran = project.ok(&[
+        "emit",
+        "a.b",
+        "--report",
+        "junit=out.xml",
+        "--report",
+        "sarif=out.sarif",
+        "--report",
+        "github",
+        "--report",
+        "summary=out.md",
+    ]);
+    assert!(ran.stdout.contains("      src/a b.rs:7: error: too long, really\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("::error file=src/a b.rs,line=7,title=lint::too long, really\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("::warning title=lint::fine\n::error title=broken::exit 4\n"), "{}", ran.stdout);
+
+    let xml = "import xml.etree.ElementTree as e\nr = e.parse('out.xml').getroot()\nprint([(c.get('name'), c.get('classname'), [x.tag for x in c]) for c in r.iter('testcase')])\nprint(r.get('failures'), r.get('errors'))";
+    let parsed = project.program("python3", &["-c", xml]).output().unwrap();
+    let parsed = String::from_utf8(parsed.stdout).unwrap();
+    assert!(parsed.starts_with("[('lint', 'a.b', ['system-out']), ('broken', 'a.b', ['failure', 'system-out', 'system-err']), ('nothing', 'a.b', ['skipped'])]\n"), "{parsed}{}", project.read("out.xml"));
+
+    let sarif: Value = serde_json::from_str(&project.read("out.sarif")).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.len(), 3);
+    let place = &results[0]["locations"][0]["physicalLocation"];
+    assert_eq!((&place["artifactLocation"]["uri"], &place["region"]["startLine"]), (&json!("src/a%20b.rs"), &json!(7)));
+    assert_eq!(results[2]["message"]["text"], "the hook `broken` failed: exit 4");
+
+    let summary = project.read("out.md");
+    assert!(summary.contains("| broken | failed |") && summary.contains("| lint | success |"), "{summary}");
+    let output = project
+        .command(&["emit", "a.b", "--json", "--report", "github", "--report", "summary"])
+        .env("GITHUB_STEP_SUMMARY", "out.md")
+        .output()
+        .unwrap();
+    assert!(serde_json::from_slice::<Value>(&output.stdout).is_ok(), "the document stays whole");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("::error file=src/a b.rs,line=7"));
+    assert!(project.read("out.md").len() > summary.len(), "added to");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error_and_costs_no_hook() {
+    let project = trusted("- {name: good, events: [{type: '*'}], command: touch ran}\n");
+    let ran = project.run(&["emit", "a.b", "--report", "junit=nowhere/out.xml"]);
+    assert_eq!(ran.code, 74, "{ran:?}");
+    assert!(ran.stderr.contains("the report nowhere/out.xml: "), "{ran:?}");
+    wait_until("the hook", || project.exists("ran"));
+    let ran = project.run(&["emit", "a.b", "--report", "summary"]);
+    assert!(ran.code == 2 && ran.stderr.contains("GITHUB_STEP_SUMMARY is not set"), "{ran:?}");
+    let ran = project.run(&["emit", "a.b", "--report", "html"]);
+    assert!(ran.code == 2 && ran.stderr.contains("junit=FILE"), "{ran:?}");
+}
