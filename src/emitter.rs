@@ -4,17 +4,20 @@ use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
 use crate::config::{self, Diagnostic, Loaded, Severity, UntilThen, load};
 use crate::delivery::{Answer, FollowUp, Merged, Occasion};
-use crate::dispatch::{Dispatched, Dispatcher, HookReport, Skip, Watcher, note, shorten_answer};
+use crate::dispatch::{Background, Dispatched, Dispatcher, HookReport, Skip, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::{CallerEnvironment, Scratch, Surroundings};
+use crate::store::Key;
 use crate::sys::{Interrupts, Signal, Spawner};
 use crate::time::Timestamp;
 use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The most events that follow from one, through the answers of hooks.
@@ -33,6 +36,8 @@ pub struct EmitterOptions {
     pub versions: Option<&'static Versions>,
     /// The hooks to leave out.
     pub skip: Skip,
+    /// The program `knockon`, for hooks that nobody waits for; searched for in `PATH` without it.
+    pub program: Option<PathBuf>,
 }
 
 /// Emits events of one project to its hooks.
@@ -62,6 +67,8 @@ pub struct Emitter {
     scratch: Scratch,
     /// How many events led to this process (`KNOCKON_CHAIN`).
     chain: u32,
+    /// Processes that carry out what nobody waits for.
+    children: Mutex<Vec<Child>>,
     options: EmitterOptions,
 }
 
@@ -90,6 +97,18 @@ pub struct Emission<'a> {
     /// Who sees what happens while it happens.
     pub watcher: Option<&'a dyn Watcher>,
 }
+
+/// Everything about a delivery but the event and the hooks.
+#[derive(Clone, Copy)]
+struct Course<'a> {
+    occasion: Occasion,
+    watcher: Option<&'a dyn Watcher>,
+    /// How often hooks were tried with the event before.
+    earlier: &'a BTreeMap<usize, u32>,
+}
+
+/// Nothing was tried before.
+const NEVER: &BTreeMap<usize, u32> = &BTreeMap::new();
 
 /// What became of one event. Nothing in it has to be handled for the caller to go on.
 #[derive(Debug, Default)]
@@ -151,6 +170,7 @@ impl Emitter {
             caller: CallerEnvironment::of_this_process(),
             spawner: Spawner::default(),
             scratch: Scratch::default(),
+            children: Mutex::default(),
             chain: std::env::var("KNOCKON_CHAIN").ok().and_then(|chain| chain.parse().ok()).unwrap_or(0),
             user: user.clone(),
             project,
@@ -222,36 +242,33 @@ impl Emitter {
     /// As [`Emitter::emit`], with a watcher.
     pub fn emit_as(&self, draft: EventDraft, emission: Emission<'_>) -> EmitReport {
         let occasion = Occasion { source: emission.source, chain: self.chain, ..Occasion::default() };
-        self.emit_on(draft, occasion, emission.watcher, &mut { MAX_FOLLOW_UPS })
+        let course = Course { occasion, watcher: emission.watcher, earlier: NEVER };
+        self.emit_on(draft, course, &mut { MAX_FOLLOW_UPS })
     }
 
-    fn emit_on(
-        &self,
-        draft: EventDraft,
-        occasion: Occasion,
-        watcher: Option<&dyn Watcher>,
-        left: &mut usize,
-    ) -> EmitReport {
+    fn emit_on(&self, draft: EventDraft, course: Course<'_>, left: &mut usize) -> EmitReport {
         let mut report = self.admit(&draft);
         match self.stamp(draft) {
             Ok(event) => {
                 let part = self.part(&event);
                 let plan = part.as_ref().unwrap_or_else(|| self.whole());
                 let matches = plan.matcher.matches(&event);
-                self.send(&mut report, event, plan, &matches, occasion, watcher);
+                self.send(&mut report, event, plan, &matches, course);
             }
             Err(refused) => self.refuse(&mut report, refused),
         }
-        self.follow(&mut report, occasion, watcher, left);
+        self.follow(&mut report, course, left);
         report
     }
 
     /// Emits what hooks wanted to be emitted, at most `left` events.
-    fn follow(&self, report: &mut EmitReport, occasion: Occasion, watcher: Option<&dyn Watcher>, left: &mut usize) {
+    fn follow(&self, report: &mut EmitReport, course: Course<'_>, left: &mut usize) {
         let Some(cause) = report.event.as_ref().map(Event::id) else { return };
         let answers = report.dispatched.hooks.iter().filter_map(|hook| hook.outcome.answer.as_ref());
         let follow_ups: Vec<FollowUp> = answers.flat_map(|answer| answer.follow_ups.iter().cloned()).collect();
-        let occasion = Occasion { source: "hook", replay: false, chain: occasion.chain + 1, coalesced: None };
+        let Occasion { chain, attended, .. } = course.occasion;
+        let occasion = Occasion { source: "hook", chain: chain + 1, attended, ..Occasion::default() };
+        let course = Course { occasion, earlier: NEVER, ..course };
         for FollowUp { kind, context } in follow_ups {
             let Some(fewer) = left.checked_sub(1) else {
                 let warning =
@@ -261,7 +278,7 @@ impl Emitter {
             *left = fewer;
             let draft = EventDraft::new(kind).caused_by(cause);
             let draft = context.into_iter().fold(draft, |draft, (field, value)| draft.context(field, value));
-            report.followed.push(self.emit_on(draft, occasion, watcher, left));
+            report.followed.push(self.emit_on(draft, course, left));
         }
     }
 
@@ -269,10 +286,11 @@ impl Emitter {
     /// or not. It still has to be trusted.
     pub fn emit_to_hook(&self, draft: EventDraft, hook: usize, emission: Emission<'_>) -> EmitReport {
         let mut report = self.admit(&draft);
-        let occasion = Occasion { source: emission.source, chain: self.chain, ..Occasion::default() };
+        let occasion = Occasion { source: emission.source, chain: self.chain, attended: true, ..Occasion::default() };
         match self.stamp(draft) {
             Ok(event) => {
-                self.send(&mut report, event, self.whole(), &[Match { hook, entry: None }], occasion, emission.watcher);
+                let course = Course { occasion, watcher: emission.watcher, earlier: NEVER };
+                self.send(&mut report, event, self.whole(), &[Match { hook, entry: None }], course);
             }
             Err(refused) => self.refuse(&mut report, refused),
         }
@@ -289,15 +307,7 @@ impl Emitter {
     }
 
     /// Records an event, and runs the hooks it matched.
-    fn send(
-        &self,
-        report: &mut EmitReport,
-        event: Event,
-        plan: &Plan,
-        matches: &[Match],
-        occasion: Occasion,
-        watcher: Option<&dyn Watcher>,
-    ) {
+    fn send(&self, report: &mut EmitReport, event: Event, plan: &Plan, matches: &[Match], course: Course<'_>) {
         let mut unrecorded = Vec::new();
         let mut record = |record: &AuditRecord<'_>| {
             if let Err(error) = self.audit.append(record) {
@@ -314,12 +324,49 @@ impl Emitter {
             report.warnings.extend(upcoming.map(|upcoming| format!("`{}`: {upcoming}", loaded_hook.hook.name)));
         }
         report.problems = plan.problems.clone();
-        let dispatcher = Dispatcher { occasion, watcher, ..self.dispatcher(plan) };
-        report.dispatched = dispatcher.dispatch(&event, matches);
-        self.take_answers(report, event.id());
+        self.dispatch(report, &event, plan, matches, course);
         report.dispatched.unrecorded.splice(0..0, unrecorded);
         report.dispatched.unrecorded.dedup();
         report.event = Some(event);
+    }
+
+    /// Delivers an event of the past to hooks, whether they match or not and whether they are enabled or not.
+    /// They still have to be trusted. `earlier` is how often each was tried before.
+    pub fn deliver(
+        &self,
+        event: Event,
+        matches: &[Match],
+        occasion: Occasion,
+        earlier: &BTreeMap<usize, u32>,
+        watcher: Option<&dyn Watcher>,
+    ) -> EmitReport {
+        let mut report = EmitReport { problems: self.problems().to_vec(), ..EmitReport::default() };
+        let course = Course { occasion, watcher, earlier };
+        self.dispatch(&mut report, &event, self.whole(), matches, course);
+        report.event = Some(event);
+        self.follow(&mut report, course, &mut { MAX_FOLLOW_UPS });
+        report
+    }
+
+    /// The hooks that an event of the past triggers now.
+    pub fn matches(&self, event: &Event) -> Vec<Match> {
+        self.whole().matcher.matches(event)
+    }
+
+    fn dispatch(&self, report: &mut EmitReport, event: &Event, plan: &Plan, matches: &[Match], course: Course<'_>) {
+        let Course { occasion, watcher, earlier } = course;
+        let key = Key {
+            project: self.project.root().to_owned(),
+            config: self.options.config.as_ref().map(|path| std::path::absolute(path).unwrap_or(path.clone())),
+            trust_hash: self.options.trust_hash.as_ref().map(ToString::to_string),
+        };
+        let (program, search) = (self.options.program.as_deref(), self.caller.search_path());
+        let background = Background::new(&self.user, key, program, search, &self.children);
+        let background = Some(&background).filter(|_| !occasion.attended);
+        let state = self.user.state.as_deref();
+        let dispatcher = Dispatcher { occasion, watcher, background, state, earlier, ..self.dispatcher(plan) };
+        report.dispatched = dispatcher.dispatch(event, matches);
+        self.take_answers(report, event.id());
     }
 
     /// Makes one answer of what the hooks answered.
@@ -381,6 +428,9 @@ impl Emitter {
             skip: &self.options.skip,
             occasion: Occasion::default(),
             watcher: None,
+            background: None,
+            state: None,
+            earlier: NEVER,
         }
     }
 

@@ -38,6 +38,15 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Reads what a person writes: a time in RFC 3339, or a date, which is its beginning in UTC.
+    pub fn read(text: &str) -> Option<Self> {
+        let date = text.len() == 10;
+        let whole = if date { format!("{text}T00:00:00Z") } else { text.to_owned() };
+        whole.parse().ok().map(Timestamp)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}", self.0)

@@ -2,6 +2,7 @@
 
 use super::append::{AuditError, AuditLog};
 use crate::event::EventId;
+use crate::time::Timestamp;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -71,26 +72,48 @@ impl AuditLog {
     /// # Errors
     /// The log cannot be read.
     pub fn of_event(&self, id: EventId) -> Result<Vec<Entry>, AuditError> {
-        let failed = |error| AuditError::Io(self.path(), error);
-        let Some(file) = self.open_to_read()? else { return Ok(Vec::new()) };
         let wanted = id.to_string();
         let mut entries: Vec<Entry> = Vec::new();
+        // Most lines are about other events; looking for the id is quicker than reading JSON.
+        self.scan(&wanted, |entry| {
+            if entry.text("event_id") == wanted {
+                entries.push(entry);
+            }
+        })?;
+        Ok(entries)
+    }
+
+    /// The records of events themselves from `since` on, oldest first.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn events_since(&self, since: Timestamp, mut each: impl FnMut(Entry)) -> Result<(), AuditError> {
+        let since = since.to_string();
+        self.scan("\"emitted\"", |entry| {
+            // One form, so that the order of the texts is that of the times.
+            if entry.text("status") == "emitted" && entry.text("timestamp") >= since.as_str() {
+                each(entry);
+            }
+        })
+    }
+
+    /// Reads the log line by line; gives each record with `part` in its line.
+    fn scan(&self, part: &str, mut each: impl FnMut(Entry)) -> Result<(), AuditError> {
+        let failed = |error| AuditError::Io(self.path(), error);
+        let Some(file) = self.open_to_read()? else { return Ok(()) };
         let mut reader = BufReader::with_capacity(256 * 1024, file);
         let mut line = Vec::new();
         loop {
             line.clear();
             let read = (&mut reader).take(MOST_OF_A_LINE).read_until(b'\n', &mut line).map_err(failed)?;
             if read == 0 {
-                return Ok(entries);
+                return Ok(());
             }
-            // Most lines are about other events; looking for the id is quicker than reading JSON.
             let text = String::from_utf8_lossy(&line);
-            if !text.contains(&wanted) {
-                continue;
-            }
-            let text = text.trim_end().to_owned();
-            if let Ok(fields) = serde_json::from_str(&text) {
-                entries.extend(Some(Entry { line: text, fields }).filter(|entry| entry.text("event_id") == wanted));
+            if text.contains(part)
+                && let Ok(fields) = serde_json::from_str(&text)
+            {
+                each(Entry { line: text.trim_end().to_owned(), fields });
             }
         }
     }

@@ -129,6 +129,11 @@ impl<'a> AuditRecord<'a> {
         }
     }
 
+    /// That a delivery will not be carried out any more.
+    pub fn given_up(event: &'a Event, hook: &'a str, error: &str, now: Timestamp) -> Self {
+        AuditRecord { hook: Some(hook), error: Some(error.to_owned()), ..Self::new(event, "error", now) }
+    }
+
     /// That something other than a hook went wrong while an event was handled, such as a configuration
     /// that cannot be read.
     pub fn problem(event: &'a Event, error: String, now: Timestamp) -> Self {

@@ -4,6 +4,7 @@
 //! costs a cold start more than parsing does. `options` has what commands share, `terminal` is the only
 //! place that prints, `error` the only one that knows exit codes.
 
+mod again;
 mod audit;
 mod completions;
 mod config;
@@ -70,6 +71,9 @@ const COMMANDS: &[Row] = &[
     row::<trust::Trust>("trust", "Review the project's hooks and allow exactly this content to run"),
     row::<trust::Untrust>("untrust", "Take the trust in the project's hooks back"),
     row::<audit::Audit>("audit", "Show what happened: the last records of the audit log"),
+    row::<again::Retry>("retry", "Run the hooks of an event again that did not come to a good end"),
+    row::<again::Replay>("replay", "Deliver events of the past to the hooks that they trigger now"),
+    row::<again::Drain>("drain", "Carry out what was left behind in the background"),
     row::<on::On>("on", "Write a hook in one line: knockon on task.completed 'make test'"),
     row::<config::Config>("config", "Show the merged configuration, or write hooks as event patterns"),
     row::<graph::GraphCommand>("graph", "Draw which events run which hooks"),

@@ -67,6 +67,7 @@ impl ProjectOptions {
             interrupts: if look_only { None } else { Interrupts::open().ok() },
             versions: None,
             skip: skipped(),
+            program: std::env::current_exe().ok(),
         };
         self.open(options)
     }

@@ -109,7 +109,7 @@ fn for_people(report: &EmitReport, show: Show, terminal: &mut Terminal) {
     }
     let width = report.hooks().iter().map(|hook| hook.name.len()).max().unwrap_or(0);
     for hook in report.hooks() {
-        let uneventful = matches!(hook.outcome.status, Status::Success | Status::Skipped);
+        let uneventful = matches!(hook.outcome.status, Status::Success | Status::Skipped | Status::Detached);
         // One line about all blocked hooks goes to standard error.
         if hook.outcome.status != Status::BlockedUntrusted && !(show.quiet && uneventful) {
             hook_lines(hook, width, show, terminal);
@@ -124,7 +124,7 @@ fn hook_lines(hook: &HookReport, width: usize, show: Show, terminal: &mut Termin
     let outcome = &hook.outcome;
     let (mark, paint) = match outcome.status {
         Status::Success => ("✓", Paint::Good),
-        Status::Skipped => ("-", Paint::Dim),
+        Status::Skipped | Status::Detached => ("-", Paint::Dim),
         Status::Failed | Status::Timeout | Status::Error | Status::Interrupted | Status::BlockedUntrusted => {
             ("✗", Paint::Bad)
         }

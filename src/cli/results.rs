@@ -122,7 +122,7 @@ fn junit(reports: &[&EmitReport]) -> String {
             let message = outcome.summary();
             let status = match outcome.status {
                 Status::Success => TestCaseStatus::success(),
-                Status::Skipped | Status::BlockedUntrusted => {
+                Status::Skipped | Status::BlockedUntrusted | Status::Detached => {
                     let mut status = TestCaseStatus::skipped();
                     status.set_message(message);
                     status

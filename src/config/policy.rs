@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The keys under `coalesce`.
 pub const COALESCE_KEYS: &[&str] = &["key", "within"];
 
-/// The version that acts on order, retries, groups, sandboxes and detached runs.
+/// The version that acts on sandboxes.
 const EXECUTION: &str = "0.2";
 /// The version that acts on actions that leave the machine.
 const DELIVERY: &str = "0.3";
@@ -83,25 +83,12 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        let span = |name: &str| entry(name).map_or(hook.span, |(key, _)| key.span);
-        if policy.mode == Mode::Detach {
-            later("mode: detach", span("mode"), UntilThen::Runs);
-        }
         if let Some((sandbox, span)) = settings.sandbox.filter(|(sandbox, _)| *sandbox != Sandbox::Base) {
             later(
                 if sandbox == Sandbox::Guard { "sandbox: guard" } else { "sandbox: strict" },
                 span,
                 UntilThen::Refused,
             );
-        }
-        if policy.group.is_some() {
-            later("concurrency_group", span("concurrency_group"), UntilThen::Runs);
-        }
-        if policy.coalesce.is_some() {
-            later("coalesce", span("coalesce"), UntilThen::Runs);
-        }
-        if policy.output == OutputMode::Live {
-            later("output: live", span("output"), UntilThen::Runs);
         }
         Policy { upcoming, ..policy }
     }

@@ -40,6 +40,8 @@ pub struct Occasion {
     pub chain: u32,
     /// How many events this delivery stands for, when they were coalesced.
     pub coalesced: Option<u32>,
+    /// Whether hooks that could go on alone are waited for all the same.
+    pub attended: bool,
 }
 
 /// How a hook's run ended, or why it did not begin; the word in the audit log (ADR-006).
@@ -59,6 +61,8 @@ pub enum Status {
     BlockedUntrusted,
     /// It was ended because knockon was told to end.
     Interrupted,
+    /// It goes on without the emitter.
+    Detached,
 }
 
 impl Status {
@@ -72,6 +76,7 @@ impl Status {
             Status::Skipped => "skipped",
             Status::BlockedUntrusted => "blocked_untrusted",
             Status::Interrupted => "interrupted",
+            Status::Detached => "detached",
         }
     }
 
@@ -79,7 +84,7 @@ impl Status {
     pub fn is_failure(self) -> bool {
         match self {
             Status::Failed | Status::Timeout | Status::Error | Status::Interrupted => true,
-            Status::Success | Status::Skipped | Status::BlockedUntrusted => false,
+            Status::Success | Status::Skipped | Status::BlockedUntrusted | Status::Detached => false,
         }
     }
 }

@@ -1,25 +1,31 @@
 //! Hands an event to the hooks it matched: in order, trusted ones only, each step on record.
 //!
-//! `plan` says what to start next; this carries it out.
+//! `plan` says what to start next and `run` carries it out; `background` hands over what nobody waits for,
+//! `groups` keeps runs of one group apart, `overflow` keeps long answers in files.
 
+mod background;
+mod groups;
 mod overflow;
 mod plan;
+mod run;
 
+pub use background::Background;
 pub(crate) use overflow::shorten_answer;
 
-use crate::audit::{AuditError, AuditLog, AuditRecord};
+use crate::audit::{AuditError, AuditLog};
 use crate::config::{FailMode, Hook, Loaded, OutputMode};
-use crate::delivery::{Delivery, MAX_CHAIN, Occasion, Outcome, Status, Stream};
+use crate::delivery::{Delivery, Occasion, Outcome, Stream};
 use crate::event::{ConversionError, Event, Versions};
 use crate::matcher::Match;
 use crate::project::Project;
 use crate::runner::{RunId, Runner, Surroundings};
 use crate::sys::{Interrupts, Signal};
-use crate::time::Timestamp;
 use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
-use plan::{Item, Next, Plan, Settled};
+use groups::Groups;
+use plan::{Item, Plan};
+use run::Run;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 /// How many descriptors a hook that runs takes: three pipes, and the socket to what watches over it.
 const DESCRIPTORS_A_HOOK: usize = 4;
@@ -64,6 +70,8 @@ pub trait Watcher {
     fn output(&self, hook: &Hook, stream: Stream, bytes: &[u8]);
     /// An attempt has ended, or did not begin.
     fn ended(&self, hook: &Hook, attempt: u32, outcome: &Outcome);
+    /// A hook is done, and is not tried again.
+    fn settled(&self, _report: &HookReport) {}
 }
 
 /// What dispatching needs to know.
@@ -89,6 +97,12 @@ pub struct Dispatcher<'a> {
     pub occasion: Occasion,
     /// Who sees what happens while it happens.
     pub watcher: Option<&'a dyn Watcher>,
+    /// Who carries out what nobody waits for; without one, all is waited for.
+    pub background: Option<&'a Background<'a>>,
+    /// The user's state folder.
+    pub state: Option<&'a Path>,
+    /// How often hooks were tried with this event before, by hook.
+    pub earlier: &'a BTreeMap<usize, u32>,
 }
 
 /// Hooks that the caller wants left out (`KNOCKON=0`, `KNOCKON_SKIP`).
@@ -147,6 +161,9 @@ impl<'a> Dispatcher<'a> {
             plan: Plan::new(deliveries.iter().map(|delivery| self.item(delivery, room)).collect()),
             runner: Runner::new(self.surroundings, self.interrupts, listener),
             guard: self.guard(),
+            groups: Groups::of(self.project(), self.state),
+            entered: deliveries.iter().map(|_| None).collect(),
+            handed: Vec::new(),
             reports: deliveries.iter().map(|_| None).collect(),
             attempts: vec![1; deliveries.len()],
             stopped: None,
@@ -175,9 +192,10 @@ impl<'a> Dispatcher<'a> {
     {
         let loaded_hook = &self.loaded.hooks[matched.hook];
         let (hook, file) = (&loaded_hook.hook, self.loaded.file_of(loaded_hook));
+        let attempt = self.earlier.get(&matched.hook).copied().unwrap_or(0) + 1;
         let own_version = hook.schema_version.and_then(|major| converted.get(&major));
         let event = own_version.and_then(|event| event.as_ref().ok()).unwrap_or(event);
-        Delivery { event, hook, file, attempt: 1, occasion: self.occasion }
+        Delivery { event, hook, file, attempt, occasion: self.occasion }
     }
 
     /// `room` is how many hooks there are descriptors for.
@@ -193,129 +211,6 @@ impl<'a> Dispatcher<'a> {
             stop: hook.stop,
         }
     }
-}
-
-/// One dispatch on its way.
-struct Run<'r, 'a> {
-    dispatcher: Dispatcher<'a>,
-    plan: Plan<'r>,
-    runner: Runner<'r>,
-    guard: Guard<'a>,
-    /// By match.
-    reports: Vec<Option<HookReport>>,
-    attempts: Vec<u32>,
-    /// The hook whose failure ended it.
-    stopped: Option<usize>,
-    dispatched: &'r mut Dispatched,
-    converted: &'r BTreeMap<u32, Result<Event, ConversionError>>,
-    matches: &'r [Match],
-    deliveries: &'r [Delivery<'r>],
-}
-
-impl Run<'_, '_> {
-    fn carry_out(&mut self) {
-        loop {
-            match self.plan.next(Instant::now()) {
-                Next::Start(index, attempt) => self.start(index, attempt),
-                Next::Wait(until) => match self.runner.wait_any(until) {
-                    Some((index, outcome)) => self.finish(index, outcome),
-                    // A pause is over, or there is no reason to keep it.
-                    None => {
-                        if self.runner.interrupted().is_some() {
-                            self.plan.end();
-                        }
-                    }
-                },
-                Next::Done => break,
-            }
-        }
-    }
-
-    fn start(&mut self, index: usize, attempt: u32) {
-        self.attempts[index] = attempt;
-        let delivery = Delivery { attempt, ..self.deliveries[index] };
-        match self.obstacle(index) {
-            Some(outcome) => self.finish(index, outcome),
-            None => {
-                self.record(&AuditRecord::started(&delivery, Timestamp::now()));
-                if let Some(watcher) = self.dispatcher.watcher {
-                    watcher.started(delivery.hook, attempt);
-                }
-                self.runner.start(index, delivery);
-            }
-        }
-    }
-
-    /// What keeps a hook from being started.
-    fn obstacle(&mut self, index: usize) -> Option<Outcome> {
-        if let Some(why) = self.dispatcher.skip.why(self.deliveries[index].hook.name.as_str()) {
-            return Some(Outcome::without_process(Status::Skipped, why));
-        }
-        if let Some(signal) = self.runner.interrupted() {
-            let why = format!("knockon was told to end by {}", Signal::name_of(signal.number()));
-            return Some(Outcome::without_process(Status::Skipped, why));
-        }
-        if let Some(by) = self.stopped.map(|index| &self.deliveries[index].hook.name) {
-            return Some(Outcome::without_process(Status::Skipped, format!("`{by}` failed with fail_mode: stop")));
-        }
-        if self.dispatcher.occasion.chain >= MAX_CHAIN {
-            let why = format!("{MAX_CHAIN} events caused each other already; no hook runs at the end of such a chain");
-            return Some(Outcome::without_process(Status::Skipped, why));
-        }
-        let verdict = self.guard.may_start(self.matches[index].hook);
-        if verdict != Verdict::Trusted {
-            let outcome = Outcome::without_process(Status::BlockedUntrusted, verdict.to_string());
-            self.dispatched.blocked.get_or_insert(verdict);
-            return Some(outcome);
-        }
-        let own_version = self.deliveries[index].hook.schema_version.and_then(|major| self.converted.get(&major));
-        let error = own_version.and_then(|event| event.as_ref().err())?;
-        Some(Outcome { blocked: true, ..Outcome::without_process(Status::Error, error.to_string()) })
-    }
-
-    fn finish(&mut self, index: usize, outcome: Outcome) {
-        let delivery = Delivery { attempt: self.attempts[index], ..self.deliveries[index] };
-        self.record(&AuditRecord::finished(&delivery, &outcome, Timestamp::now()));
-        let hook = delivery.hook;
-        if let Some(watcher) = self.dispatcher.watcher {
-            watcher.ended(hook, delivery.attempt, &outcome);
-        }
-        match self.plan.settle(index, &outcome, Instant::now(), random_up_to) {
-            Settled::Again(_) => return,
-            Settled::Final => {}
-            Settled::Stop => self.stop(index, false),
-            Settled::StopNow => self.stop(index, true),
-        }
-        self.reports[index] = Some(HookReport {
-            name: hook.name.to_string(),
-            fail_mode: hook.fail_mode,
-            output: hook.output,
-            reason: self.matches[index].reason(self.dispatcher.loaded),
-            attempts: self.attempts[index],
-            outcome,
-        });
-    }
-
-    /// Lets nothing begin any more, and with `now` ends what runs.
-    fn stop(&mut self, index: usize, now: bool) {
-        self.stopped.get_or_insert(index);
-        self.plan.end();
-        if now {
-            self.runner.cancel();
-        }
-    }
-
-    fn record(&mut self, record: &AuditRecord<'_>) {
-        if let Err(error) = self.dispatcher.audit.append(record) {
-            note(&mut self.dispatched.unrecorded, &error);
-        }
-    }
-}
-
-/// A duration from zero to `longest`, all of them as likely.
-fn random_up_to(longest: Duration) -> Duration {
-    // Without randomness from the system the pause is the longest there is.
-    getrandom::u64().map_or(longest, |random| longest.mul_f64(random as f64 / u64::MAX as f64))
 }
 
 impl Dispatched {

@@ -128,6 +128,12 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Takes a start back: the item keeps its place, and is to be started then.
+    pub(super) fn defer(&mut self, index: usize, until: Instant) {
+        self.attempts[index] -= 1;
+        self.pausing.insert((until, index));
+    }
+
     fn start(&mut self, index: usize) -> Next {
         self.attempts[index] += 1;
         Next::Start(index, self.attempts[index])
@@ -188,7 +194,7 @@ fn again(retry: &Retry, attempts: u32, outcome: &Outcome) -> bool {
         Status::Failed => named("failed"),
         Status::Timeout => named("timeout"),
         Status::Error => named("error"),
-        Status::Success | Status::Skipped | Status::BlockedUntrusted | Status::Interrupted => false,
+        Status::Success | Status::Skipped | Status::BlockedUntrusted | Status::Interrupted | Status::Detached => false,
     };
     attempts < retry.attempts && !outcome.blocked && wanted
 }

@@ -49,6 +49,18 @@ pub fn lock_exclusive(file: &impl AsFd, limit: Duration) -> Result<(), LockError
     }
 }
 
+/// Takes an exclusive `flock` on `file` when nobody has it; returns whether it did.
+///
+/// # Errors
+/// The file system has no locks.
+pub fn try_lock(file: &impl AsFd) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::AGAIN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Gives a lock back.
 ///
 /// # Errors

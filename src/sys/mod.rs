@@ -21,7 +21,7 @@ mod supervise;
 mod supervisor;
 
 pub use execute::Step;
-pub use lock::{LockError, lock_exclusive, unlock};
+pub use lock::{LockError, lock_exclusive, try_lock, unlock};
 pub use path::{
     OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, make_folder_beneath, open_beneath,
     open_folder, owner, read_capped, user_id,
@@ -51,6 +51,12 @@ pub fn descriptor_room() -> usize {
 pub fn is_interactive() -> bool {
     use std::io::IsTerminal;
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Leaves the terminal and the group of whoever started this process, so that a Ctrl-C there does not end it.
+pub fn leave_terminal() {
+    // It fails for the leader of a group only, which has left already.
+    let _ = rustix::process::setsid();
 }
 
 /// Whether standard output and standard error are terminals.

@@ -3,6 +3,7 @@
 
 mod answers;
 mod audit;
+mod background;
 mod bad_input;
 mod cache;
 mod commands;

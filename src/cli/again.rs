@@ -1,0 +1,233 @@
+//! `knockon retry`, `knockon replay` and `knockon drain`: events of the past, and what was left behind.
+
+use super::error::{CliError, Exit};
+use super::live::Live;
+use super::options::{ProjectOptions, TrustOptions, find_hook, require_sound};
+use super::report::{self, Show};
+use super::terminal::Terminal;
+use crate::dispatch::Watcher;
+use crate::drain::{Drained, Scope, drain};
+use crate::emitter::{EmitReport, Emitter};
+use crate::event::{Event, EventId};
+use crate::matcher::TypeGlob;
+use crate::project::UserFolders;
+use crate::replay::{self, Past};
+use crate::time::Timestamp;
+use clap::Args;
+use serde_json::json;
+use std::time::Duration;
+
+/// How results are shown.
+#[derive(Args, Clone, Copy, Debug)]
+struct Shown {
+    /// Print the results as JSON: one document an event, each on a line
+    #[arg(long)]
+    json: bool,
+    /// Show the output of every hook while it runs, its name before each line
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl Shown {
+    fn show(self) -> Show {
+        Show { json: self.json, verbose: self.verbose, ..Show::default() }
+    }
+
+    /// Does `work`, its output shown while it comes, then shows what became of it.
+    fn run(self, terminal: &mut Terminal, work: impl FnOnce(Option<&dyn Watcher>) -> EmitReport) -> Exit {
+        let report = {
+            let live = Live::new(self.show(), terminal);
+            let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
+            work(watcher)
+        };
+        report::show(&report, self.show(), None, false, terminal)
+    }
+}
+
+/// Run hooks again with an event of the past: those that did not come to a good end, or one by its name.
+#[derive(Args, Debug)]
+pub(super) struct Retry {
+    /// The event's id; `knockon audit` shows them
+    #[arg(value_name = "EVENT_ID")]
+    event: EventId,
+    /// This hook, whatever became of it
+    #[arg(value_name = "HOOK")]
+    hook: Option<String>,
+    #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
+    project: ProjectOptions,
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+impl super::Command for Retry {
+    fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        let emitter = self.project.emitter(&self.trust, false)?;
+        require_sound(&emitter, terminal)?;
+        let hook = self.hook.as_deref().map(|name| find_hook(emitter.loaded(), name)).transpose()?;
+        let past = Past::of(&emitter, self.event).map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        let Some(past) = past else {
+            let error = CliError::usage(format!("the audit log has no event {}", self.event));
+            return Err(error.hint("`knockon audit` shows the last ones"));
+        };
+        let hooks = hook.map_or_else(|| past.unfinished(&emitter), |hook| vec![hook]);
+        if hooks.is_empty() {
+            if self.shown.json {
+                terminal.json(&json!({ "event": null, "hooks_executed": 0, "results": [] }));
+            } else {
+                terminal.line("nothing to try again: every hook of this event ended well");
+            }
+            return Ok(Exit::Fine);
+        }
+        Ok(self.shown.run(terminal, |watcher| past.retry(&emitter, &hooks, watcher)))
+    }
+}
+
+/// Deliver events of the past to the hooks that they trigger now, oldest first.
+#[derive(Args, Debug)]
+pub(super) struct Replay {
+    /// From when on: how long ago (30m, 2h, 7d), or a time (2026-11-21, 2026-11-21T10:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    since: Timestamp,
+    /// Until when, in the same form [default: now]
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    until: Option<Timestamp>,
+    /// Only events of this type, or of these: a glob such as task.*
+    #[arg(long = "type", value_name = "GLOB")]
+    kind: Option<String>,
+    /// Only this hook
+    #[arg(long, value_name = "NAME")]
+    hook: Option<String>,
+    /// List the events and the hooks they would trigger; run and record nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
+    project: ProjectOptions,
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+impl super::Command for Replay {
+    fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        let emitter = self.project.emitter(&self.trust, self.dry_run)?;
+        require_sound(&emitter, terminal)?;
+        let hook = self.hook.as_deref().map(|name| find_hook(emitter.loaded(), name)).transpose()?;
+        let pattern = self.kind.as_deref().map(TypeGlob::parse).transpose();
+        let pattern = pattern.map_err(|error| CliError::usage(format!("--type: {error}")))?;
+        let events = replay::events(&emitter, self.since, self.until);
+        let mut events = events.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        events.retain(|event| pattern.as_ref().is_none_or(|pattern| pattern.matches(event.kind().as_str())));
+        if events.is_empty() && !self.shown.json {
+            terminal.line(&format!("the audit log has no such event since {}", self.since));
+        }
+        let mut worst = Exit::Fine;
+        for event in events {
+            if self.dry_run {
+                preview(&emitter, &event, hook, self.shown.json, terminal);
+                continue;
+            }
+            let exit = self.shown.run(terminal, |watcher| replay::replay(&emitter, event, hook, watcher));
+            worst = if worst == Exit::Fine { exit } else { worst };
+            if let Exit::Interrupted(_) = exit {
+                return Ok(exit);
+            }
+        }
+        Ok(worst)
+    }
+}
+
+fn preview(emitter: &Emitter, event: &Event, only: Option<usize>, json: bool, terminal: &mut Terminal) {
+    let matches = emitter.matches(event).into_iter().filter(|matched| only.is_none_or(|only| matched.hook == only));
+    let hooks: Vec<&str> = matches.map(|matched| emitter.loaded().hooks[matched.hook].hook.name.as_str()).collect();
+    if json {
+        terminal
+            .json(&json!({ "event_id": event.id().to_string(), "event_type": event.kind().as_str(), "hooks": hooks }));
+    } else {
+        let hooks = if hooks.is_empty() { "no hook".to_owned() } else { hooks.join(", ") };
+        terminal.line(&format!("{}  {}  {hooks}", event.kind(), event.id()));
+    }
+}
+
+/// How long ago, or when.
+fn point_in_time(text: &str) -> Result<Timestamp, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let seconds = match &text[digits..] {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        "d" => Some(24 * 3600),
+        _ => None,
+    };
+    let ago = seconds.and_then(|seconds| text[..digits].parse::<u64>().ok()?.checked_mul(seconds));
+    if let Some(ago) = ago {
+        let ago = u64::try_from(Duration::from_secs(ago).as_millis()).unwrap_or(u64::MAX);
+        return Ok(Timestamp::from_millis(Timestamp::now().as_millis().saturating_sub(ago)));
+    }
+    Timestamp::read(text)
+        .ok_or_else(|| "write how long ago, such as 30m, 2h or 7d, or a time, such as 2026-11-21".into())
+}
+
+/// Carry out what was left behind: hooks with `mode: detach` or `coalesce` whose process came to an end.
+#[derive(Args, Debug)]
+pub(super) struct Drain {
+    /// Of all projects, not only of this one
+    #[arg(long)]
+    all: bool,
+    /// What this process was started for
+    #[arg(long, value_name = "OWNER", hide = true, conflicts_with = "all")]
+    owner: Option<String>,
+    #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
+    project: ProjectOptions,
+}
+
+impl super::Command for Drain {
+    fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        let user = UserFolders::of_this_process();
+        let project = if self.all || self.owner.is_some() { None } else { Some(self.project.project(&user)?) };
+        let scope = match (&self.owner, &project) {
+            (Some(owner), _) => {
+                crate::sys::leave_terminal();
+                Scope::Owner(owner)
+            }
+            (None, Some(project)) => Scope::Project(project.root()),
+            (None, None) => Scope::All,
+        };
+        let drained = {
+            let live = Live::new(self.shown.show(), terminal);
+            let watcher: Option<&dyn Watcher> = if self.shown.json { None } else { Some(&live) };
+            drain(&user, scope, watcher)
+        };
+        let drained = drained.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        Ok(self.tell(&drained, terminal))
+    }
+}
+
+impl Drain {
+    fn tell(&self, drained: &Drained, terminal: &mut Terminal) -> Exit {
+        let mut worst = Exit::Fine;
+        for report in &drained.reports {
+            let exit = report::show(report, self.shown.show(), None, false, terminal);
+            worst = if worst == Exit::Fine { exit } else { worst };
+        }
+        let Drained { reports, given_up, under_way } = drained;
+        for (hook, why) in given_up {
+            terminal.warning(&format!("`{hook}`: {why}"));
+        }
+        if self.shown.json {
+            let given_up: Vec<_> = given_up.iter().map(|(hook, why)| json!({ "hook": hook, "why": why })).collect();
+            let done: usize = reports.iter().map(|report| report.hooks().len()).sum();
+            terminal.json(&json!({ "carried_out": done, "given_up": given_up, "under_way": under_way }));
+        } else if *under_way > 0 {
+            let noun = if *under_way == 1 { "delivery" } else { "deliveries" };
+            terminal.line(&format!("{under_way} {noun} under way in the background"));
+        } else if reports.is_empty() && given_up.is_empty() {
+            terminal.line("nothing was left behind");
+        }
+        worst
+    }
+}

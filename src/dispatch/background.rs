@@ -1,0 +1,136 @@
+//! Hands over deliveries that nobody waits for: stored first, then a process of their own carries them out.
+
+use crate::config::{Coalesce, find_in_path};
+use crate::delivery::{Delivery, Outcome, Status};
+use crate::event::Event;
+use crate::json::Json;
+use crate::project::UserFolders;
+use crate::store::{Key, NewDelivery, Outbox, Stored};
+use crate::time::Timestamp;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Where deliveries go that nobody waits for.
+#[derive(Debug)]
+pub struct Background<'a> {
+    /// Whose store they are kept in.
+    pub user: &'a UserFolders,
+    /// What they go with.
+    pub key: Key,
+    /// The program that carries them out: `knockon`; searched for in `search` when it is not known.
+    pub program: Option<&'a Path>,
+    /// A `PATH`.
+    pub search: &'a OsStr,
+    /// The processes that were started, until they are removed.
+    pub children: &'a Mutex<Vec<Child>>,
+    found: OnceLock<Result<PathBuf, String>>,
+}
+
+impl<'a> Background<'a> {
+    /// See the fields.
+    pub fn new(
+        user: &'a UserFolders,
+        key: Key,
+        program: Option<&'a Path>,
+        search: &'a OsStr,
+        children: &'a Mutex<Vec<Child>>,
+    ) -> Self {
+        Background { user, key, program, search, children, found: OnceLock::new() }
+    }
+
+    /// Whether deliveries can be handed over.
+    ///
+    /// # Errors
+    /// They cannot; says why.
+    pub fn ready(&self) -> Result<(), String> {
+        let found = self.found.get_or_init(|| {
+            Outbox::open(self.user).map_err(|error| error.to_string())?;
+            let own = self.program.map(Path::to_owned);
+            own.or_else(|| find_in_path("knockon".as_ref(), self.search))
+                .ok_or_else(|| "there is no program `knockon` to carry it out in the background".into())
+        });
+        found.as_ref().map(drop).map_err(Clone::clone)
+    }
+
+    /// Stores deliveries of one event and starts what carries them out. The outcome of each says that it goes
+    /// on, or why it does not.
+    pub(super) fn hand_over(&self, deliveries: &[Delivery<'_>]) -> Vec<Outcome> {
+        match self.store_and_start(deliveries) {
+            Ok(stored) => {
+                stored.into_iter().zip(deliveries).map(|(stored, delivery)| outcome(stored, delivery)).collect()
+            }
+            Err(why) => {
+                let mut outcome =
+                    Outcome::without_process(Status::Error, format!("it could not be handed over: {why}"));
+                outcome.help = Some("`mode: wait` runs it without the store".into());
+                vec![outcome; deliveries.len()]
+            }
+        }
+    }
+
+    fn store_and_start(&self, deliveries: &[Delivery<'_>]) -> Result<Vec<Stored>, String> {
+        self.ready()?;
+        let text = |error: crate::store::StoreError| error.to_string();
+        let mut outbox = Outbox::open(self.user).map_err(text)?;
+        let owner = outbox.new_owner().map_err(text)?;
+        let new: Vec<NewDelivery<'_>> = deliveries.iter().map(new_delivery).collect();
+        let stored = outbox.store(&self.key, &owner, &new).map_err(text)?;
+        if !stored.contains(&Stored::New) {
+            outbox.retire(&owner.name);
+            return Ok(stored);
+        }
+        let Some(Ok(program)) = self.found.get() else { return Ok(stored) };
+        let mut command = Command::new(program);
+        command.args(["drain", "--owner", &owner.name]).current_dir("/");
+        // The lock goes along: as long as the process lives, nobody else takes its deliveries.
+        command.stdin(Stdio::from(owner.lock)).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain_mut(|child| child.try_wait().is_ok_and(|ended| ended.is_none()));
+        match command.spawn() {
+            Ok(child) => {
+                children.push(child);
+                Ok(stored)
+            }
+            // They are stored, and their owner is gone: the next drain finds them.
+            Err(error) => Err(format!("{} did not start ({error}); `knockon drain` carries it out", program.display())),
+        }
+    }
+}
+
+fn new_delivery<'a>(delivery: &Delivery<'a>) -> NewDelivery<'a> {
+    let Delivery { hook, event, file, occasion, .. } = *delivery;
+    let coalesce = hook.coalesce.as_ref().map(|coalesce| {
+        let within = u64::try_from(coalesce.within.as_millis()).unwrap_or(u64::MAX);
+        let due = Timestamp::from_millis(Timestamp::now().as_millis().saturating_add(within));
+        (value_of(event, coalesce), due)
+    });
+    NewDelivery {
+        hook: hook.name.as_str(),
+        file: &file.path,
+        event: event.bytes(),
+        event_id: event.id(),
+        source: occasion.source,
+        chain: occasion.chain,
+        coalesce,
+    }
+}
+
+/// The value that events share which become one run, as JSON; events that lack it share that.
+fn value_of(event: &Event, coalesce: &Coalesce) -> String {
+    let path = coalesce.key.strip_prefix("$.").unwrap_or(&coalesce.key);
+    let walk =
+        |start: Json<'_>| path.split('.').try_fold(start, |at, name| at.get(name)).map(|value| value.text().to_owned());
+    walk(event.json()).or_else(|| walk(event.context()?)).unwrap_or_default()
+}
+
+fn outcome(stored: Stored, delivery: &Delivery<'_>) -> Outcome {
+    let within = delivery.hook.coalesce.as_ref().map(|coalesce| crate::time::exact(coalesce.within));
+    let why = match (stored, within) {
+        (Stored::Joined(events), _) => format!("joined the run that waits for more events, {events} so far"),
+        (Stored::New, Some(within)) => format!("runs in {within}, with the last event until then"),
+        (Stored::New, None) => "runs in the background".into(),
+    };
+    Outcome::without_process(Status::Detached, why)
+}

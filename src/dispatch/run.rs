@@ -1,0 +1,236 @@
+//! One dispatch on its way: what the plan says, carried out, each step on record.
+
+use super::groups::{Entered, Groups, Kept};
+use super::plan::{Next, Plan, Settled};
+use super::{Dispatched, Dispatcher, HookReport, note};
+use crate::audit::AuditRecord;
+use crate::config::Mode;
+use crate::delivery::{Delivery, MAX_CHAIN, Outcome, Status};
+use crate::event::{ConversionError, Event};
+use crate::matcher::Match;
+use crate::runner::Runner;
+use crate::sys::Signal;
+use crate::time::Timestamp;
+use crate::trust::{Guard, Verdict};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Whether a hook may start now, as far as its group goes.
+enum Entry {
+    /// It may.
+    Entered,
+    /// Another run is in the group; ask again then.
+    Busy(Instant),
+    /// It does not run.
+    Refused(Outcome),
+}
+
+/// One dispatch on its way.
+pub(super) struct Run<'r, 'a> {
+    pub(super) dispatcher: Dispatcher<'a>,
+    pub(super) plan: Plan<'r>,
+    pub(super) runner: Runner<'r>,
+    pub(super) guard: Guard<'a>,
+    pub(super) groups: Groups,
+    /// The groups that hooks have entered.
+    pub(super) entered: Vec<Option<Entered>>,
+    /// Those that go on without us, and are not handed over yet.
+    pub(super) handed: Vec<usize>,
+    /// By match.
+    pub(super) reports: Vec<Option<HookReport>>,
+    pub(super) attempts: Vec<u32>,
+    /// The hook whose failure ended it.
+    pub(super) stopped: Option<usize>,
+    pub(super) dispatched: &'r mut Dispatched,
+    pub(super) converted: &'r BTreeMap<u32, Result<Event, ConversionError>>,
+    pub(super) matches: &'r [Match],
+    pub(super) deliveries: &'r [Delivery<'r>],
+}
+
+impl<'r> Run<'r, '_> {
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            let next = self.plan.next(Instant::now());
+            if !matches!(next, Next::Start(..)) {
+                self.hand_over();
+            }
+            match next {
+                Next::Start(index, attempt) => self.start(index, attempt),
+                Next::Wait(until) => match self.runner.wait_any(until) {
+                    Some((index, outcome)) => self.finish(index, outcome),
+                    // A pause is over, or there is no reason to keep it.
+                    None => {
+                        if self.runner.interrupted().is_some() {
+                            self.plan.end();
+                        }
+                    }
+                },
+                Next::Done => break,
+            }
+        }
+    }
+
+    fn start(&mut self, index: usize, attempt: u32) {
+        self.attempts[index] = attempt;
+        if let Some(outcome) = self.obstacle(index) {
+            return self.finish(index, outcome);
+        }
+        if self.goes_on_alone(index) {
+            let settled = Outcome::without_process(Status::Detached, "");
+            self.plan.settle(index, &settled, Instant::now(), random_up_to);
+            return self.handed.push(index);
+        }
+        match self.enter_group(index) {
+            Entry::Entered => {}
+            Entry::Busy(until) => return self.plan.defer(index, until),
+            Entry::Refused(outcome) => return self.finish(index, outcome),
+        }
+        let delivery = self.delivery(index);
+        self.record(&AuditRecord::started(&delivery, Timestamp::now()));
+        if let Some(watcher) = self.dispatcher.watcher {
+            watcher.started(delivery.hook, delivery.attempt);
+        }
+        self.runner.start(index, delivery);
+    }
+
+    /// The delivery of the attempt that is under way.
+    fn delivery(&self, index: usize) -> Delivery<'r> {
+        let delivery = self.deliveries[index];
+        Delivery { attempt: delivery.attempt + self.attempts[index] - 1, ..delivery }
+    }
+
+    /// Whether nobody waits for a hook.
+    fn goes_on_alone(&mut self, index: usize) -> bool {
+        let hook = self.deliveries[index].hook;
+        let wanted = hook.mode == Mode::Detach || hook.coalesce.is_some();
+        let Some(background) = self.dispatcher.background.filter(|_| wanted) else { return false };
+        match background.ready() {
+            Ok(()) => true,
+            Err(why) => {
+                let warning = format!("`{}` is waited for: {why}", hook.name);
+                self.dispatched.unrecorded.push(warning);
+                false
+            }
+        }
+    }
+
+    /// Hands over those that go on without us, all at once: storing them takes a wait for the disk.
+    fn hand_over(&mut self) {
+        let handed = std::mem::take(&mut self.handed);
+        let Some(background) = self.dispatcher.background.filter(|_| !handed.is_empty()) else { return };
+        let deliveries: Vec<Delivery<'r>> = handed.iter().map(|index| self.delivery(*index)).collect();
+        let outcomes = background.hand_over(&deliveries);
+        for (index, outcome) in handed.into_iter().zip(outcomes) {
+            self.record(&AuditRecord::finished(&self.delivery(index), &outcome, Timestamp::now()));
+            self.tell_end(index, &outcome);
+            self.report(index, outcome);
+        }
+    }
+
+    /// Lets a hook into its group, which one run of it is in at a time.
+    fn enter_group(&mut self, index: usize) -> Entry {
+        let Some((group, on_busy)) = &self.deliveries[index].hook.group else { return Entry::Entered };
+        if self.entered[index].as_ref().is_some_and(Entered::is_inside) {
+            return Entry::Entered;
+        }
+        match self.groups.enter(group, *on_busy, self.entered[index].take(), Instant::now()) {
+            Ok(entered) => {
+                let wait = entered.again_at();
+                self.entered[index] = Some(entered);
+                wait.map_or(Entry::Entered, Entry::Busy)
+            }
+            Err(Kept::Out(why)) => Entry::Refused(Outcome::without_process(Status::Skipped, why)),
+            Err(Kept::TooLong(why)) => Entry::Refused(Outcome::without_process(Status::Error, why)),
+            Err(Kept::Unknown(why)) => {
+                // Running it twice at a time is what its author did not want.
+                let mut outcome = Outcome::without_process(Status::Error, why);
+                outcome.help = Some("set HOME or XDG_STATE_HOME to a folder that can be written".into());
+                Entry::Refused(outcome)
+            }
+        }
+    }
+
+    /// What keeps a hook from being started.
+    fn obstacle(&mut self, index: usize) -> Option<Outcome> {
+        if let Some(why) = self.dispatcher.skip.why(self.deliveries[index].hook.name.as_str()) {
+            return Some(Outcome::without_process(Status::Skipped, why));
+        }
+        if let Some(signal) = self.runner.interrupted() {
+            let why = format!("knockon was told to end by {}", Signal::name_of(signal.number()));
+            return Some(Outcome::without_process(Status::Skipped, why));
+        }
+        if let Some(by) = self.stopped.map(|index| &self.deliveries[index].hook.name) {
+            return Some(Outcome::without_process(Status::Skipped, format!("`{by}` failed with fail_mode: stop")));
+        }
+        if self.dispatcher.occasion.chain >= MAX_CHAIN {
+            let why = format!("{MAX_CHAIN} events caused each other already; no hook runs at the end of such a chain");
+            return Some(Outcome::without_process(Status::Skipped, why));
+        }
+        let verdict = self.guard.may_start(self.matches[index].hook);
+        if verdict != Verdict::Trusted {
+            let outcome = Outcome::without_process(Status::BlockedUntrusted, verdict.to_string());
+            self.dispatched.blocked.get_or_insert(verdict);
+            return Some(outcome);
+        }
+        let own_version = self.deliveries[index].hook.schema_version.and_then(|major| self.converted.get(&major));
+        let error = own_version.and_then(|event| event.as_ref().err())?;
+        Some(Outcome { blocked: true, ..Outcome::without_process(Status::Error, error.to_string()) })
+    }
+
+    fn finish(&mut self, index: usize, outcome: Outcome) {
+        self.record(&AuditRecord::finished(&self.delivery(index), &outcome, Timestamp::now()));
+        self.tell_end(index, &outcome);
+        match self.plan.settle(index, &outcome, Instant::now(), random_up_to) {
+            Settled::Again(_) => return,
+            Settled::Final => {}
+            Settled::Stop => self.stop(index, false),
+            Settled::StopNow => self.stop(index, true),
+        }
+        self.entered[index] = None;
+        self.report(index, outcome);
+    }
+
+    fn tell_end(&self, index: usize, outcome: &Outcome) {
+        let delivery = self.delivery(index);
+        if let Some(watcher) = self.dispatcher.watcher {
+            watcher.ended(delivery.hook, delivery.attempt, outcome);
+        }
+    }
+
+    fn report(&mut self, index: usize, outcome: Outcome) {
+        let hook = self.deliveries[index].hook;
+        let report = HookReport {
+            name: hook.name.to_string(),
+            fail_mode: hook.fail_mode,
+            output: hook.output,
+            reason: self.matches[index].reason(self.dispatcher.loaded),
+            attempts: self.attempts[index],
+            outcome,
+        };
+        if let Some(watcher) = self.dispatcher.watcher {
+            watcher.settled(&report);
+        }
+        self.reports[index] = Some(report);
+    }
+
+    /// Lets nothing begin any more, and with `now` ends what runs.
+    fn stop(&mut self, index: usize, now: bool) {
+        self.stopped.get_or_insert(index);
+        self.plan.end();
+        if now {
+            self.runner.cancel();
+        }
+    }
+
+    fn record(&mut self, record: &AuditRecord<'_>) {
+        if let Err(error) = self.dispatcher.audit.append(record) {
+            note(&mut self.dispatched.unrecorded, &error);
+        }
+    }
+}
+
+/// A duration from zero to `longest`, all of them as likely.
+fn random_up_to(longest: Duration) -> Duration {
+    // Without randomness from the system the pause is the longest there is.
+    getrandom::u64().map_or(longest, |random| longest.mul_f64(random as f64 / u64::MAX as f64))
+}

@@ -1,0 +1,86 @@
+//! Runs hooks again with events of the past, from the audit log's own record of them.
+
+use crate::audit::{AuditError, Entry};
+use crate::delivery::Occasion;
+use crate::dispatch::Watcher;
+use crate::emitter::{EmitReport, Emitter};
+use crate::event::{Event, EventId};
+use crate::matcher::Match;
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+
+/// What the log knows about one event.
+#[derive(Debug)]
+pub struct Past {
+    /// The event, byte for byte.
+    pub event: Event,
+    /// Its hooks: how often each was tried, and how it ended at last.
+    pub hooks: HashMap<String, (u32, String)>,
+}
+
+impl Past {
+    /// What the log knows about an event; nothing when it does not know it.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn of(emitter: &Emitter, id: EventId) -> Result<Option<Self>, AuditError> {
+        let records = emitter.audit().of_event(id)?;
+        let Some(event) = records.iter().find_map(event_of) else { return Ok(None) };
+        let mut hooks: HashMap<String, (u32, String)> = HashMap::new();
+        for record in records.iter().filter(|record| !record.text("hook").is_empty()) {
+            let (attempts, status) = hooks.entry(record.text("hook").to_owned()).or_default();
+            let attempt = record.number("attempt").map_or(0, |attempt| attempt as u32);
+            *attempts = (*attempts).max(attempt);
+            record.text("status").clone_into(status);
+        }
+        Ok(Some(Past { event, hooks }))
+    }
+
+    /// The hooks that did not come to a good end, in file order.
+    pub fn unfinished(&self, emitter: &Emitter) -> Vec<usize> {
+        let ended_well = |status: &str| ["success", "skipped"].contains(&status);
+        let hooks = emitter.loaded().hooks.iter().enumerate();
+        let unfinished = hooks
+            .filter(|(_, hook)| self.hooks.get(hook.hook.name.as_str()).is_some_and(|(_, status)| !ended_well(status)));
+        unfinished.map(|(index, _)| index).collect()
+    }
+
+    /// Runs hooks again with the event, whatever came of them before; attempts are counted on.
+    pub fn retry(self, emitter: &Emitter, hooks: &[usize], watcher: Option<&dyn Watcher>) -> EmitReport {
+        let name = |hook: usize| emitter.loaded().hooks[hook].hook.name.as_str();
+        let tried = |hook: &usize| Some((*hook, self.hooks.get(name(*hook))?.0));
+        let earlier: BTreeMap<usize, u32> = hooks.iter().filter_map(tried).collect();
+        let matches: Vec<Match> = hooks.iter().map(|&hook| Match { hook, entry: None }).collect();
+        emitter.deliver(self.event, &matches, occasion("retry"), &earlier, watcher)
+    }
+}
+
+/// The events of the log from `since` until before `until`, oldest first.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn events(emitter: &Emitter, since: Timestamp, until: Option<Timestamp>) -> Result<Vec<Event>, AuditError> {
+    let until = until.map(|until| until.to_string());
+    let mut events = Vec::new();
+    emitter.audit().events_since(since, |record| {
+        if until.as_ref().is_none_or(|until| record.text("timestamp") < until.as_str()) {
+            events.extend(event_of(&record));
+        }
+    })?;
+    Ok(events)
+}
+
+/// Delivers an event of the past to the hooks that it triggers now, or to one of them.
+pub fn replay(emitter: &Emitter, event: Event, only: Option<usize>, watcher: Option<&dyn Watcher>) -> EmitReport {
+    let mut matches = emitter.matches(&event);
+    matches.retain(|matched| only.is_none_or(|only| matched.hook == only));
+    emitter.deliver(event, &matches, occasion("replay"), &BTreeMap::new(), watcher)
+}
+
+fn event_of(record: &Entry) -> Option<Event> {
+    Event::parse(record.event()?).ok()
+}
+
+fn occasion(source: &'static str) -> Occasion {
+    Occasion { source, replay: true, attended: true, ..Occasion::default() }
+}
