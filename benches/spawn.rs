@@ -4,7 +4,7 @@
 //! `cargo bench --bench spawn` prints the tables of `docs/performance.md`. Everything is measured in one run,
 //! interleaved, as medians. Needs `cc` and `xargs`; Linux on x86_64.
 
-use knockon::config;
+use knockon::config::{self, Limits};
 use knockon::delivery::Delivery;
 use knockon::event::Versions;
 use knockon::runner::{CallerEnvironment, Runner, Scratch, Surroundings};
@@ -52,16 +52,17 @@ struct Setting {
     caller: CallerEnvironment,
     spawner: Spawner,
     scratch: Scratch,
+    limits: Limits,
 }
 
 impl Setting {
-    fn new(root: &Path, program: &Path, hooks: usize) -> Self {
-        let folder = root.join(format!("project-{hooks}"));
+    fn new(root: &Path, program: &Path, hooks: usize, sandbox: &str) -> Self {
+        let folder = root.join(format!("project-{hooks}-{sandbox}"));
         fs::create_dir_all(folder.join(".knockon")).expect("the temporary folder can be written");
         let mut text = String::from("version: \"1.1\"\nhooks:\n");
         for number in 0..hooks {
             text.push_str(&format!(
-                "  - {{name: h{number}, events: [{{type: '*'}}], command: [{}]}}\n",
+                "  - {{name: h{number}, events: [{{type: '*'}}], sandbox: {sandbox}, command: [{}]}}\n",
                 program.display()
             ));
         }
@@ -75,23 +76,22 @@ impl Setting {
         let id = knockon::EventId::generate(now);
         let event = draft.stamp_as(id, now, &project.root_text(), Versions::PUBLISHED).expect("a sound draft");
         let (caller, spawner, scratch) = (CallerEnvironment::of_this_process(), Spawner::default(), Scratch::default());
-        Setting { project, loaded, event, caller, spawner, scratch }
+        Setting { project, loaded, event, caller, spawner, scratch, limits: Limits::default() }
     }
 
     /// Runs the first `count` hooks, at most `limit` at a time.
     fn run(&self, count: usize, limit: usize) {
-        let Setting { project, caller, spawner, scratch, .. } = self;
-        let surroundings = Surroundings { project, caller, spawner, scratch };
+        let Setting { project, caller, spawner, scratch, limits, .. } = self;
+        let surroundings = Surroundings { project, caller, spawner, scratch, limits };
         let mut runner = Runner::new(surroundings, None, None);
         let (mut started, mut ended) = (0, 0);
         while ended < count {
             while started < count && started - ended < limit {
                 let hook = &self.loaded.hooks[started];
                 let file = self.loaded.file_of(hook);
-                runner.start(
-                    started,
-                    Delivery { event: &self.event, hook: &hook.hook, file, attempt: 1, occasion: Default::default() },
-                );
+                let event = &self.event;
+                let delivery = Delivery { event, hook: &hook.hook, file, attempt: 1, occasion: Default::default() };
+                runner.start(started, delivery, None);
                 started += 1;
             }
             let (_, outcome) = runner.wait_any(None).expect("some run");
@@ -144,13 +144,17 @@ fn std_and_wait_timeout(program: &Path, event: &[u8]) {
 }
 
 fn one(root: &Path, no_op: &Path) {
-    let setting = Setting::new(root, no_op, 1);
+    let setting = Setting::new(root, no_op, 1, "base");
+    let guarded = Setting::new(root, no_op, 1, "guard");
+    let strict = Setting::new(root, no_op, 1, "strict");
     let program = CString::new(no_op.to_str().expect("text")).expect("no NUL");
     let mut subjects: Vec<Subject<'_>> = vec![
         ("vfork + exec + wait (a)".into(), Box::new(|| vfork_exec_wait(&program))),
         ("std::process::Command, no pipes".into(), Box::new(|| drop(Command::new(no_op).status()))),
         ("std + wait-timeout + reader threads".into(), Box::new(|| std_and_wait_timeout(no_op, setting.event.bytes()))),
         ("knockon, the whole protocol, supervised".into(), Box::new(|| setting.run(1, 1))),
+        ("the same, sandbox: guard".into(), Box::new(|| guarded.run(1, 1))),
+        ("the same, sandbox: strict".into(), Box::new(|| strict.run(1, 1))),
     ];
     let medians = interleaved(&mut subjects, 400);
     println!("One no-op hook, in process, 400 rounds, interleaved, medians\n\n| | µs | × (a) |\n|---|---|---|");
@@ -162,7 +166,7 @@ fn one(root: &Path, no_op: &Path) {
 fn many(root: &Path, no_op: &Path) {
     println!("\nSide by side, 15 rounds, interleaved, medians\n\n| | ms | × xargs |\n|---|---|---|");
     for count in [100, 1000] {
-        let setting = Setting::new(root, no_op, count);
+        let setting = Setting::new(root, no_op, count, "base");
         let outputs = root.join("outputs");
         fs::create_dir_all(&outputs).expect("the temporary folder can be written");
         let event = root.join("event.json");

@@ -2,10 +2,11 @@
 
 use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
-use crate::config::{self, Diagnostic, Loaded, Severity, UntilThen, load};
+use crate::config::{self, Diagnostic, Limits, Loaded, Origin, Severity, load};
 use crate::delivery::{Answer, FollowUp, Merged, Occasion};
 use crate::dispatch::{Background, Dispatched, Dispatcher, HookReport, Skip, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
+use crate::git::Exported;
 use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
 use crate::registry;
@@ -28,6 +29,8 @@ const MAX_FOLLOW_UPS: usize = 1000;
 pub struct EmitterOptions {
     /// A configuration to use instead of the project's (`--config`).
     pub config: Option<PathBuf>,
+    /// The hooks of a commit, instead of the project's (`--config-from-ref`).
+    pub commit: Option<Exported>,
     /// The hash of the content that may run (`--trust-hash`, `KNOCKON_TRUST`), instead of the store.
     pub trust_hash: Option<ContentHash>,
     /// Signals to forward to hooks. Without it a signal ends this process as usual.
@@ -65,6 +68,8 @@ pub struct Emitter {
     caller: CallerEnvironment,
     spawner: Spawner,
     scratch: Scratch,
+    /// What the user and the machine allow hooks at most.
+    limits: Limits,
     /// How many events led to this process (`KNOCKON_CHAIN`).
     chain: u32,
     /// Processes that carry out what nobody waits for.
@@ -154,14 +159,19 @@ impl Emitter {
     /// An emitter for `project`. A configuration that cannot be read switches its hooks off and is
     /// told in every report.
     pub fn open(project: Project, user: &UserFolders, options: EmitterOptions) -> Self {
-        let (found, problems) = config::find(&project, user, options.config.as_deref());
+        let commit = options.commit.as_ref().map(|commit| (commit.config.as_path(), Origin::Commit));
+        let named = commit.or_else(|| Some((options.config.as_deref()?, Origin::Project)));
+        let (found, problems) = config::find(&project, user, named);
         let cache = ConfigCache::of(user);
         let (mut kept, whole) = (None, OnceLock::new());
-        match if problems.is_empty() { cache.find(found) } else { Err(found) } {
+        match if problems.is_empty() && commit.is_none() { cache.find(found) } else { Err(found) } {
             Ok(known) => kept = Some(known),
             Err(found) => {
                 let plan = whole.get_or_init(|| Plan::of(config::read(&found, problems)));
-                cache.keep(&found, &plan.loaded, &plan.matcher, &plan.problems);
+                // A commit's are in another folder each time.
+                if commit.is_none() {
+                    cache.keep(&found, &plan.loaded, &plan.matcher, &plan.problems);
+                }
             }
         }
         Emitter {
@@ -170,6 +180,7 @@ impl Emitter {
             caller: CallerEnvironment::of_this_process(),
             spawner: Spawner::default(),
             scratch: Scratch::default(),
+            limits: Limits::load(user),
             children: Mutex::default(),
             chain: std::env::var("KNOCKON_CHAIN").ok().and_then(|chain| chain.parse().ok()).unwrap_or(0),
             user: user.clone(),
@@ -315,13 +326,10 @@ impl Emitter {
             }
         };
         let now = Timestamp::now();
-        record(&AuditRecord::emitted(&event, now));
+        let commit = self.options.commit.as_ref().map(|commit| commit.commit.as_str());
+        record(&AuditRecord::emitted(&event, commit, now));
         for problem in plan.problems.iter().filter(|problem| problem.severity == Severity::Error) {
             record(&AuditRecord::problem(&event, problem.to_string(), now));
-        }
-        for loaded_hook in matches.iter().map(|matched| &plan.loaded.hooks[matched.hook]) {
-            let upcoming = loaded_hook.hook.upcoming.iter().filter(|upcoming| upcoming.until_then == UntilThen::Runs);
-            report.warnings.extend(upcoming.map(|upcoming| format!("`{}`: {upcoming}", loaded_hook.hook.name)));
         }
         report.problems = plan.problems.clone();
         self.dispatch(report, &event, plan, matches, course);
@@ -362,7 +370,8 @@ impl Emitter {
         };
         let (program, search) = (self.options.program.as_deref(), self.caller.search_path());
         let background = Background::new(&self.user, key, program, search, &self.children);
-        let background = Some(&background).filter(|_| !occasion.attended);
+        // The folder of a commit is gone when this process is.
+        let background = Some(&background).filter(|_| !occasion.attended && self.options.commit.is_none());
         let state = self.user.state.as_deref();
         let dispatcher = Dispatcher { occasion, watcher, background, state, earlier, ..self.dispatcher(plan) };
         report.dispatched = dispatcher.dispatch(event, matches);
@@ -418,6 +427,7 @@ impl Emitter {
                 caller: &self.caller,
                 spawner: &self.spawner,
                 scratch: &self.scratch,
+                limits: &self.limits,
             },
             loaded: &plan.loaded,
             audit: &self.audit,

@@ -2,7 +2,7 @@
 //! stood in the way.
 
 use crate::audit::Entry;
-use crate::config::{Hook, Loaded, UntilThen};
+use crate::config::{Hook, Loaded};
 use crate::emitter::Emitter;
 use crate::event::Event;
 use crate::matcher::{Explanation, Rule, explain};
@@ -81,8 +81,7 @@ fn obstacles(loaded: &Loaded, index: usize, verdict: &Verdict) -> Vec<String> {
         Verdict::Refused(why) => obstacles.push(format!("it is refused: {why}")),
         verdict => obstacles.push(format!("its file is {verdict}; review with `knockon trust`")),
     }
-    let upcoming = hook.upcoming.iter().filter(|upcoming| upcoming.until_then != UntilThen::Runs);
-    obstacles.extend(upcoming.map(ToString::to_string));
+    obstacles.extend(hook.upcoming.as_ref().map(ToString::to_string));
     obstacles
 }
 
@@ -95,8 +94,6 @@ fn notes(loaded: &Loaded, index: usize, hook: &Hook) -> Vec<String> {
         let names: Vec<String> = hook.after.iter().map(|(name, _)| format!("`{name}`")).collect();
         notes.push(format!("it waits for {}", names.join(", ")));
     }
-    let upcoming = hook.upcoming.iter().filter(|upcoming| upcoming.until_then == UntilThen::Runs);
-    notes.extend(upcoming.map(ToString::to_string));
     notes
 }
 

@@ -50,6 +50,7 @@ pub mod emitter;
 pub mod event;
 pub mod explanation;
 pub mod fixtures;
+pub mod git;
 pub mod graph;
 pub mod json;
 pub mod matcher;

@@ -12,6 +12,7 @@ const ROOMS: &[(&str, u32, &[&str])] = &[
     ("event", 0, &["json", "time", "text"]),
     ("sys", 0, &["time"]),
     ("project", 1, &[]),
+    ("git", 1, &["project"]),
     ("config", 1, &["project"]),
     ("registry", 1, &["config", "project"]),
     ("matcher", 1, &["config"]),

@@ -39,6 +39,13 @@ pub struct AuditRecord<'a> {
     peak_kib: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     leaky: bool,
+    /// The level of its sandbox, what that keeps it from, and what it should and cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    enforced: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unenforced: Vec<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replay: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +56,8 @@ pub struct AuditRecord<'a> {
     stdout_tail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stderr_tail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_commit: Option<&'a str>,
     /// The event's exact bytes, when they are one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<Box<RawValue>>,
@@ -75,23 +84,28 @@ impl<'a> AuditRecord<'a> {
             cpu_ms: None,
             peak_kib: None,
             leaky: false,
+            sandbox: None,
+            enforced: Vec::new(),
+            unenforced: Vec::new(),
             replay: false,
             decision: None,
             error: None,
             stdout_tail: None,
             stderr_tail: None,
+            config_commit: None,
             event: None,
             event_text: None,
         }
     }
 
     /// That an event was made, with its exact bytes: enough to run its hooks again later.
-    pub fn emitted(event: &'a Event, now: Timestamp) -> Self {
+    /// `commit`: where the hooks were read from, when they are not those of the project as it lies there.
+    pub fn emitted(event: &'a Event, commit: Option<&'a str>, now: Timestamp) -> Self {
         let text = event.json().text();
         let as_it_is = text.len() == event.bytes().len() && !text.contains(['\n', '\r']);
         let raw = as_it_is.then(|| RawValue::from_string(text.to_owned()).ok()).flatten();
         let event_text = if raw.is_some() { None } else { std::str::from_utf8(event.bytes()).ok() };
-        AuditRecord { event: raw, event_text, ..Self::new(event, "emitted", now) }
+        AuditRecord { event: raw, event_text, config_commit: commit, ..Self::new(event, "emitted", now) }
     }
 
     /// That a hook is about to be started.
@@ -120,6 +134,9 @@ impl<'a> AuditRecord<'a> {
             cpu_ms: ran.then(|| millis(outcome.usage.cpu)),
             peak_kib: ran.then_some(outcome.usage.peak_kib),
             leaky: outcome.leaky,
+            sandbox: ran.then(|| outcome.enforced.level.as_str()),
+            enforced: outcome.enforced.held.clone(),
+            unenforced: outcome.enforced.missing.clone(),
             replay: delivery.occasion.replay,
             decision: outcome.answer().and_then(|answer| answer.decision).map(Decision::as_str),
             error: outcome.reason.clone(),

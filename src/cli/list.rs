@@ -88,7 +88,7 @@ fn details(hook: &Hook, rules: &[String], path: &str, terminal: &mut Terminal) {
         detail("after", &names.join(", "));
     }
     detail("gets", &canonical(hook));
-    for upcoming in &hook.upcoming {
+    if let Some(upcoming) = &hook.upcoming {
         detail("note", &upcoming.to_string());
     }
     detail("file", &format!("{path}:{}", hook.span.line));
@@ -148,7 +148,7 @@ fn document(hook: &Hook, origin: Origin, path: &str) -> Value {
         "after": hook.after.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
         "fail_mode": hook.fail_mode.as_str(),
         "enabled": hook.enabled,
-        "origin": match origin { Origin::User => "user", Origin::Project => "project" },
+        "origin": match origin { Origin::User => "user", Origin::Commit => "commit", Origin::Project => "project" },
         "path": path,
         "line": hook.span.line,
     })

@@ -37,6 +37,10 @@ pub(super) struct TrustOptions {
     /// Run exactly the content with this hash, as `knockon trust --print-hash` prints it [env: KNOCKON_TRUST]
     #[arg(long, value_name = "HASH")]
     pub(super) trust_hash: Option<ContentHash>,
+    /// Read the configuration and its scripts out of git objects of this branch, tag or commit, not from the files
+    /// that lie there; naming it is the consent
+    #[arg(long, value_name = "REF", conflicts_with_all = ["config", "trust_hash"])]
+    pub(super) config_from_ref: Option<String>,
 }
 
 impl ProjectOptions {
@@ -59,8 +63,15 @@ impl ProjectOptions {
     /// Opens the emitter for commands that run hooks.
     /// `look_only`: nothing is going to be run, and a signal ends knockon as usual.
     pub(super) fn emitter(&self, trust: &TrustOptions, look_only: bool) -> Result<Emitter, CliError> {
+        let user = UserFolders::of_this_process();
+        let project = self.project(&user)?;
+        let export = |name: &String| {
+            let exported = crate::git::export(&project, name, &std::env::temp_dir());
+            exported.map_err(|error| CliError::usage(format!("--config-from-ref: {error}")))
+        };
         let options = EmitterOptions {
-            config: self.config(),
+            config: if trust.config_from_ref.is_some() { None } else { self.config() },
+            commit: trust.config_from_ref.as_ref().map(export).transpose()?,
             trust_hash: trust.hash()?,
             // Without it, a signal ends knockon at once and the hook is left alone: still better than
             // not running the hook at all.
@@ -69,16 +80,13 @@ impl ProjectOptions {
             skip: skipped(),
             program: std::env::current_exe().ok(),
         };
-        self.open(options)
+        Ok(Emitter::open(project, &user, options))
     }
 
     /// Opens the emitter for commands that only look.
     pub(super) fn reader(&self) -> Result<Emitter, CliError> {
-        self.open(EmitterOptions { config: self.config(), ..EmitterOptions::default() })
-    }
-
-    fn open(&self, options: EmitterOptions) -> Result<Emitter, CliError> {
         let user = UserFolders::of_this_process();
+        let options = EmitterOptions { config: self.config(), ..EmitterOptions::default() };
         Ok(Emitter::open(self.project(&user)?, &user, options))
     }
 }

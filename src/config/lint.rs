@@ -40,7 +40,7 @@ pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr) -> Vec<Diagnosti
             let problem = Diagnostic::error(file.path_of(span), Some(span), "schema-version", message);
             problems.push(problem.help(format!("it understands {}", Versions::PUBLISHED.understood())));
         }
-        for upcoming in &hook.upcoming {
+        if let Some(upcoming) = &hook.upcoming {
             let message = format!("`{}`: {upcoming}", hook.name);
             problems.push(Diagnostic::warning(file.path_of(upcoming.span), Some(upcoming.span), "upcoming", message));
         }

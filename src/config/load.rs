@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 pub enum Origin {
     /// In the user's own folders: what the user put there, the user wants.
     User,
+    /// In a commit that was named (`--config-from-ref`): naming it is the consent.
+    Commit,
     /// In the project, or named with `--config`: runs only once the user trusted its content.
     Project,
 }
@@ -113,7 +115,7 @@ impl Loaded {
 
     /// The configuration of the project, or the one named with `--config`.
     pub fn project_file(&self) -> Option<&ConfigFile> {
-        self.files.iter().find(|file| file.origin == Origin::Project)
+        self.files.iter().find(|file| file.origin != Origin::User)
     }
 
     /// The path of the file that a place of `file` is in.
@@ -156,12 +158,12 @@ impl ConfigFile {
 ///
 /// A file that is absent is no problem, unless it was named explicitly.
 pub fn load(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> Loaded {
-    let (found, problems) = find(project, user, explicit);
+    let (found, problems) = find(project, user, explicit.map(|path| (path, Origin::Project)));
     read(&found, problems)
 }
 
 /// The files that there are, and those that cannot be read.
-pub fn find(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> (Vec<Found>, Vec<Diagnostic>) {
+pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Origin)>) -> (Vec<Found>, Vec<Diagnostic>) {
     let mut search = Search::default();
     let own = [
         user.config.as_ref().map(|folder| folder.join("hooks.yaml")),
@@ -172,7 +174,7 @@ pub fn find(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> (
         search.add(Origin::User, false, path, opened);
     }
     match explicit {
-        Some(path) => {
+        Some((path, origin)) => {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             match open_anywhere(&path) {
                 Err(OpenFault::Missing) => {
@@ -180,7 +182,7 @@ pub fn find(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> (
                     search.problems.push(missing.help("give the path of a hooks.yaml"));
                 }
                 // A file named on the command line is read as it stands.
-                opened => search.add(Origin::Project, false, path, opened),
+                opened => search.add(origin, false, path, opened),
             }
         }
         None => search.add_project(project),

@@ -3,9 +3,9 @@
 //! `document` turns text into a `tree` that knows where each value stands (`scalar`: what a word means),
 //! `layers` lays included files and the local override over each other, `parse` turns the result into the
 //! `model` (`words`: its choices) and reports every problem at once: `settings` reads the keys that hooks and defaults share,
-//! `action` what a hook does, `policy` how it is run, `fixture` what it is tried with, `reader` collects
+//! `action` what a hook does, `policy` how it is run, `sandbox` what it may touch, `fixture` what it is tried with, `reader` collects
 //! what is wrong. `load` finds and reads the files, `script` opens a hook's script, `lint` makes the checks
-//! that only `validate` needs, `flowspec` says what flowspec would refuse, `diagnostic` is how a problem is told. Filter values and globs stay as
+//! that only `validate` needs, `limits` reads what the user or the machine allows at most, `flowspec` says what flowspec would refuse, `diagnostic` is how a problem is told. Filter values and globs stay as
 //! written: the matcher room owns their meaning.
 
 mod action;
@@ -14,12 +14,14 @@ mod document;
 mod fixture;
 mod flowspec;
 mod layers;
+mod limits;
 mod lint;
 mod load;
 mod model;
 mod parse;
 mod policy;
 mod reader;
+mod sandbox;
 mod scalar;
 mod script;
 mod settings;
@@ -32,14 +34,16 @@ pub use document::MAX_CONFIG_BYTES;
 pub use fixture::{EXPECT_KEYS, FIXTURE_KEYS, RECORDED_FILE, recorded};
 pub use flowspec::flowspec_refusals;
 pub use layers::{Composed, ComposedHook, LOCAL_FILE, ONE_LINE_FILE, Open, Opened, Scope, Source};
+pub use limits::{Limits, POLICY_KEYS};
 pub use lint::lint;
 pub use load::{ConfigFile, Found, Loaded, LoadedHook, Origin, Parts, find, load, read};
 pub use model::{
     Action, Coalesce, Concurrency, EventMatcher, Expectation, FileExpectation, Fixture, Hook, HookName, HooksConfig,
-    MAX_TIMEOUT, MIN_TIMEOUT, Retry, ScriptPath, Texts, UntilThen, Upcoming, Webhook, WorkingDirectory,
+    MAX_TIMEOUT, MIN_TIMEOUT, Retry, ScriptPath, Texts, Upcoming, Webhook, WorkingDirectory,
 };
 pub use parse::{HOOK_KEYS, MATCHER_KEYS, TOP_KEYS, parse, parse_layers};
 pub use policy::COALESCE_KEYS;
+pub use sandbox::{SANDBOX_KEYS, SandboxRules};
 pub use script::{ScriptFault, ScriptFile, find_in_path};
 pub use settings::{BUILT_IN, DEFAULTS_KEYS, RETRY_KEYS};
 pub use tree::{Key, Node, Span, Value};

@@ -1,7 +1,8 @@
 //! The configuration as types that cannot be wrong: what was parsed needs no second check.
 
+use super::sandbox::SandboxRules;
 use super::tree::{Key, Node, Span};
-use super::words::{FailMode, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};
+use super::words::{FailMode, Mode, OnBusy, OnTimeout, OutputMode, StopMode};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
@@ -67,7 +68,7 @@ pub struct Hook {
     /// Whether the emitter waits for it.
     pub mode: Mode,
     /// What it may touch.
-    pub sandbox: Sandbox,
+    pub sandbox: SandboxRules,
     /// The group of which one run goes at a time, and what happens to the others.
     pub group: Option<(String, OnBusy)>,
     /// Which events become one run.
@@ -76,8 +77,8 @@ pub struct Hook {
     pub tests: Vec<Fixture>,
     /// Its keys that a local override set, and where.
     pub overridden: Vec<(String, Span)>,
-    /// Its keys that this version reads and a later one acts on.
-    pub upcoming: Vec<Upcoming>,
+    /// Its action, when a later version carries that out.
+    pub upcoming: Option<Upcoming>,
 }
 
 /// One entry under `events`.
@@ -175,39 +176,20 @@ pub struct Webhook {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Texts(pub Vec<(String, String)>);
 
-/// A key that this version reads and checks, and a later one acts on.
+/// An action that this version reads and checks, and a later one carries out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upcoming {
-    /// The key, or the key and value, such as `mode: detach`.
+    /// The key.
     pub key: Cow<'static, str>,
     /// Where it stands.
     pub span: Span,
-    /// The version that acts on it.
+    /// The version that carries it out.
     pub version: Cow<'static, str>,
-    /// What becomes of the hook until then.
-    pub until_then: UntilThen,
-}
-
-/// What becomes of a hook that has a key of a later version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum UntilThen {
-    /// It runs without it.
-    Runs,
-    /// It is skipped: there is nothing else to do.
-    Skipped,
-    /// It is refused: it asked for protection that would be missing.
-    Refused,
 }
 
 impl fmt::Display for Upcoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, version) = (&self.key, &self.version);
-        let until_then = match self.until_then {
-            UntilThen::Runs => "the hook runs without it",
-            UntilThen::Skipped => "the hook is skipped",
-            UntilThen::Refused => "the hook does not run, as it would lack the protection it asks for",
-        };
-        write!(f, "`{key}` comes with knockon {version}; until then {until_then}")
+        write!(f, "`{}` comes with knockon {}; until then the hook is skipped", self.key, self.version)
     }
 }
 

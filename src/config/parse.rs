@@ -3,6 +3,7 @@
 use super::diagnostic::Diagnostic;
 use super::layers::{Composed, ComposedHook, Open, Opened, Source, compose};
 use super::model::{Action, Concurrency, EventMatcher, Hook, HookName, HooksConfig};
+use super::policy::upcoming;
 use super::reader::Reader;
 use super::settings::Defaults;
 use super::tree::{Key, Node, Value};
@@ -165,7 +166,7 @@ impl Reader<'_> {
         let events = self.events(node);
         let action = self.action(node, entries);
         let settings = self.settings(node, defaults);
-        let policy = self.policy(node, &settings);
+        let policy = self.policy(node);
         let tests = node.get("tests").map(|node| self.fixtures(node)).unwrap_or_default();
         // Where something is missing that was told, the rest is looked at all the same: nobody runs it.
         Some(Hook {
@@ -174,7 +175,7 @@ impl Reader<'_> {
             description,
             schema_version: policy.schema_version,
             events,
-            upcoming: policy.upcoming(action.as_ref(), node),
+            upcoming: upcoming(action.as_ref(), node),
             action: action.unwrap_or_else(|| Action::Command(String::new())),
             timeout: settings.timeout,
             working_directory: settings.working_directory,
@@ -189,7 +190,7 @@ impl Reader<'_> {
             after: policy.after,
             retry: settings.retry.map(|(retry, _)| retry),
             mode: policy.mode,
-            sandbox: settings.sandbox.map_or(super::Sandbox::Base, |(sandbox, _)| sandbox),
+            sandbox: settings.sandbox,
             group: policy.group,
             coalesce: policy.coalesce,
             tests,

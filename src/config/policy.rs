@@ -1,10 +1,9 @@
 //! The keys that say how a hook is run rather than what it does: order, retries, groups, output.
 
-use super::model::{Action, Coalesce, Concurrency, Hook, HookName, UntilThen, Upcoming};
+use super::model::{Action, Coalesce, Concurrency, Hook, HookName, Upcoming};
 use super::reader::Reader;
-use super::settings::Defaults;
 use super::tree::{Node, Span, Value};
-use super::words::{Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};
+use super::words::{Mode, OnBusy, OnTimeout, OutputMode, StopMode};
 use crate::text::{nearest, one_line};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,8 +11,6 @@ use std::time::Duration;
 /// The keys under `coalesce`.
 pub const COALESCE_KEYS: &[&str] = &["key", "within"];
 
-/// The version that acts on sandboxes.
-const EXECUTION: &str = "0.2";
 /// The version that acts on actions that leave the machine.
 const DELIVERY: &str = "0.3";
 
@@ -28,35 +25,20 @@ pub(super) struct Policy {
     pub(super) mode: Mode,
     pub(super) group: Option<(String, OnBusy)>,
     pub(super) coalesce: Option<Coalesce>,
-    upcoming: Vec<Upcoming>,
 }
 
-impl Policy {
-    /// What of the hook this version reads and a later one acts on.
-    pub(super) fn upcoming(&self, action: Option<&Action>, hook: &Node) -> Vec<Upcoming> {
-        let mut upcoming = self.upcoming.clone();
-        let key = match action {
-            Some(Action::Webhook(_) | Action::Notify(_) | Action::Email(_) | Action::Transition(_)) => {
-                action.map(Action::key)
-            }
-            Some(Action::Script { .. } | Action::Command(_) | Action::Program(_)) | None => None,
-        };
-        if let Some((key, (at, _))) =
-            key.and_then(|key| Some((key, hook.entries().iter().find(|(at, _)| at.name == key)?)))
-        {
-            let (key, version) = (key.into(), DELIVERY.into());
-            upcoming.push(Upcoming { key, span: at.span, version, until_then: UntilThen::Skipped });
-        }
-        upcoming
-    }
+/// The action of a hook, when a later version carries that out.
+pub(super) fn upcoming(action: Option<&Action>, hook: &Node) -> Option<Upcoming> {
+    let key = match action? {
+        action @ (Action::Webhook(_) | Action::Notify(_) | Action::Email(_) | Action::Transition(_)) => action.key(),
+        Action::Script { .. } | Action::Command(_) | Action::Program(_) => return None,
+    };
+    let (at, _) = hook.entries().iter().find(|(at, _)| at.name == key)?;
+    Some(Upcoming { key: key.into(), span: at.span, version: DELIVERY.into() })
 }
 
 impl Reader<'_> {
-    pub(super) fn policy(&mut self, hook: &Node, settings: &Defaults) -> Policy {
-        let mut upcoming = Vec::new();
-        let mut later = |key: &'static str, span: Span, until_then: UntilThen| {
-            upcoming.push(Upcoming { key: key.into(), span, version: EXECUTION.into(), until_then });
-        };
+    pub(super) fn policy(&mut self, hook: &Node) -> Policy {
         let entry = |name: &str| hook.entries().iter().find(|(key, _)| key.name == name);
         let mut policy = Policy {
             schema_version: entry("schema_version").and_then(|(_, node)| self.schema_version(node)),
@@ -68,7 +50,6 @@ impl Reader<'_> {
             mode: entry("mode").and_then(|(_, node)| self.word(node)).unwrap_or(Mode::Wait),
             group: None,
             coalesce: entry("coalesce").and_then(|(_, node)| self.coalesce(node)),
-            upcoming: Vec::new(),
         };
         let on_busy: Option<OnBusy> = entry("on_busy").and_then(|(_, node)| self.word(node));
         let group = entry("concurrency_group").and_then(|(_, node)| self.text(node, "the name of a group, a string,"));
@@ -83,14 +64,7 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        if let Some((sandbox, span)) = settings.sandbox.filter(|(sandbox, _)| *sandbox != Sandbox::Base) {
-            later(
-                if sandbox == Sandbox::Guard { "sandbox: guard" } else { "sandbox: strict" },
-                span,
-                UntilThen::Refused,
-            );
-        }
-        Policy { upcoming, ..policy }
+        policy
     }
 
     pub(super) fn concurrency(&mut self, node: &Node) -> Option<Concurrency> {

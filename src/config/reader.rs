@@ -43,6 +43,23 @@ pub(super) struct Reader<'a> {
     pub(super) found: Vec<Diagnostic>,
 }
 
+/// Keys that would give what only the user gives: whoever writes them is told so, and not what is near.
+const FORBIDDEN_KEYS: &[&str] = &[
+    "trust",
+    "trusted",
+    "trust_hash",
+    "allow_untrusted",
+    "secret",
+    "secrets",
+    "unsandboxed",
+    "no_sandbox",
+    "privileged",
+    "sudo",
+    "run_as",
+    "policy",
+    "limits",
+];
+
 /// The entries of a mapping.
 pub(super) type Entries = [(Key, Node)];
 
@@ -50,6 +67,13 @@ impl Reader<'_> {
     pub(super) fn known_keys(&mut self, entries: &Entries, known: &[&str], of: &str) {
         for (key, _) in entries {
             if known.contains(&key.name.as_str()) || key.name.starts_with("x-") {
+                continue;
+            }
+            if FORBIDDEN_KEYS.contains(&key.name.as_str()) {
+                let message = format!("`{}` cannot be given by a configuration", key.name);
+                let help =
+                    "trust, secrets and exemptions come from the user: `knockon trust`, `env_from`, `policy.yaml`";
+                self.error(key.span, "forbidden-key", message).help = Some(help.into());
                 continue;
             }
             let foreign = FOREIGN_KEYS.iter().find(|(theirs, ..)| *theirs == key.name);

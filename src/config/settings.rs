@@ -3,8 +3,9 @@
 
 use super::model::{MAX_TIMEOUT, Retry, WorkingDirectory};
 use super::reader::Reader;
+use super::sandbox::SandboxRules;
 use super::tree::{Node, Span, Value};
-use super::words::{FailMode, Sandbox};
+use super::words::FailMode;
 use crate::text::one_line;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub(super) struct Defaults {
     pub(super) enabled: bool,
     pub(super) env: Vec<(String, String)>,
     pub(super) retry: Option<(Retry, Span)>,
-    pub(super) sandbox: Option<(Sandbox, Span)>,
+    pub(super) sandbox: SandboxRules,
 }
 
 impl Defaults {
@@ -66,7 +67,7 @@ impl Defaults {
             enabled: true,
             env: Vec::new(),
             retry: None,
-            sandbox: None,
+            sandbox: SandboxRules::default(),
         }
     }
 }
@@ -102,7 +103,7 @@ impl Reader<'_> {
                     }
                 }
                 "retry" => settings.retry = self.retry(value).map(|retry| (retry, key.span)),
-                "sandbox" => settings.sandbox = self.word(value).map(|sandbox| (sandbox, key.span)),
+                "sandbox" => settings.sandbox = self.sandbox(value).unwrap_or_default(),
                 _ => {}
             }
         }

@@ -2,22 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A choice of words, each with its meaning.
+/// A choice of words, each with its meaning; the first is the default.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $(#[$first_doc:meta])* $first:ident = $first_text:literal,
+        $($(#[$word_doc:meta])* $word:ident = $text:literal,)*
+    }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum $name {
+            $(#[$first_doc])*
+            #[default]
+            $first,
             $($(#[$word_doc])* $word,)*
         }
 
         impl $name {
             /// Every word of this choice, the default first.
-            pub const WORDS: &[&str] = &[$($text),*];
+            pub const WORDS: &[&str] = &[$first_text, $($text),*];
 
             /// The word in the file.
             pub fn as_str(self) -> &'static str {
                 match self {
+                    $name::$first => $first_text,
                     $($name::$word => $text,)*
                 }
             }
@@ -28,6 +35,7 @@ macro_rules! words {
 
             fn from_word(word: &str) -> Option<Self> {
                 match word {
+                    $first_text => Some($name::$first),
                     $($text => Some($name::$word),)*
                     _ => None,
                 }
@@ -74,7 +82,7 @@ words! {
 }
 
 words! {
-    /// What a hook may touch.
+    /// What a hook may touch, from the mildest to the strictest.
     Sandbox {
         /// What its user may.
         Base = "base",

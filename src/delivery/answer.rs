@@ -174,11 +174,7 @@ struct Reading {
 impl Reading {
     fn member(&mut self, key: &str, value: &Value) {
         match key {
-            "continue" => {
-                if self.flag(key, value) == Some(false) {
-                    self.answer.stop.get_or_insert(None);
-                }
-            }
+            "continue" => self.answer.stop = (self.flag(key, value) == Some(false)).then_some(None),
             "stopReason" => self.stop_reason = self.text(key, value),
             "decision" => self.decide(key, value),
             "reason" => self.answer.reason = self.text(key, value).or(self.answer.reason.take()),

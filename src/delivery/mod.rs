@@ -4,7 +4,7 @@ mod answer;
 
 pub use answer::{Annotation, Answer, Decision, FollowUp, MAX_ANSWER, Merged, Specific, Wish};
 
-use crate::config::{ConfigFile, Hook};
+use crate::config::{ConfigFile, Hook, Sandbox};
 use crate::event::Event;
 use crate::sys::{Signal, Usage};
 use std::borrow::Cow;
@@ -151,6 +151,17 @@ impl Captured {
     }
 }
 
+/// What a sandbox really took from a hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Enforced {
+    /// The level that was wanted, by its author or by a policy.
+    pub level: Sandbox,
+    /// What it is kept from.
+    pub held: Vec<&'static str>,
+    /// What it should be kept from, and this system cannot.
+    pub missing: Vec<&'static str>,
+}
+
 /// How many lines of standard error say why a hook blocked.
 const SAID_LINES: usize = 10;
 
@@ -168,6 +179,8 @@ pub struct Outcome {
     pub blocked: bool,
     /// Whether it failed for now only (exit 75, or an answer that says so).
     pub temporary: bool,
+    /// What was taken from it.
+    pub enforced: Enforced,
     /// What it answered.
     pub answer: Option<Box<Answer>>,
     /// Why, in words, unless all went well.
@@ -197,6 +210,7 @@ impl Outcome {
             signal: None,
             blocked: false,
             temporary: false,
+            enforced: Enforced::default(),
             answer: None,
             reason: Some(reason.into()),
             help: None,

@@ -4,7 +4,7 @@ use super::groups::{Entered, Groups, Kept};
 use super::plan::{Next, Plan, Settled};
 use super::{Dispatched, Dispatcher, HookReport, note};
 use crate::audit::AuditRecord;
-use crate::config::Mode;
+use crate::config::{Mode, Sandbox};
 use crate::delivery::{Delivery, MAX_CHAIN, Outcome, Status};
 use crate::event::{ConversionError, Event};
 use crate::matcher::Match;
@@ -22,7 +22,7 @@ enum Entry {
     /// Another run is in the group; ask again then.
     Busy(Instant),
     /// It does not run.
-    Refused(Outcome),
+    Refused(Box<Outcome>),
 }
 
 /// One dispatch on its way.
@@ -83,14 +83,17 @@ impl<'r> Run<'r, '_> {
         match self.enter_group(index) {
             Entry::Entered => {}
             Entry::Busy(until) => return self.plan.defer(index, until),
-            Entry::Refused(outcome) => return self.finish(index, outcome),
+            Entry::Refused(outcome) => return self.finish(index, *outcome),
         }
         let delivery = self.delivery(index);
         self.record(&AuditRecord::started(&delivery, Timestamp::now()));
         if let Some(watcher) = self.dispatcher.watcher {
             watcher.started(delivery.hook, delivery.attempt);
         }
-        self.runner.start(index, delivery);
+        let limits = self.dispatcher.surroundings.limits;
+        let strict = limits.rules(delivery.hook).level == Sandbox::Strict;
+        let trusted = if strict { self.guard.trusted_bytes(self.matches[index].hook) } else { None };
+        self.runner.start(index, delivery, trusted);
     }
 
     /// The delivery of the attempt that is under way.
@@ -139,13 +142,13 @@ impl<'r> Run<'r, '_> {
                 self.entered[index] = Some(entered);
                 wait.map_or(Entry::Entered, Entry::Busy)
             }
-            Err(Kept::Out(why)) => Entry::Refused(Outcome::without_process(Status::Skipped, why)),
-            Err(Kept::TooLong(why)) => Entry::Refused(Outcome::without_process(Status::Error, why)),
+            Err(Kept::Out(why)) => Entry::Refused(Outcome::without_process(Status::Skipped, why).into()),
+            Err(Kept::TooLong(why)) => Entry::Refused(Outcome::without_process(Status::Error, why).into()),
             Err(Kept::Unknown(why)) => {
                 // Running it twice at a time is what its author did not want.
                 let mut outcome = Outcome::without_process(Status::Error, why);
                 outcome.help = Some("set HOME or XDG_STATE_HOME to a folder that can be written".into());
-                Entry::Refused(outcome)
+                Entry::Refused(outcome.into())
             }
         }
     }
@@ -165,6 +168,11 @@ impl<'r> Run<'r, '_> {
         if self.dispatcher.occasion.chain >= MAX_CHAIN {
             let why = format!("{MAX_CHAIN} events caused each other already; no hook runs at the end of such a chain");
             return Some(Outcome::without_process(Status::Skipped, why));
+        }
+        if let Some(why) = &self.dispatcher.surroundings.limits.broken {
+            let mut outcome = Outcome { blocked: true, ..Outcome::without_process(Status::Error, why.clone()) };
+            outcome.help = Some("mend the policy; until then no hook runs".into());
+            return Some(outcome);
         }
         let verdict = self.guard.may_start(self.matches[index].hook);
         if verdict != Verdict::Trusted {

@@ -62,6 +62,16 @@ impl CallerEnvironment {
         self.get("PATH").unwrap_or(OsStr::new(FALLBACK_PATH))
     }
 
+    /// Where temporary files go.
+    pub(super) fn temporary_folder(&self) -> PathBuf {
+        self.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    }
+
+    /// The home folder.
+    pub(super) fn home(&self) -> Option<PathBuf> {
+        self.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute() && home != Path::new("/"))
+    }
+
     fn get(&self, wanted: &str) -> Option<&OsStr> {
         self.variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_os_str())
     }
@@ -83,22 +93,24 @@ pub(super) struct HookFiles {
 pub(super) fn environment(
     surroundings: Surroundings<'_>,
     delivery: &Delivery<'_>,
+    temporary: Option<&Path>,
 ) -> Result<(Vec<CString>, HookFiles), ProgramFault> {
     let Surroundings { caller, project, scratch, .. } = surroundings;
     let Delivery { hook, event, attempt, occasion, .. } = delivery;
-    let base = caller.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    let base = caller.temporary_folder();
     let (id, attempt) = (event.id().to_string(), attempt.to_string());
     let (trace, chain) = (traceparent(caller, delivery), (occasion.chain + 1).to_string());
     let count = occasion.coalesced.map(|count| count.to_string());
     let text = event.json().text().as_bytes();
     let large = text.len() > MAX_EVENT_VARIABLE;
     // A hook that cannot answer by a file can still answer by its output.
-    let response = scratch.file(&base, ".answer").ok();
-    let file = if large { Some(write_event(scratch, &base, event.bytes())?) } else { None };
+    let response = scratch.file(&base, temporary, ".answer").ok();
+    let file = if large { Some(write_event(scratch, &base, temporary, event.bytes())?) } else { None };
     let passed: Vec<(&String, OsString)> =
         hook.env_from.iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
     let mut variables: Vec<(&[u8], &[u8])> =
         caller.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    variables.extend(temporary.map(|folder| (&b"TMPDIR"[..], folder.as_os_str().as_bytes())));
     variables.extend(passed.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     variables.extend(hook.env.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     let flag = |flag: bool| if flag { b"1" } else { b"0" };
@@ -129,8 +141,13 @@ pub(super) fn environment(
     Ok((lines, HookFiles { _event: file, response }))
 }
 
-fn write_event(scratch: &Scratch, base: &Path, bytes: &[u8]) -> Result<ScratchFile, ProgramFault> {
-    let written = scratch.file(base, ".json").and_then(|file| {
+fn write_event(
+    scratch: &Scratch,
+    base: &Path,
+    temporary: Option<&Path>,
+    bytes: &[u8],
+) -> Result<ScratchFile, ProgramFault> {
+    let written = scratch.file(base, temporary, ".json").and_then(|file| {
         sys::create_private(file.path())?.write_all(bytes)?;
         Ok(file)
     });

@@ -5,7 +5,7 @@ use super::environment::CallerEnvironment;
 use super::launch::{Running, feed, launch};
 use super::program::ProgramFault;
 use super::scratch::Scratch;
-use crate::config::UntilThen;
+use crate::config::Limits;
 use crate::delivery::{Delivery, Outcome, Status, Stream};
 use crate::project::Project;
 use crate::sys::{self, Interest, Interrupts, News, PIPE_CAPACITY, Poller, Signal, Spawner, Transfer};
@@ -40,6 +40,8 @@ pub struct Surroundings<'a> {
     pub spawner: &'a Spawner,
     /// Where files are made that hooks get by name.
     pub scratch: &'a Scratch,
+    /// What hooks are allowed at most.
+    pub limits: &'a Limits,
 }
 
 /// Runs hooks, any number side by side, in one thread.
@@ -131,13 +133,14 @@ impl<'a> Runner<'a> {
     }
 
     /// Starts the program of `delivery`. What cannot be started is an outcome too, told by
-    /// [`Runner::wait_any`] like the others.
-    pub fn start(&mut self, id: RunId, delivery: Delivery<'a>) {
+    /// [`Runner::wait_any`] like the others. `trusted` are the bytes that its script must have, for a sandbox that
+    /// shows it nothing else.
+    pub fn start(&mut self, id: RunId, delivery: Delivery<'a>, trusted: Option<Vec<u8>>) {
         if self.count() >= LOOK_FIRST {
             self.turn(Some(Instant::now()));
         }
         let began = Instant::now();
-        let launched = launch(id, delivery, self.surroundings);
+        let launched = launch(id, delivery, self.surroundings, trusted);
         match launched.and_then(|running| self.watch(running).map_err(ProgramFault::System)) {
             Ok(slot) => self.settle_timer(slot),
             Err(fault) => self.finished.push((id, not_started(&fault, began.elapsed()))),
@@ -366,11 +369,10 @@ impl<'a> Runner<'a> {
 
 fn not_started(fault: &ProgramFault, took: Duration) -> Outcome {
     let mut outcome = Outcome::without_process(Status::Error, fault.to_string());
-    if let ProgramFault::Upcoming(upcoming) = fault {
-        outcome.blocked = true;
-        if upcoming.until_then == UntilThen::Skipped {
-            outcome.status = Status::Skipped;
-        }
+    match fault {
+        ProgramFault::Upcoming(_) => (outcome.status, outcome.blocked) = (Status::Skipped, true),
+        ProgramFault::Sandbox(_) => outcome.blocked = true,
+        _ => {}
     }
     outcome.help = fault.help();
     outcome.duration = took;

@@ -5,8 +5,10 @@ use super::capture::Capture;
 use super::environment::{HookFiles, environment};
 use super::event_loop::{RunId, Surroundings};
 use super::program::{Program, ProgramFault};
+use super::sandbox::sandbox;
+use super::scratch::ScratchFolder;
 use crate::config::OnTimeout;
-use crate::delivery::{Answer, Captured, Delivery, MAX_ANSWER, Outcome, Status};
+use crate::delivery::{Answer, Captured, Delivery, Enforced, MAX_ANSWER, Outcome, Status};
 use crate::project::Project;
 use crate::sys::{self, Child, Ending, Signal, SpawnError, Spawning, Transfer, Usage};
 use std::ffi::OsStr;
@@ -37,7 +39,11 @@ pub(super) struct Running<'a> {
     pub(super) gone_by: Option<Instant>,
     /// When its timer is set to.
     pub(super) wakes_at: Option<Instant>,
+    timeout: Duration,
     files: HookFiles,
+    enforced: Enforced,
+    // After the files that are in it.
+    _temporary: Option<ScratchFolder>,
 }
 
 /// Starts the program of `delivery`.
@@ -48,10 +54,13 @@ pub(super) fn launch<'a>(
     id: RunId,
     delivery: Delivery<'a>,
     surroundings: Surroundings<'a>,
+    trusted: Option<Vec<u8>>,
 ) -> Result<Running<'a>, ProgramFault> {
     let Surroundings { project, caller, spawner, .. } = surroundings;
-    let program = Program::of(&delivery, project, caller.search_path())?;
-    let (environment, files) = environment(surroundings, &delivery)?;
+    let mut program = Program::of(&delivery, project, caller.search_path())?;
+    let boxed = sandbox(&delivery, surroundings, &mut program, trusted)?;
+    let (environment, files) = environment(surroundings, &delivery, boxed.temporary.as_ref().map(ScratchFolder::path))?;
+    let timeout = surroundings.limits.timeout(delivery.hook);
     let (stdin, hook_stdin) = sys::writing_pipe().map_err(ProgramFault::System)?;
     let (stdout, hook_stdout) = sys::reading_pipe().map_err(ProgramFault::System)?;
     let (stderr, hook_stderr) = sys::reading_pipe().map_err(ProgramFault::System)?;
@@ -62,13 +71,15 @@ pub(super) fn launch<'a>(
         arguments: program.arguments,
         environment,
         folder: program.folder,
+        confinement: boxed.confinement,
+        further: boxed.further,
     };
     let started = Instant::now();
     let child = spawner.start(spawning, [hook_stdin.as_fd(), hook_stdout.as_fd(), hook_stderr.as_fd()]);
     let child = child.map_err(|error| ProgramFault::System(error.source))?;
     Ok(Running {
         id,
-        attempt: Attempt::started(started, delivery.hook.timeout),
+        attempt: Attempt::started(started, timeout),
         child,
         delivery,
         started,
@@ -79,7 +90,10 @@ pub(super) fn launch<'a>(
         gone: false,
         gone_by: None,
         wakes_at: None,
+        timeout,
         files,
+        enforced: boxed.enforced,
+        _temporary: boxed.temporary,
     })
 }
 
@@ -106,7 +120,7 @@ impl Running<'_> {
         let unknown = (Ending::Killed(Signal::Kill.number()), Usage::default());
         let (ending, usage) = self.child.ending().unwrap_or(unknown);
         let hook = self.delivery.hook;
-        let (status, exit_code, signal, mut reason) = verdict(self.attempt.cause, ending, hook.timeout);
+        let (status, exit_code, signal, mut reason) = verdict(self.attempt.cause, ending, self.timeout);
         let stalled = status == Status::Timeout && hook.on_timeout == OnTimeout::Block;
         if let Some(reason) = reason.as_mut().filter(|_| stalled) {
             reason.push_str(", which counts as blocked");
@@ -118,6 +132,7 @@ impl Running<'_> {
             signal,
             temporary: status == Status::Failed && exit_code == Some(TEMPORARY),
             answer: None,
+            enforced: self.enforced,
             blocked: stalled || (status == Status::Failed && exit_code == Some(2)),
             reason,
             help: None,

@@ -1,6 +1,6 @@
 //! What a hook's action executes: the program, its arguments, and the folder it starts in.
 
-use crate::config::{Action, ScriptFault, ScriptFile, UntilThen, Upcoming, find_in_path};
+use crate::config::{Action, ScriptFault, ScriptFile, Upcoming, find_in_path};
 use crate::delivery::Delivery;
 use crate::project::Project;
 use crate::sys::{self, OpenMode, SpawnError, Step};
@@ -23,6 +23,8 @@ pub enum ProgramFault {
     Folder(String, String),
     /// The file for an event too large for a variable cannot be written.
     EventFile(PathBuf, io::Error),
+    /// The sandbox it asks for cannot be had.
+    Sandbox(String),
     /// A later version carries this out.
     Upcoming(Upcoming),
     /// The system has no room for another process.
@@ -43,6 +45,9 @@ impl ProgramFault {
             ProgramFault::Upcoming(upcoming) if upcoming.key == "webhook" => {
                 Some("call `curl` from a script or command instead".into())
             }
+            ProgramFault::Sandbox(_) => Some(
+                "install what is missing (bubblewrap; Linux 5.13 or newer with Landlock), or ask for less with `sandbox`".into(),
+            ),
             ProgramFault::Upcoming(_) => None,
             ProgramFault::System(_) => None,
         }
@@ -64,6 +69,7 @@ impl fmt::Display for ProgramFault {
                 let folder = folder.display();
                 write!(f, "the event is too large for a variable, and no file can be written in {folder}: {error}")
             }
+            ProgramFault::Sandbox(why) => write!(f, "the sandbox cannot be had: {why}"),
             ProgramFault::Upcoming(upcoming) => upcoming.fmt(f),
             ProgramFault::System(error) => write!(f, "no process could be started: {error}"),
         }
@@ -86,8 +92,7 @@ impl Program {
     /// Finds the program of `delivery`; `search` is the `PATH` the hook gets.
     pub(super) fn of(delivery: &Delivery<'_>, project: &Project, search: &OsStr) -> Result<Self, ProgramFault> {
         let hook = delivery.hook;
-        // What it is for, or the protection it asks for, would be missing.
-        if let Some(upcoming) = hook.upcoming.iter().find(|upcoming| upcoming.until_then != UntilThen::Runs) {
+        if let Some(upcoming) = &hook.upcoming {
             return Err(ProgramFault::Upcoming(upcoming.clone()));
         }
         let (arguments, script) = match &hook.action {
@@ -135,7 +140,8 @@ impl Program {
                 delivery.hook.working_directory.as_path().display().to_string(),
                 error.source.to_string(),
             ),
-            (Step::Clone | Step::SetUp | Step::Confine, _) => ProgramFault::System(error.source),
+            (Step::Confine, _) => ProgramFault::Sandbox(error.source.to_string()),
+            (Step::Clone | Step::SetUp, _) => ProgramFault::System(error.source),
         }
     }
 }

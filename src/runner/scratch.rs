@@ -15,6 +15,23 @@ pub struct Scratch {
     number: AtomicU64,
 }
 
+/// A folder in it (0700); removed with this value, and everything in it.
+#[derive(Debug)]
+pub(super) struct ScratchFolder(PathBuf);
+
+impl ScratchFolder {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for ScratchFolder {
+    fn drop(&mut self) {
+        // What another user made in it cannot be removed.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A file in it; removed with this value.
 #[derive(Debug)]
 pub(super) struct ScratchFile(PathBuf);
@@ -36,13 +53,25 @@ impl Scratch {
         Ok(folder.insert(made).clone())
     }
 
-    /// The name of a file that is not there yet.
+    /// A new folder in it.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn sub_folder(&self, base: &Path) -> io::Result<ScratchFolder> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder(base)?.join(format!("{number}.tmp"));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(ScratchFolder(path))
+    }
+
+    /// The name of a file that is not there yet, in `folder` or else in the folder itself.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub(super) fn file(&self, base: &Path, ending: &str) -> io::Result<ScratchFile> {
+    pub(super) fn file(&self, base: &Path, folder: Option<&Path>, ending: &str) -> io::Result<ScratchFile> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        Ok(ScratchFile(self.folder(base)?.join(format!("{number}{ending}"))))
+        let folder = folder.map_or_else(|| self.folder(base), |folder| Ok(folder.to_owned()))?;
+        Ok(ScratchFile(folder.join(format!("{number}{ending}"))))
     }
 }
 

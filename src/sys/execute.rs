@@ -2,6 +2,7 @@
 //!
 //! That process shares our memory until it executes: system calls by hand, no allocation, no panic, no lock.
 
+use super::confine::{Confinement, give_up};
 use super::raw::system_call;
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::io;
@@ -23,8 +24,12 @@ pub enum Step {
     Execute,
 }
 
-/// How many descriptors go with an order at most: the three standard streams, and a Landlock ruleset.
-pub(super) const DESCRIPTORS: usize = 4;
+/// How many descriptors go with an order at most: the three standard streams, a Landlock ruleset, and those that the
+/// program gets besides.
+pub(super) const DESCRIPTORS: usize = 4 + FURTHER;
+/// How many the program can get besides, and the number of the first of them.
+pub(super) const FURTHER: usize = 2;
+pub(super) const FIRST_FURTHER: c_int = 30;
 
 /// Everything the new process reads; it lives until the program has ended or could not be started.
 pub(super) struct Orders {
@@ -34,8 +39,10 @@ pub(super) struct Orders {
     folder: CString,
     argument_pointers: Vec<*const c_char>,
     environment_pointers: Vec<*const c_char>,
-    /// What becomes descriptors 0, 1 and 2, then the ruleset; -1 for none. Numbers of the process that starts
-    /// the program.
+    /// What is taken from it.
+    confinement: Option<Confinement>,
+    /// What becomes descriptors 0, 1 and 2, then the ruleset, then what the program gets besides; -1 for none.
+    /// Numbers of the process that starts the program.
     pub(super) descriptors: [c_int; DESCRIPTORS],
     /// Where the stack of the new process ends.
     pub(super) stack: *mut c_void,
@@ -44,7 +51,13 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    pub(super) fn new(program: CString, arguments: Vec<CString>, environment: Vec<CString>, folder: CString) -> Self {
+    pub(super) fn new(
+        program: CString,
+        arguments: Vec<CString>,
+        environment: Vec<CString>,
+        folder: CString,
+        confinement: Option<Confinement>,
+    ) -> Self {
         let pointers = |strings: &[CString]| -> Vec<*const c_char> {
             strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
         };
@@ -55,6 +68,7 @@ impl Orders {
             _arguments: arguments,
             _environment: environment,
             folder,
+            confinement,
             descriptors: [-1; DESCRIPTORS],
             stack: ptr::null_mut(),
             failed: (Step::Clone, 0),
@@ -104,29 +118,38 @@ pub(super) extern "C" fn become_program(orders: *mut c_void) -> c_int {
 unsafe fn set_up_and_execute(orders: &Orders) -> (Step, isize) {
     // SAFETY: plain system calls on values that the caller vouches for.
     let call = |number: c_long, a: usize, b: usize, c: usize| unsafe { system_call(number, [a, b, c, 0, 0]) };
-    // When the process above it is killed, it goes with it.
-    call(libc::SYS_prctl, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0);
     let session = call(libc::SYS_setsid, 0, 0, 0);
     if session < 0 {
         return (Step::SetUp, session);
     }
-    let [stdin, stdout, stderr, ruleset] = orders.descriptors;
+    let [stdin, stdout, stderr, ruleset, further @ ..] = orders.descriptors;
     for (source, target) in [(stdin, 0), (stdout, 1), (stderr, 2)] {
         let done = call(libc::SYS_dup3, source as usize, target, 0);
         if done < 0 {
             return (Step::SetUp, done);
         }
     }
+    for (target, source) in (FIRST_FURTHER as usize..).zip(further) {
+        if source >= 0 {
+            let done = call(libc::SYS_dup3, source as usize, target, 0);
+            if done < 0 {
+                return (Step::SetUp, done);
+            }
+        }
+    }
+    // Before the folder: it is looked up among the mounts that the program sees.
+    if let Some(confinement) = &orders.confinement {
+        // SAFETY: this is the process that becomes the program.
+        if let Err(failed) = unsafe { give_up(confinement, ruleset) } {
+            return failed;
+        }
+    }
     let entered = call(libc::SYS_chdir, orders.folder.as_ptr() as usize, 0, 0);
     if entered < 0 {
         return (Step::Folder, entered);
     }
-    if ruleset >= 0 {
-        let done = call(libc::SYS_landlock_restrict_self, ruleset as usize, 0, 0);
-        if done < 0 {
-            return (Step::Confine, done);
-        }
-    }
+    // When the process above it is killed, it goes with it. A user namespace takes that back, so it comes late.
+    call(libc::SYS_prctl, libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0);
     let none = 0_u64;
     // SAFETY: a pointer to a live set of the 8 bytes the kernel asks for.
     unsafe {

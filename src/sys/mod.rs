@@ -2,11 +2,12 @@
 //!
 //! `spawn` starts programs with vfork semantics below a `supervisor` that ends all of them; `supervise` is what
 //! that process does, `execute` the last steps before a program runs, `raw` the system calls by hand that both
-//! are bound to. `process` tells endings, `pipe` makes pipes and reads and writes them without blocking, `poll`
+//! are bound to, `confine` takes rights away before. `process` tells endings, `pipe` makes pipes and reads and writes them without blocking, `poll`
 //! waits, `signal` turns signals into readable events, `path` opens files without following links out of a
 //! folder, `private` keeps files that are the user's alone, `lock` takes file locks with a bound. Nothing here
 //! knows what a hook is.
 
+mod confine;
 mod execute;
 mod lock;
 mod path;
@@ -20,6 +21,7 @@ mod spawn;
 mod supervise;
 mod supervisor;
 
+pub use confine::{Confinement, network_filter_bytes};
 pub use execute::Step;
 pub use lock::{LockError, lock_exclusive, try_lock, unlock};
 pub use path::{
@@ -29,7 +31,7 @@ pub use path::{
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use poll::{Interest, Poller};
 pub use private::{
-    is_private_folder, make_private_folder, not_private, open_private, open_private_named, replace_private,
+    is_private_folder, make_private_folder, memory_file, not_private, open_private, open_private_named, replace_private,
 };
 pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};

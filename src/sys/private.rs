@@ -57,6 +57,17 @@ pub fn open_private_named(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// A file in memory with these bytes, read from its beginning.
+///
+/// # Errors
+/// Out of memory or descriptors.
+pub fn memory_file(bytes: &[u8]) -> io::Result<std::os::fd::OwnedFd> {
+    let mut file = File::from(rustix::fs::memfd_create("knockon", rustix::fs::MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    std::io::Seek::rewind(&mut file)?;
+    Ok(file.into())
+}
+
 /// Whether a folder is there and is the user's alone.
 ///
 /// # Errors

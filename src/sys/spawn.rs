@@ -5,12 +5,13 @@
 //! runs a file without `#!` through /bin/sh where we owe the user a clear error.
 
 use super::Signal;
-use super::execute::{Orders, Step};
+use super::confine::Confinement;
+use super::execute::{DESCRIPTORS, FIRST_FURTHER, FURTHER, Orders, Step};
 use super::process::{Ending, Usage};
 use super::supervisor::{Supervisor, Word};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,16 @@ pub struct Spawning {
     pub environment: Vec<CString>,
     /// The folder to start in.
     pub folder: CString,
+    /// What is taken from it.
+    pub confinement: Option<Confinement>,
+    /// What it gets besides its standard streams, as descriptors [`Spawning::FIRST_FURTHER`] and following; at
+    /// most two.
+    pub further: Vec<OwnedFd>,
+}
+
+impl Spawning {
+    /// The number of the first descriptor that a program gets besides its standard streams.
+    pub const FIRST_FURTHER: i32 = FIRST_FURTHER;
 }
 
 /// Starts programs, and keeps what it takes to start the next one faster.
@@ -81,16 +92,26 @@ impl Spawner {
     /// There is no process to be had.
     pub fn start(&self, spawning: Spawning, stdio: [BorrowedFd<'_>; 3]) -> Result<Child, SpawnError> {
         let failed = |source| SpawnError { step: Step::Clone, source };
-        let Spawning { program, arguments, environment, folder } = spawning;
-        let orders = Box::into_raw(Box::new(Orders::new(program, arguments, environment, folder)));
+        let Spawning { program, arguments, environment, folder, confinement, further } = spawning;
+        let ruleset = confinement.as_ref().and_then(Confinement::ruleset).map(|fd| fd.try_clone_to_owned());
+        let ruleset = ruleset.transpose().map_err(failed)?;
+        // Places are told by order: what is not there is stood in for by standard input, and passed over.
+        let mut descriptors: Vec<BorrowedFd<'_>> = stdio.to_vec();
+        if ruleset.is_some() || !further.is_empty() {
+            descriptors.push(ruleset.as_ref().map_or(stdio[0], AsFd::as_fd));
+        }
+        descriptors.extend(further.iter().take(FURTHER).map(AsFd::as_fd));
+        debug_assert!(descriptors.len() <= DESCRIPTORS);
+        let orders = Orders::new(program, arguments, environment, folder, confinement);
+        let orders = Box::into_raw(Box::new(orders));
         loop {
             let (supervisor, fresh) = match self.take() {
                 Some(supervisor) => (Ok(supervisor), false),
                 None => (Supervisor::new(), true),
             };
             // SAFETY: `Child` keeps the orders as long as they are used.
-            let ordered =
-                supervisor.and_then(|supervisor| unsafe { supervisor.order(orders, &stdio).map(|()| supervisor) });
+            let ordered = supervisor
+                .and_then(|supervisor| unsafe { supervisor.order(orders, &descriptors).map(|()| supervisor) });
             match ordered {
                 Ok(supervisor) => return Ok(Child { supervisor, orders, done: false, lost: false }),
                 // Somebody killed it while it had nothing to do.

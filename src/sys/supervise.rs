@@ -115,7 +115,7 @@ unsafe fn set_up(control: c_int) -> c_int {
 unsafe fn hear(control: c_int, descriptors: &mut [c_int; DESCRIPTORS]) -> Heard {
     let mut byte = 0_u8;
     // Room for a header of 16 bytes and the numbers, aligned as the kernel wants.
-    let mut ancillary = [0_u64; 8];
+    let mut ancillary = [0_u64; 2 + DESCRIPTORS.div_ceil(2)];
     let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     // SAFETY: msghdr is plain data, and all zeroes is a valid value of it; every pointer is to a live value.
     let count = unsafe {

@@ -33,7 +33,7 @@ impl<'a> Guard<'a> {
     pub fn verdict(&mut self, index: usize) -> Verdict {
         match self.loaded.file_of(&self.loaded.hooks[index]).origin {
             Origin::Project => self.decide(index).0.clone(),
-            Origin::User => self.may_start(index),
+            Origin::User | Origin::Commit => self.may_start(index),
         }
     }
 
@@ -61,12 +61,27 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// The bytes of a hook's script, when they are what was trusted; of the user's own, what they are now.
+    pub fn trusted_bytes(&mut self, index: usize) -> Option<Vec<u8>> {
+        let loaded = self.loaded;
+        let loaded_hook = &loaded.hooks[index];
+        let file = loaded.file_of(loaded_hook);
+        let path = loaded_hook.hook.action.script()?;
+        match self.decide(index) {
+            (Verdict::Trusted, Some(manifest)) => manifest.bytes_of(file, path),
+            (Verdict::Trusted, None) => Manifest::of(file).bytes_of(file, path),
+            _ => None,
+        }
+    }
+
     fn decide(&mut self, index: usize) -> &(Verdict, Option<Manifest>) {
         let at = self.loaded.hooks[index].file;
         let file = &self.loaded.files[at];
         self.decided[at].get_or_insert_with(|| match file.origin {
             Origin::Project => verdict(self.project, file, self.given, self.store),
-            Origin::User => (distrust_of_file(self.project, file).map_or(Verdict::Trusted, Verdict::Refused), None),
+            Origin::User | Origin::Commit => {
+                (distrust_of_file(self.project, file).map_or(Verdict::Trusted, Verdict::Refused), None)
+            }
         })
     }
 }

@@ -15,6 +15,8 @@ use std::str::FromStr;
 
 /// How many bytes of scripts are hashed at most; more cannot be trusted.
 const MAX_SCRIPT_BYTES: u64 = 256 * 1024 * 1024;
+/// The largest script that a sandbox is given from memory.
+const MAX_SANDBOXED_BYTES: usize = 64 * 1024 * 1024;
 /// How much of one file is kept for a review, and of all files together.
 const MAX_TEXT_BYTES: usize = 1024 * 1024;
 const MAX_TEXTS_BYTES: usize = 16 * 1024 * 1024;
@@ -123,6 +125,14 @@ impl Manifest {
         let sha256 = hash_file(&script.file, &mut { MAX_SCRIPT_BYTES }).map_err(|_| Changed::Content)?;
         let now = Entry { path: path.as_str().to_owned(), executable: script.is_executable(), sha256 };
         if entry == Some(&now) { Ok(()) } else { Err(Changed::Content) }
+    }
+
+    /// The bytes of a script, when they are what was hashed.
+    pub fn bytes_of(&self, file: &ConfigFile, path: &ScriptPath) -> Option<Vec<u8>> {
+        let entry = self.entries.iter().find(|entry| entry.path == path.as_str())?;
+        let script = ScriptFile::open(&file.hooks_folder, path).ok()?;
+        let bytes = sys::read_capped(&script.file, MAX_SANDBOXED_BYTES).ok()?;
+        (bytes.len() <= MAX_SANDBOXED_BYTES && hex(&Sha256::digest(&bytes)) == entry.sha256).then_some(bytes)
     }
 
     /// The hash that stands for all of it. It does not cover where the project lies, so that it is the

@@ -43,6 +43,9 @@ pub fn review(
                 )
             }
         };
+        if let Some(rights) = hook.sandbox.declared() {
+            let _ = writeln!(out, "    declares rights beyond its sandbox: {}", one_line(&rights));
+        }
         if !hook.env_from.is_empty() {
             let _ = writeln!(out, "    gets from your environment: {}", one_line(&hook.env_from.join(", ")));
         }

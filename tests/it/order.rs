@@ -187,10 +187,10 @@ fn the_caller_switches_hooks_off_and_the_log_says_so() {
 fn what_this_build_cannot_run_is_not_tried_again() {
     let project = trusted(
         "hooks:\n\
-         - {name: boxed, events: [{type: '*'}], retry: {attempts: 3, backoff: 60m, max_backoff: 60m}, sandbox: strict, command: 'true'}\n\
+         - {name: told, events: [{type: '*'}], retry: {attempts: 3, backoff: 60m, max_backoff: 60m}, notify: {title: x}}\n\
          - {name: version, events: [{type: '*'}], retry: {attempts: 3, backoff: 60m, max_backoff: 60m}, schema_version: '7', command: 'true'}\n",
     );
     let document = project.json(&["emit", "a.b", "--json"]);
-    assert_eq!(results(&document), ["boxed error", "version error"]);
+    assert_eq!(results(&document), ["told skipped", "version error"]);
     assert!(document["results"].as_array().unwrap().iter().all(|hook| hook["attempts"] == 1), "{document}");
 }

@@ -1,0 +1,169 @@
+//! What a user or the administrator of a machine allows hooks at most: `policy.yaml`. It can only take away.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::document::{self, MAX_CONFIG_BYTES};
+use super::layers::Source;
+use super::model::Hook;
+use super::reader::Reader;
+use super::sandbox::SandboxRules;
+use super::tree::Node;
+use super::words::Sandbox;
+use crate::project::UserFolders;
+use crate::sys::{self, OpenFault, OpenMode, Owner};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The keys of a policy.
+pub const POLICY_KEYS: &[&str] = &["version", "sandbox", "require", "network", "timeout"];
+
+/// The policy of the machine.
+const MACHINE: &str = "/etc/knockon/policy.yaml";
+
+/// What hooks are allowed at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The mildest sandbox.
+    pub sandbox: Sandbox,
+    /// Whether a hook is refused where its sandbox cannot be had.
+    pub require: bool,
+    /// Whether a hook in a sandbox may be given the network.
+    pub network: bool,
+    /// The longest timeout.
+    pub timeout: Option<Duration>,
+    /// Why no hook may run at all: a policy that cannot be read allows nothing.
+    pub broken: Option<String>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { sandbox: Sandbox::Base, require: false, network: true, timeout: None, broken: None }
+    }
+}
+
+impl Limits {
+    /// The policies of the machine and of the user, the stricter word of each.
+    pub fn load(user: &UserFolders) -> Self {
+        let own = user.config.as_ref().map(|folder| folder.join("policy.yaml"));
+        let paths = [Some((PathBuf::from(MACHINE), true)), own.map(|path| (path, false))];
+        let mut limits = Limits::default();
+        for (path, of_machine) in paths.into_iter().flatten() {
+            match read(&path, of_machine) {
+                Ok(Some(policy)) => limits.tighten(policy),
+                Ok(None) => {}
+                Err(why) => limits.broken = limits.broken.take().or(Some(why)),
+            }
+        }
+        limits
+    }
+
+    fn tighten(&mut self, other: Limits) {
+        self.sandbox = self.sandbox.max(other.sandbox);
+        self.require |= other.require;
+        self.network &= other.network;
+        self.timeout = self.timeout.into_iter().chain(other.timeout).min();
+    }
+
+    /// What a hook may touch under this policy.
+    pub fn rules(&self, hook: &Hook) -> SandboxRules {
+        let mut rules = hook.sandbox.clone();
+        rules.level = rules.level.max(self.sandbox);
+        rules.require |= self.require;
+        rules.network &= self.network;
+        rules
+    }
+
+    /// How long a hook may take under this policy.
+    pub fn timeout(&self, hook: &Hook) -> Duration {
+        self.timeout.map_or(hook.timeout, |longest| longest.min(hook.timeout))
+    }
+}
+
+/// A policy; nothing when there is none.
+///
+/// # Errors
+/// It cannot be read, someone else could have written it, or it is not understood.
+fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, String> {
+    let failed = |why: &dyn std::fmt::Display| format!("the policy {} cannot be used: {why}", path.display());
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let opened =
+        sys::open_folder(folder).and_then(|folder| sys::open_beneath(&folder, Path::new(name), OpenMode::File));
+    let file = match opened {
+        Ok(file) => file,
+        Err(OpenFault::Missing) => return Ok(None),
+        Err(fault) => return Err(failed(&fault)),
+    };
+    let owner = Owner::of_open(&file).map_err(|error| failed(&error))?;
+    // Root's word counts for everyone.
+    let owner = if of_machine && owner.uid == 0 { Owner { uid: sys::user_id(), ..owner } } else { owner };
+    if let Some(why) = owner.distrust() {
+        return Err(failed(&format!("it {why}")));
+    }
+    let bytes = sys::read_capped(&file, MAX_CONFIG_BYTES).map_err(|error| failed(&error))?;
+    let mut problems = Vec::new();
+    let limits = parse(path, &bytes, &mut problems);
+    match problems.into_iter().find(|problem| problem.severity == Severity::Error) {
+        Some(problem) => Err(format!("the policy {problem}")),
+        None => Ok(limits),
+    }
+}
+
+fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Option<Limits> {
+    let sources = [Source { path: path.to_owned(), name: "policy.yaml".into(), bytes: Vec::new() }];
+    let mut reader = Reader { sources: &sources, found: Vec::new() };
+    let (tree, faults) = document::read(bytes, 0);
+    for fault in faults {
+        let mut problem = Diagnostic::error(path, fault.span, fault.code, fault.message);
+        problem.help = fault.help;
+        reader.found.push(problem);
+    }
+    let limits = tree.as_ref().and_then(|tree| reader.policy_file(tree));
+    problems.append(&mut reader.found);
+    limits
+}
+
+impl Reader<'_> {
+    fn policy_file(&mut self, tree: &Node) -> Option<Limits> {
+        let entries = self.map(tree, "a mapping with `version`")?;
+        self.known_keys(entries, POLICY_KEYS, "a policy");
+        self.version(tree);
+        let none = Limits::default();
+        Some(Limits {
+            sandbox: tree.get("sandbox").and_then(|node| self.word(node)).unwrap_or(none.sandbox),
+            require: tree.get("require").and_then(|node| self.boolean(node)).unwrap_or(none.require),
+            network: tree.get("network").and_then(|node| self.boolean(node)).unwrap_or(none.network),
+            timeout: tree.get("timeout").and_then(|node| self.timeout(node)),
+            broken: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stricter_word_counts() {
+        let policy = |text: &str| {
+            let mut problems = Vec::new();
+            let limits = parse(Path::new("policy.yaml"), text.as_bytes(), &mut problems);
+            (limits.unwrap_or_default(), problems.len())
+        };
+        let (mut machine, problems) = policy("version: '1.0'\nsandbox: guard\ntimeout: 60\n");
+        assert_eq!(problems, 0);
+        let (own, _) = policy("version: '1.0'\nsandbox: base\nrequire: true\nnetwork: false\ntimeout: 2m\n");
+        machine.tighten(own);
+        let wanted = Limits {
+            sandbox: Sandbox::Guard,
+            require: true,
+            network: false,
+            timeout: Some(Duration::from_secs(60)),
+            broken: None,
+        };
+        assert_eq!(machine, wanted);
+        for (wrong, count) in
+            [("version: '1.0'\nsandbox: none\n", 1), ("sandbox: guard\n", 1), ("version: '1.0'\nallow: all\n", 1)]
+        {
+            assert_eq!(policy(wrong).1, count, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Hooks as a commit has them: read from git's objects, not from the files that lie there.
+//!
+//! `git` itself reads them, kept from everything that a repository could make it run: no hooks, no helpers, no
+//! fetching of what is missing.
+
+use crate::project::{Layout, Project};
+use std::fmt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The most files of a hooks folder, and how many bytes they may have together.
+const MOST_FILES: usize = 10_000;
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Why a commit's hooks cannot be read.
+#[derive(Debug)]
+pub enum GitError {
+    /// `git` cannot be started.
+    NoGit(io::Error),
+    /// `git` refused; what it said.
+    Git(String),
+    /// The name stands for no commit.
+    NoCommit(String),
+    /// The commit has no hooks.yaml.
+    NoConfig(String),
+    /// The hooks folder is larger than any.
+    TooLarge,
+    /// A file of it has no place below the folder it is in.
+    Outside(String),
+    /// They cannot be written down.
+    Io(PathBuf, io::Error),
+}
+
+impl fmt::Display for GitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GitError::NoGit(error) => write!(f, "git cannot be started: {error}"),
+            GitError::Git(said) => write!(f, "git says: {said}"),
+            GitError::NoCommit(name) => write!(f, "`{name}` is no commit of this repository"),
+            GitError::NoConfig(name) => {
+                write!(f, "`{name}` has no .flowspec/hooks/hooks.yaml and no .knockon/hooks.yaml")
+            }
+            GitError::TooLarge => {
+                write!(f, "its hooks folder has more than {MOST_FILES} files or {} MiB", MOST_BYTES / 1024 / 1024)
+            }
+            GitError::Outside(path) => write!(f, "the path {path} leads out of the hooks folder"),
+            GitError::Io(path, error) => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for GitError {}
+
+/// The hooks of a commit, written down in a folder of the user's alone; removed with this value.
+#[derive(Debug)]
+pub struct Exported {
+    folder: PathBuf,
+    /// The configuration.
+    pub config: PathBuf,
+    /// The commit, as 40 or 64 hexadecimal digits.
+    pub commit: String,
+}
+
+impl Drop for Exported {
+    fn drop(&mut self) {
+        // A leftover is the user's alone.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// One file of a commit.
+struct Entry {
+    mode: String,
+    object: String,
+    path: Vec<u8>,
+}
+
+/// Writes the hooks folder of `name`, a branch, tag or commit, into a new folder in `base`.
+///
+/// # Errors
+/// See [`GitError`].
+pub fn export(project: &Project, name: &str, base: &Path) -> Result<Exported, GitError> {
+    let git = Git { root: project.root() };
+    let shown = || crate::text::one_line(name);
+    let wanted = format!("{name}^{{commit}}");
+    let commit = git.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted], b"");
+    let commit =
+        commit.map_err(|error| if matches!(error, GitError::Git(_)) { GitError::NoCommit(shown()) } else { error })?;
+    let commit = String::from_utf8_lossy(&commit).trim().to_owned();
+    for layout in [Layout::Flowspec, Layout::Knockon] {
+        let Some(hooks_folder) = layout.hooks_folder() else { continue };
+        let entries = git.entries(&commit, hooks_folder)?;
+        let has = |config: &&&str| entries.iter().any(|entry| entry.path == config.as_bytes());
+        let Some(config) = layout.config_files().iter().find(has) else { continue };
+        let unnamed = |error| GitError::Io(base.to_owned(), error);
+        let random = getrandom::u64().map_err(|error| unnamed(io::Error::other(error)))?;
+        let folder = base.join(format!("knockon-ref-{random:016x}"));
+        DirBuilder::new().mode(0o700).create(&folder).map_err(unnamed)?;
+        let exported = Exported { config: folder.join(config), folder, commit };
+        git.write(&entries, &exported.folder)?;
+        return Ok(exported);
+    }
+    Err(GitError::NoConfig(shown()))
+}
+
+struct Git<'a> {
+    root: &'a Path,
+}
+
+impl Git<'_> {
+    /// Runs git with `input`; its output.
+    fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, GitError> {
+        let mut command = Command::new("git");
+        // A caller that is itself run by git has variables that name another repository.
+        command.env_clear();
+        for name in ["PATH", "HOME", "XDG_CONFIG_HOME"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        for (name, value) in [
+            ("GIT_NO_LAZY_FETCH", "1"),
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_ALLOW_PROTOCOL", "none"),
+            ("LC_ALL", "C"),
+        ] {
+            command.env(name, value);
+        }
+        command.args(["--no-pager", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]);
+        command.args(["-c", "core.alternateRefsCommand=", "-c", "protocol.allow=never"]);
+        command.arg("-C").arg(self.root).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(GitError::NoGit)?;
+        let stdin = child.stdin.take();
+        let output = std::thread::scope(|scope| {
+            // Git answers while it reads: somebody has to write meanwhile. One that refused reads no more.
+            scope.spawn(|| stdin.map(|mut stdin| stdin.write_all(input)));
+            child.wait_with_output()
+        });
+        let output = output.map_err(GitError::NoGit)?;
+        match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(GitError::Git(crate::text::one_line(String::from_utf8_lossy(&output.stderr).trim()))),
+        }
+    }
+
+    /// The files of a folder in a commit.
+    fn entries(&self, commit: &str, folder: &str) -> Result<Vec<Entry>, GitError> {
+        let listed =
+            self.run(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", &format!("{folder}/")], b"")?;
+        let (mut entries, mut bytes) = (Vec::new(), 0_u64);
+        for line in listed.split(|&byte| byte == 0).filter(|line| !line.is_empty()) {
+            let Some(tab) = line.iter().position(|&byte| byte == b'\t') else { continue };
+            let head = String::from_utf8_lossy(&line[..tab]).into_owned();
+            let mut words = head.split_whitespace();
+            let (Some(mode), Some(kind), Some(object), size) = (words.next(), words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            // A submodule is a commit of another repository.
+            if kind == "blob" {
+                bytes = bytes.saturating_add(size.and_then(|size| size.parse().ok()).unwrap_or(0));
+                entries.push(Entry {
+                    mode: mode.to_owned(),
+                    object: object.to_owned(),
+                    path: line[tab + 1..].to_owned(),
+                });
+            }
+        }
+        if entries.len() > MOST_FILES || bytes > MOST_BYTES {
+            return Err(GitError::TooLarge);
+        }
+        Ok(entries)
+    }
+
+    /// Writes files with their content.
+    fn write(&self, entries: &[Entry], folder: &Path) -> Result<(), GitError> {
+        let wanted: String = entries.iter().map(|entry| format!("{}\n", entry.object)).collect();
+        let contents = self.run(&["cat-file", "--batch"], wanted.as_bytes())?;
+        let mut rest = contents.as_slice();
+        for entry in entries {
+            let content = next_content(&mut rest).ok_or_else(|| GitError::Git("an object is missing".into()))?;
+            let path = Path::new(std::ffi::OsStr::from_bytes(&entry.path));
+            if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+                return Err(GitError::Outside(path.display().to_string()));
+            }
+            let path = folder.join(path);
+            let failed = |error| GitError::Io(path.clone(), error);
+            if let Some(parent) = path.parent() {
+                DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
+            }
+            // A folder on the way that is a link would be a file of the same commit; git has no such trees.
+            match entry.mode.as_str() {
+                "120000" => symlink(std::ffi::OsStr::from_bytes(content), &path),
+                mode => {
+                    let mode = if mode == "100755" { 0o700 } else { 0o600 };
+                    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
+                    made.and_then(|mut file| file.write_all(content))
+                }
+            }
+            .map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// The next object of `cat-file --batch`: a line `<object> <type> <size>`, so many bytes, a line feed.
+fn next_content<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = rest.iter().position(|&byte| byte == b'\n')?;
+    let head = std::str::from_utf8(&rest[..end]).ok()?;
+    let size: usize = head.rsplit(' ').next()?.parse().ok()?;
+    let content = rest.get(end + 1..end + 1 + size)?;
+    *rest = rest.get(end + 2 + size..)?;
+    Some(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_taken_apart() {
+        let mut rest = &b"aa blob 3\nx\ny\nbb blob 0\n\ncc missing\n"[..];
+        assert_eq!(next_content(&mut rest), Some(&b"x\ny"[..]));
+        assert_eq!(next_content(&mut rest), Some(&b""[..]));
+        assert_eq!(next_content(&mut rest), None);
+    }
+}

@@ -1,0 +1,274 @@
+//! Taking rights from a program before it runs: files by Landlock, system calls by seccomp, and folders made
+//! read-only in a mount namespace of its own.
+//!
+//! What the kernel cannot do is told, not hidden: the caller decides whether it goes on without.
+
+use super::execute::Step;
+use super::raw::{clone_onto, system_call};
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    Scope,
+};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+use std::collections::BTreeMap;
+use std::ffi::{CString, c_int, c_void};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr;
+use std::sync::OnceLock;
+
+/// The newest Landlock that is asked for; what an older kernel lacks is left out.
+const NEWEST: ABI = ABI::V6;
+/// Not in libc for all targets: mount_setattr(2), open_tree(2), move_mount(2).
+const MOUNT_ATTR_RDONLY: u64 = 1;
+const OPEN_TREE_CLONE: usize = 1;
+const MOVE_MOUNT_F_EMPTY_PATH: usize = 4;
+/// The bit of system calls of the x32 ABI.
+#[cfg(target_arch = "x86_64")]
+const X32: i64 = 0x4000_0000;
+
+/// What is taken from a program.
+#[derive(Debug, Default)]
+pub struct Confinement {
+    /// A Landlock ruleset.
+    ruleset: Option<OwnedFd>,
+    filter: BpfProgram,
+    /// What is made read-only.
+    read_only: Vec<CString>,
+    /// Lines for the maps of a user namespace, for a user who may not make a mount namespace otherwise.
+    identity: [CString; 2],
+}
+
+impl Confinement {
+    /// Lets the program read what is beneath `readable` and do anything beneath `writable`, nothing else; and
+    /// keeps it from signalling whoever is not confined with it. Paths that do not exist are passed over.
+    /// Returns whether the kernel can do that.
+    ///
+    /// # Errors
+    /// Out of descriptors or memory.
+    pub fn files<'p>(
+        &mut self,
+        readable: impl Iterator<Item = &'p Path>,
+        writable: impl Iterator<Item = &'p Path>,
+    ) -> io::Result<bool> {
+        // What is done to devices beyond reading and writing is left alone.
+        let handled = AccessFs::from_all(ABI::V3);
+        let created = Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(handled)
+            .and_then(|ruleset| ruleset.scope(Scope::from_all(NEWEST)))
+            .and_then(Ruleset::create)
+            .map_err(io::Error::other)?;
+        // Names alone are no secret: without them no folder above could be listed.
+        let listed = std::iter::once((Path::new("/"), AccessFs::ReadDir.into()));
+        let rights = listed
+            .chain(readable.map(|path| (path, AccessFs::from_read(ABI::V3))))
+            .chain(writable.map(|path| (path, handled)));
+        let mut ruleset = created.set_compatibility(CompatLevel::BestEffort);
+        for (path, mut access) in rights {
+            let Ok(fd) = PathFd::new(path) else { continue };
+            let is_folder = rustix::fs::fstat(&fd)
+                .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory);
+            if !is_folder {
+                access &= AccessFs::from_file(ABI::V3);
+            }
+            ruleset = ruleset.add_rule(PathBeneath::new(fd, access)).map_err(io::Error::other)?;
+        }
+        self.ruleset = ruleset.into();
+        Ok(self.ruleset.is_some())
+    }
+
+    /// Keeps the program from the network: it can make no socket but those of its machine's file system, by
+    /// whichever door. Returns whether the system can do that.
+    pub fn no_network(&mut self) -> bool {
+        self.filter = network_filter().clone();
+        !self.filter.is_empty()
+    }
+
+    /// Makes what is at these paths read-only for the program. Returns whether the system can do that.
+    pub fn keep(&mut self, paths: impl Iterator<Item = impl AsRef<Path>>) -> bool {
+        if !can_keep() {
+            return false;
+        }
+        self.read_only = paths.filter_map(|path| CString::new(path.as_ref().as_os_str().as_bytes()).ok()).collect();
+        self.identity = identity();
+        true
+    }
+
+    /// The ruleset, for the process that gives its rights up.
+    pub(super) fn ruleset(&self) -> Option<BorrowedFd<'_>> {
+        self.ruleset.as_ref().map(AsFd::as_fd)
+    }
+}
+
+/// The filter of [`Confinement::no_network`], as bytes for whoever installs it by itself; empty where there is none.
+pub fn network_filter_bytes() -> Vec<u8> {
+    let instructions = network_filter().iter();
+    let bytes = instructions.flat_map(|line| {
+        let [a, b] = line.code.to_ne_bytes();
+        let [c, d, e, f] = line.k.to_ne_bytes();
+        [a, b, line.jt, line.jf, c, d, e, f]
+    });
+    bytes.collect()
+}
+
+fn network_filter() -> &'static BpfProgram {
+    static FILTER: OnceLock<BpfProgram> = OnceLock::new();
+    // A processor that the library does not know has none.
+    FILTER.get_or_init(|| build_filter().unwrap_or_default())
+}
+
+fn build_filter() -> Result<BpfProgram, Box<dyn std::error::Error>> {
+    let local = u64::try_from(libc::AF_UNIX)?;
+    let foreign = || -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+        let family = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, local)?;
+        Ok(vec![SeccompRule::new(vec![family])?])
+    };
+    // Requests through a ring are no system calls, and would pass by.
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        [(libc::SYS_socket, foreign()?), (libc::SYS_io_uring_setup, Vec::new())].into();
+    #[cfg(target_arch = "x86_64")]
+    rules.extend([(libc::SYS_socket | X32, foreign()?), (libc::SYS_io_uring_setup | X32, Vec::new())]);
+    let refused = SeccompAction::Errno(u32::try_from(libc::EACCES)?);
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    Ok(SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()?)
+}
+
+/// What a user namespace needs to leave the user who they are.
+fn identity() -> [CString; 2] {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    [user, group].map(|id| CString::new(format!("{id} {id} 1")).unwrap_or_default())
+}
+
+/// Whether this process may make mount namespaces: tried once.
+fn can_keep() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let confinement = Confinement { identity: identity(), ..Confinement::default() };
+        let mut stack = vec![0_u64; 2048];
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let mut status: c_int = -1;
+        // SAFETY: a stack of its own, 16 bytes aligned at its end, and CLONE_VFORK keeps us still until the process
+        // has exited; it makes system calls by hand on values that live as long.
+        unsafe {
+            let top = stack.as_mut_ptr().add(stack.len()).map_addr(|address| address & !15);
+            let argument = (&raw const confinement).cast_mut().cast();
+            let pid = clone_onto(flags, top.cast(), ptr::null_mut(), ptr::null_mut(), try_to_keep, argument);
+            if pid > 0 {
+                libc::waitpid(pid as c_int, &raw mut status, 0);
+            }
+        }
+        status == 0
+    })
+}
+
+extern "C" fn try_to_keep(confinement: *mut c_void) -> c_int {
+    // SAFETY: whoever made this process passes one that lives as long.
+    let done = unsafe { own_mounts(&*confinement.cast::<Confinement>()) };
+    c_int::from(done < 0)
+}
+
+/// Gives up the rights, in the process that becomes the program.
+///
+/// # Safety
+/// To be called in that process only, which makes system calls by hand.
+pub(super) unsafe fn give_up(confinement: &Confinement, ruleset: c_int) -> Result<(), (Step, isize)> {
+    let confine = |result: isize| if result < 0 { Err((Step::Confine, result)) } else { Ok(()) };
+    // SAFETY: plain system calls on values that live as long.
+    unsafe {
+        if !confinement.read_only.is_empty() {
+            confine(own_mounts(confinement))?;
+            for path in &confinement.read_only {
+                confine(make_read_only(path))?;
+            }
+        }
+        if confinement.ruleset.is_some() {
+            confine(system_call(libc::SYS_landlock_restrict_self, [ruleset as usize, 0, 0, 0, 0]))?;
+        }
+        if !confinement.filter.is_empty() {
+            let program = libc::sock_fprog {
+                len: confinement.filter.len() as u16,
+                filter: confinement.filter.as_ptr().cast_mut().cast(),
+            };
+            let (mode, program) = (libc::SECCOMP_MODE_FILTER as usize, &raw const program as usize);
+            confine(system_call(libc::SYS_prctl, [libc::PR_SET_SECCOMP as usize, mode, program, 0, 0]))?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the mounts of others behind: what is mounted from now on, nobody else sees.
+// SAFETY: to be called in a process of its own only, which makes system calls by hand.
+unsafe fn own_mounts(confinement: &Confinement) -> isize {
+    // SAFETY: pointers to texts that end with NUL.
+    unsafe {
+        let mounts = libc::CLONE_NEWNS as usize;
+        if system_call(libc::SYS_unshare, [mounts, 0, 0, 0, 0]) < 0 {
+            let done = system_call(libc::SYS_unshare, [mounts | libc::CLONE_NEWUSER as usize, 0, 0, 0, 0]);
+            if done < 0 {
+                return done;
+            }
+            let [user, group] = &confinement.identity;
+            // The kernel asks for it before a group is mapped by someone without privileges.
+            write_whole(c"/proc/self/setgroups", c"deny");
+            let done = write_whole(c"/proc/self/uid_map", user).min(write_whole(c"/proc/self/gid_map", group));
+            if done < 0 {
+                return done;
+            }
+        }
+        let flags = (libc::MS_REC | libc::MS_SLAVE) as usize;
+        system_call(libc::SYS_mount, [0, c"/".as_ptr() as usize, 0, flags, 0])
+    }
+}
+
+// SAFETY: to be called in a process of its own only, which makes system calls by hand.
+unsafe fn write_whole(path: &std::ffi::CStr, text: &std::ffi::CStr) -> isize {
+    let text = text.to_bytes();
+    // SAFETY: pointers to live texts, with their lengths.
+    unsafe {
+        let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
+        let file = system_call(libc::SYS_openat, [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0, 0]);
+        if file < 0 {
+            return file;
+        }
+        let written = system_call(libc::SYS_write, [file as usize, text.as_ptr() as usize, text.len(), 0, 0]);
+        system_call(libc::SYS_close, [file as usize, 0, 0, 0, 0]);
+        written
+    }
+}
+
+/// Mounts what is at a path over itself, read-only. What is not there needs no protection.
+// SAFETY: to be called in a process of its own only, which makes system calls by hand.
+unsafe fn make_read_only(path: &std::ffi::CStr) -> isize {
+    /// mount_setattr(2).
+    #[repr(C)]
+    struct Attributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+    let attributes = Attributes { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
+    let (here, path, empty) = (libc::AT_FDCWD as usize, path.as_ptr() as usize, c"".as_ptr() as usize);
+    // SAFETY: pointers to live values; the size is that of the structure.
+    unsafe {
+        let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as usize;
+        let tree = system_call(libc::SYS_open_tree, [here, path, flags, 0, 0]);
+        if tree == -(libc::ENOENT as isize) {
+            return 0;
+        }
+        if tree < 0 {
+            return tree;
+        }
+        let (at, size) = (&raw const attributes as usize, size_of::<Attributes>());
+        let done = system_call(libc::SYS_mount_setattr, [tree as usize, empty, libc::AT_EMPTY_PATH as usize, at, size]);
+        if done < 0 {
+            return done;
+        }
+        system_call(libc::SYS_move_mount, [tree as usize, empty, here, path, MOVE_MOUNT_F_EMPTY_PATH])
+    }
+}

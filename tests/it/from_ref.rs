@@ -1,0 +1,116 @@
+//! Hooks of a commit: `--config-from-ref`, for pull requests that must not change what runs.
+
+use crate::support::TestProject;
+use serde_json::{Value, json};
+
+fn git(project: &TestProject, arguments: &[&str]) -> String {
+    let mut command = project.program("git", arguments);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    for who in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{who}_NAME"), "a").env(format!("GIT_{who}_EMAIL"), "a@b");
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A repository whose branch `main` has a hook with a script that reads a file beside it.
+fn repository(folder: &str) -> TestProject {
+    let project = if folder == ".knockon" { TestProject::new() } else { TestProject::flowspec() };
+    project.hooks("- {name: h, events: [{type: '*'}], script: sub/h.sh}\n");
+    std::fs::create_dir_all(project.hooks_folder().join("sub")).unwrap();
+    project.script("sub/h.sh", "#!/bin/sh\n. \"$(dirname \"$0\")/../lib.sh\"\necho $HOOK_WORKSPACE\n");
+    project.script("lib.sh", "echo from main\n");
+    git(&project, &["init", "-q", "-b", "main"]);
+    git(&project, &["add", "-A"]);
+    git(&project, &["commit", "-q", "-m", "hooks"]);
+    project
+}
+
+fn emit(project: &TestProject, arguments: &[&str]) -> Value {
+    let folder = project.home().join("tmp");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut command = project.command(&[&["emit", "a.b", "--json", "--config-from-ref"], arguments].concat());
+    let output = command.env("TMPDIR", &folder).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "tidied up");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn what_a_branch_has_runs_and_not_what_lies_there() {
+    for folder in [".knockon", ".flowspec/hooks"] {
+        let project = repository(folder);
+        let commit = git(&project, &["rev-parse", "main"]);
+        // What a pull request could bring.
+        project.hooks("- {name: evil, events: [{type: '*'}], command: touch evil}\n");
+        project.script("sub/h.sh", "#!/bin/sh\ntouch evil\n");
+        project.script("lib.sh", "touch evil\n");
+        for name in ["main", "HEAD", commit.as_str(), "refs/heads/main"] {
+            let document = emit(&project, &[name]);
+            let wanted = format!("from main\n{}\n", project.root().display());
+            assert_eq!(document["results"][0]["stdout"], wanted, "{name}: {document}");
+        }
+        assert!(!project.exists("evil"));
+        let emitted = project.audit().into_iter().find(|record| record["status"] == "emitted").unwrap();
+        assert_eq!(emitted["config_commit"], json!(commit));
+    }
+}
+
+#[test]
+fn a_repository_cannot_make_git_run_anything() {
+    let project = repository(".knockon");
+    let touch = project.file("touch.sh", "#!/bin/sh\ntouch \"$(dirname \"$0\")/ran-by-git\"\n");
+    std::fs::set_permissions(&touch, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let touch = touch.to_str().unwrap();
+    for key in [
+        "core.fsmonitor",
+        "core.pager",
+        "core.sshCommand",
+        "core.alternateRefsCommand",
+        "diff.external",
+        "credential.helper",
+    ] {
+        git(&project, &["config", key, touch]);
+    }
+    git(&project, &["config", "extensions.partialClone", "origin"]);
+    git(&project, &["config", "remote.origin.url", &format!("ext::{touch}")]);
+    git(&project, &["config", "remote.origin.promisor", "true"]);
+    git(&project, &["config", "protocol.ext.allow", "always"]);
+    git(
+        &project,
+        &[
+            "replace",
+            "-f",
+            &git(&project, &["rev-parse", "main:.knockon/lib.sh"]),
+            &git(&project, &["hash-object", "-w", touch]),
+        ],
+    );
+    let document = emit(&project, &["main"]);
+    assert!(document["results"][0]["stdout"].as_str().unwrap().starts_with("from main\n"), "{document}");
+    let object = git(&project, &["rev-parse", "main:.knockon/lib.sh"]);
+    git(&project, &["replace", "-d", &object]);
+    std::fs::remove_file(project.root().join(format!(".git/objects/{}/{}", &object[..2], &object[2..]))).unwrap();
+    let ran = project.run(&["emit", "a.b", "--config-from-ref", "main"]);
+    assert!(ran.code == 2 && ran.stderr.contains("--config-from-ref: "), "{ran:?}");
+    assert!(!project.exists("ran-by-git"));
+}
+
+#[test]
+fn what_cannot_be_read_from_a_commit_is_told() {
+    let project = repository(".knockon");
+    for (name, told) in
+        [("nowhere", "`nowhere` is no commit"), ("--help", "`--help` is no commit"), ("main:.knockon", "is no commit")]
+    {
+        let ran = project.run(&["emit", "a.b", &format!("--config-from-ref={name}")]);
+        assert!(ran.code == 2 && ran.stderr.contains(told), "{ran:?}");
+    }
+    git(&project, &["rm", "-rq", "--cached", ".knockon"]);
+    git(&project, &["commit", "-q", "-m", "none"]);
+    let ran = project.run(&["emit", "a.b", "--config-from-ref", "main"]);
+    assert!(ran.code == 2 && ran.stderr.contains("`main` has no .flowspec/hooks/hooks.yaml"), "{ran:?}");
+    let ran = project.run(&["emit", "a.b", "--config-from-ref", "main", "--config", "x.yaml"]);
+    assert!(ran.code == 2 && ran.stderr.contains("cannot be used with"), "{ran:?}");
+    let bare = TestProject::new();
+    assert_eq!(bare.run(&["emit", "a.b", "--config-from-ref", "main"]).code, 2);
+}

@@ -1,0 +1,232 @@
+//! What a hook may touch: `sandbox`, the rights it declares, and the policy that can only take away.
+
+use crate::support::{TestProject, write};
+use serde_json::{Value, json};
+use std::fs;
+use std::net::TcpListener;
+
+fn project(hooks: &str) -> TestProject {
+    let project = TestProject::new();
+    project.config(format!("version: '1.1'\ndefaults: {{shell: /bin/bash}}\nhooks:\n{hooks}"));
+    fs::create_dir_all(project.root().join(".git/hooks")).unwrap();
+    for (path, text) in [
+        (".ssh/id", "key"),
+        (".gitconfig", "[user]\n"),
+        (".aws/credentials", "key"),
+        (".config/gh/hosts.yml", "key"),
+        (".config/other", "fine"),
+    ] {
+        let path = project.home().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write(&path, text, 0o600);
+    }
+    project.trust();
+    project
+}
+
+/// Runs one hook with this command and this sandbox; its standard output and its record.
+fn tried(sandbox: &str, command: &str) -> (Value, Value, TestProject) {
+    let project =
+        project(&format!("- {{name: h, events: [{{type: '*'}}], sandbox: {sandbox}, command: {}}}\n", json!(command)));
+    let document = project.json(&["emit", "a.b", "--json"]);
+    let record = project.audit().pop().unwrap();
+    (document["results"][0].clone(), record, project)
+}
+
+/// A line for each thing that is tried: whether it worked.
+const ATTEMPTS: &str = r#"
+try() { if "${@:2}" >/dev/null 2>&1; then echo "$1: yes"; else echo "$1: no"; fi; }
+try project touch made
+try deeper bash -c 'mkdir -p a/b && echo x > a/b/c'
+try git touch .git/hooks/post-checkout
+try hooks touch .knockon/evil.sh
+try config sed -i s/a/b/ .knockon/hooks.yaml
+try home touch "$HOME/made"
+try tmp touch /tmp/made-by-$$
+try own-tmp mktemp
+try key cat "$HOME/.ssh/id"
+try cloud cat "$HOME/.aws/credentials"
+try token cat "$HOME/.config/gh/hosts.yml"
+try settings cat "$HOME/.config/other"
+try dotfile cat "$HOME/.gitconfig"
+try list ls "$HOME" /
+try system cat /etc/passwd
+try null bash -c 'echo > /dev/null'
+try answer bash -c 'echo {} > "$HOOK_RESPONSE"'
+try udp python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)'
+try local python3 -c 'import socket; socket.socket(socket.AF_UNIX)'
+try mount mount -t tmpfs none .git
+try rename mv .git .gone
+try signal kill -0 "$PPID"
+"#;
+
+fn answers(result: &Value) -> Vec<(String, bool)> {
+    let text = result["stdout"].as_str().unwrap();
+    text.lines().filter_map(|line| line.split_once(": ")).map(|(what, did)| (what.to_owned(), did == "yes")).collect()
+}
+
+fn allowed(result: &Value) -> Vec<String> {
+    answers(result).into_iter().filter(|(_, did)| *did).map(|(what, _)| what).collect()
+}
+
+#[test]
+fn guard_leaves_the_project_and_takes_the_keys_and_the_network() {
+    let (result, record, project) = tried("guard", ATTEMPTS);
+    assert_eq!(answers(&result).len(), 22, "{result}");
+    let wanted = ["project", "deeper", "own-tmp", "settings", "dotfile", "list", "system", "null", "answer", "local"];
+    assert_eq!(allowed(&result), wanted, "{result}");
+    assert_eq!((&record["sandbox"], &record["enforced"]), (&json!("guard"), &json!(["files", "network"])), "{record}");
+    assert_eq!(record["unenforced"], Value::Null);
+    assert!(project.exists("made") && project.exists("a/b/c"));
+    assert!(
+        !project.root().join(".git/hooks/post-checkout").exists() && !project.hooks_folder().join("evil.sh").exists()
+    );
+    fs::write(project.root().join(".git/mine"), "").unwrap();
+}
+
+#[test]
+fn base_takes_new_privileges_and_core_dumps_and_nothing_else() {
+    let (result, record, project) =
+        tried("base", "touch \"$HOME/made\"; grep NoNewPrivs /proc/self/status; ulimit -c; cat \"$HOME/.ssh/id\"");
+    assert_eq!(result["stdout"], "NoNewPrivs:\t1\n0\nkey", "{result}");
+    assert_eq!((&record["sandbox"], &record["enforced"]), (&json!("base"), &Value::Null));
+    assert!(project.home().join("made").exists());
+}
+
+#[test]
+fn declared_rights_are_given_and_shown_when_trust_is_asked_for() {
+    let rights = "{level: guard, network: true, read: [~/.ssh], write: [.git, ~/shared]}";
+    let (result, record, project) = tried(rights, ATTEMPTS);
+    let allowed = allowed(&result);
+    for what in ["git", "key", "udp"] {
+        assert!(allowed.contains(&what.to_owned()), "{what}: {result}");
+    }
+    assert!(!allowed.contains(&"hooks".to_owned()) && !allowed.contains(&"cloud".to_owned()), "{result}");
+    assert_eq!(record["enforced"], json!(["files"]));
+    project.ok(&["untrust"]);
+    let shown = project.run(&["trust"]);
+    assert!(
+        shown.stdout.contains("declares rights beyond its sandbox: the network; reads ~/.ssh; writes .git, ~/shared"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn a_server_on_this_machine_is_out_of_reach_without_the_right() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connect = format!("if (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; then echo in; else echo out; fi");
+    for (sandbox, wanted) in [
+        ("base", "in\n"),
+        ("guard", "out\n"),
+        ("{level: guard, network: true}", "in\n"),
+        ("strict", "out\n"),
+        ("{level: strict, network: true}", "in\n"),
+    ] {
+        assert_eq!(tried(sandbox, &connect).0["stdout"], wanted, "{sandbox}");
+    }
+}
+
+#[test]
+fn strict_shows_the_system_and_the_project_and_nothing_else() {
+    let (result, record, project) = tried("strict", ATTEMPTS);
+    let wanted = ["project", "deeper", "tmp", "own-tmp", "list", "system", "null", "answer", "local"];
+    let mut allowed = allowed(&result);
+    // A folder of its own, which goes with it.
+    allowed.retain(|what| !["home", "hooks", "signal"].contains(&what.as_str()));
+    assert_eq!(allowed, wanted, "{result}");
+    assert_eq!(record["enforced"], json!(["files", "processes", "network"]), "{record}");
+    assert!(!project.hooks_folder().join("evil.sh").exists() && !project.home().join("made").exists());
+    assert!(
+        !tried("strict", "ls /proc").0["stdout"]
+            .as_str()
+            .unwrap()
+            .lines()
+            .any(|line| line == std::process::id().to_string())
+    );
+}
+
+#[test]
+fn strict_runs_the_trusted_bytes_at_their_real_path() {
+    let project = project("- {name: h, events: [{type: '*'}], sandbox: strict, script: s.sh, args: [a, b]}\n");
+    project.script("s.sh", "#!/bin/bash\necho $0 $@; pwd; cat; exit 3\n");
+    project.script("other.sh", "#!/bin/bash\n");
+    project.trust();
+    let document = project.json(&["emit", "a.b", "--json"]);
+    let result = &document["results"][0];
+    let script = project.hooks_folder().join("s.sh");
+    let wanted = format!("{} a b\n{}\n{}", script.display(), project.root().display(), document["event"]);
+    assert_eq!((result["stdout"].as_str().unwrap(), &result["exit_code"]), (wanted.as_str(), &json!(3)), "{result}");
+    assert_eq!(project.audit().last().unwrap()["enforced"], json!(["files", "processes", "network", "trusted bytes"]));
+}
+
+#[test]
+fn what_a_sandboxed_hook_starts_ends_with_it() {
+    for sandbox in ["guard", "strict"] {
+        let project = project(&format!(
+            "- {{name: h, events: [{{type: '*'}}], sandbox: {sandbox}, timeout: 500ms, command: '(setsid bash -c \"while :; do touch beat; sleep 0.02; done\" &); exec sleep 60'}}\n"
+        ));
+        let document = project.json(&["emit", "a.b", "--json"]);
+        assert_eq!(document["results"][0]["status"], "timeout", "{document}");
+        let _ = fs::remove_file(project.root().join("beat"));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(!project.exists("beat"), "{sandbox}");
+    }
+}
+
+#[test]
+fn a_policy_can_only_take_away() {
+    let project = project(
+        "- {name: mild, events: [{type: '*'}], timeout: 60, command: 'touch \"$HOME/made\"'}\n\
+         - {name: online, events: [{type: '*'}], sandbox: {level: guard, network: true}, command: 'python3 -c \"import socket; socket.socket()\"'}\n\
+         - {name: slow, events: [{type: '*'}], timeout: 60, command: 'exec sleep 50'}\n",
+    );
+    let folder = project.home().join(".config/knockon");
+    fs::create_dir_all(&folder).unwrap();
+    let policy = |text: &str| write(&folder.join("policy.yaml"), text, 0o600);
+    policy("version: '1.0'\nsandbox: guard\nnetwork: false\ntimeout: 1\n");
+    let document = project.json(&["emit", "a.b", "--json"]);
+    let statuses: Vec<&str> =
+        document["results"].as_array().unwrap().iter().map(|hook| hook["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["failed", "failed", "timeout"], "{document}");
+    assert_eq!(document["results"][2]["error"], "took longer than its timeout of 1.0 s");
+    assert!(
+        project
+            .audit()
+            .iter()
+            .filter(|record| record["exit_code"] != Value::Null)
+            .all(|record| record["sandbox"] == "guard")
+    );
+
+    for (text, told) in [
+        ("version: '1.0'\nsandbox: none\n", "policy.yaml:2:10"),
+        ("allow: everything\n", "no key of a policy"),
+        ("{", "policy.yaml"),
+    ] {
+        policy(text);
+        let document = project.json(&["emit", "a.b", "--json"]);
+        assert_eq!(document["hooks_executed"], 0, "{document}");
+        let error = document["results"][0]["error"].as_str().unwrap();
+        assert!(error.contains("the policy ") && error.contains(told), "{error}");
+    }
+    write(&folder.join("policy.yaml"), "version: '1.0'\n", 0o666);
+    let document = project.json(&["emit", "a.b", "--json"]);
+    assert!(document["results"][0]["error"].as_str().unwrap().contains("can be written by"), "{document}");
+}
+
+#[test]
+fn what_is_wrong_with_a_sandbox_is_told_with_its_place() {
+    let project = TestProject::new();
+    project.config(
+        "version: '1.1'\nhooks:\n\
+         - {name: a, events: [{type: x.y}], command: x, sandbox: {network: true}}\n\
+         - {name: b, events: [{type: x.y}], command: x, sandbox: {level: guard, write: [../up, /]}}\n\
+         - {name: c, events: [{type: x.y}], command: x, sandbox: {level: guard, nework: true}}\n",
+    );
+    let ran = project.run(&["validate"]);
+    for told in
+        ["`sandbox` has no `level`", "`../up` goes up with `..`", "`/` is everything", "did you mean `network`?"]
+    {
+        assert!(ran.stdout.contains(told), "{told}: {ran:?}");
+    }
+}
