@@ -8,7 +8,7 @@ use knockon::config::{self, Limits};
 use knockon::delivery::Delivery;
 use knockon::event::Versions;
 use knockon::runner::{CallerEnvironment, Runner, Scratch, Surroundings};
-use knockon::sys::Spawner;
+use knockon::sys::{Platform, platform};
 use knockon::{EventDraft, Project, UserFolders};
 use std::ffi::{CString, c_int, c_void};
 use std::fs;
@@ -50,7 +50,7 @@ struct Setting {
     loaded: config::Loaded,
     event: knockon::Event,
     caller: CallerEnvironment,
-    spawner: Spawner,
+    platform: Box<dyn Platform>,
     scratch: Scratch,
     limits: Limits,
 }
@@ -75,14 +75,15 @@ impl Setting {
         let draft = EventDraft::new("task.completed".parse().expect("a type")).context("task_id", "task-123");
         let id = knockon::EventId::generate(now);
         let event = draft.stamp_as(id, now, &project.root_text(), Versions::PUBLISHED).expect("a sound draft");
-        let (caller, spawner, scratch) = (CallerEnvironment::of_this_process(), Spawner::default(), Scratch::default());
-        Setting { project, loaded, event, caller, spawner, scratch, limits: Limits::default() }
+        let (caller, platform, scratch) = (CallerEnvironment::of_this_process(), platform(), Scratch::default());
+        Setting { project, loaded, event, caller, platform, scratch, limits: Limits::default() }
     }
 
     /// Runs the first `count` hooks, at most `limit` at a time.
     fn run(&self, count: usize, limit: usize) {
-        let Setting { project, caller, spawner, scratch, limits, .. } = self;
-        let surroundings = Surroundings { project, caller, spawner, scratch, limits };
+        let Setting { project, caller, scratch, limits, .. } = self;
+        let platform = &*self.platform;
+        let surroundings = Surroundings { project, caller, platform, scratch, limits };
         let mut runner = Runner::new(surroundings, None, None);
         let (mut started, mut ended) = (0, 0);
         while ended < count {

@@ -12,7 +12,7 @@ use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::{CallerEnvironment, Scratch, Surroundings};
 use crate::store::Key;
-use crate::sys::{Interrupts, Signal, Spawner};
+use crate::sys::{Interrupts, Platform, Signal};
 use crate::time::Timestamp;
 use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ pub struct Emitter {
     audit: AuditLog,
     store: TrustStore,
     caller: CallerEnvironment,
-    spawner: Spawner,
+    platform: Box<dyn Platform>,
     scratch: Scratch,
     /// What the user and the machine allow hooks at most.
     limits: Limits,
@@ -178,7 +178,7 @@ impl Emitter {
             audit: AuditLog::of(&project, user),
             store: TrustStore::of(user),
             caller: CallerEnvironment::of_this_process(),
-            spawner: Spawner::default(),
+            platform: crate::sys::platform(),
             scratch: Scratch::default(),
             limits: Limits::load(user),
             children: Mutex::default(),
@@ -425,7 +425,7 @@ impl Emitter {
             surroundings: Surroundings {
                 project: &self.project,
                 caller: &self.caller,
-                spawner: &self.spawner,
+                platform: &*self.platform,
                 scratch: &self.scratch,
                 limits: &self.limits,
             },

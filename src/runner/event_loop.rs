@@ -8,7 +8,7 @@ use super::scratch::Scratch;
 use crate::config::Limits;
 use crate::delivery::{Delivery, Outcome, Status, Stream};
 use crate::project::Project;
-use crate::sys::{self, Interest, Interrupts, News, PIPE_CAPACITY, Poller, Signal, Spawner, Transfer};
+use crate::sys::{self, Interest, Interrupts, News, PIPE_CAPACITY, Platform, Poller, Signal, Transfer};
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const TREE: Duration = Duration::from_secs(2);
 /// How much is read at first: most hooks say little, and every page of a larger buffer costs a fault.
 const FIRST_READ: usize = 4096;
+/// How often a program is asked for news that does not tell them by itself.
+const ASK_EVERY: Duration = Duration::from_millis(2);
 /// With so many running, a look at those that have ended comes before the next start: what watched over them
 /// can start it.
 const LOOK_FIRST: usize = 4;
@@ -37,7 +39,7 @@ pub struct Surroundings<'a> {
     /// The environment that hooks get a part of.
     pub caller: &'a CallerEnvironment,
     /// Starts programs.
-    pub spawner: &'a Spawner,
+    pub platform: &'a dyn Platform,
     /// Where files are made that hooks get by name.
     pub scratch: &'a Scratch,
     /// What hooks are allowed at most.
@@ -52,7 +54,7 @@ pub struct Runner<'a> {
     interrupts: Option<&'a Interrupts>,
     listener: Option<&'a Listener<'a>>,
     interrupted: Option<Signal>,
-    poller: io::Result<Poller>,
+    poller: io::Result<Box<dyn Poller>>,
     /// Those that run; a place that was left is taken by the next.
     running: Vec<Option<Running<'a>>>,
     left: Vec<usize>,
@@ -103,7 +105,7 @@ impl<'a> Runner<'a> {
         interrupts: Option<&'a Interrupts>,
         listener: Option<&'a Listener<'a>>,
     ) -> Self {
-        let poller = Poller::new().and_then(|poller| {
+        let poller = surroundings.platform.poller().and_then(|mut poller| {
             if let Some(interrupts) = interrupts {
                 poller.add(interrupts.as_fd(), Source::INTERRUPTS, Interest::Readable)?;
             }
@@ -154,8 +156,8 @@ impl<'a> Runner<'a> {
     /// Takes a run into the set of those that are waited for.
     fn watch(&mut self, running: Running<'a>) -> io::Result<usize> {
         let slot = self.left.last().copied().unwrap_or(self.running.len());
-        let poller = self.poller.as_ref().map_err(|error| io::Error::from(error.kind()))?;
-        let add = |fd: Option<BorrowedFd<'_>>, source: Source, interest| match fd {
+        let poller = self.poller.as_mut().map_err(|error| io::Error::from(error.kind()))?;
+        let mut add = |fd: Option<BorrowedFd<'_>>, source: Source, interest| match fd {
             Some(fd) => poller.add(fd, source.number(slot), interest),
             None => Ok(()),
         };
@@ -193,7 +195,7 @@ impl<'a> Runner<'a> {
 
     /// One turn: wait, move bytes, take note of endings, look at the clock.
     fn turn(&mut self, until: Option<Instant>) {
-        let next = self.timers.first().map(|(at, _)| *at).into_iter().chain(until).min();
+        let next = self.timers.first().map(|(at, _)| *at).into_iter().chain(until).chain(self.ask_at()).min();
         let limit = next.map(|at| at.saturating_duration_since(Instant::now()));
         let mut ready = std::mem::take(&mut self.ready);
         let waited = match &mut self.poller {
@@ -210,15 +212,20 @@ impl<'a> Runner<'a> {
                     self.interrupted();
                 }
                 (Source::Stdin, slot) => {
-                    if let Some(running) = self.at(slot) {
-                        running.stdin = running.stdin.take().and_then(|(pipe, rest)| feed(pipe, rest));
+                    let Some(running) = self.running.get_mut(slot).and_then(Option::as_mut) else { continue };
+                    running.stdin = running.stdin.take().and_then(|(pipe, rest)| feed(pipe, rest));
+                    if let (None, Ok(poller)) = (&running.stdin, &mut self.poller) {
+                        poller.closing(number);
                     }
                 }
                 (Source::Stream(stream), slot) => self.drain(slot, stream),
-                (Source::Child, slot) => self.news(slot),
+                (Source::Child, slot) => {
+                    self.news(slot);
+                }
             }
         }
         self.ready = ready;
+        self.ask();
         let now = Instant::now();
         while let Some((_, slot)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.timers.pop_first();
@@ -231,6 +238,19 @@ impl<'a> Runner<'a> {
                 }
                 None => {}
             }
+        }
+    }
+
+    /// When to ask for news next, where some run does not tell them.
+    fn ask_at(&self) -> Option<Instant> {
+        let silent = self.running.iter().flatten().any(|running| running.child.as_fd().is_none());
+        silent.then(|| Instant::now() + ASK_EVERY)
+    }
+
+    /// Asks for news where a run does not tell them.
+    fn ask(&mut self) {
+        for slot in 0..self.running.len() {
+            while self.at(slot).is_some_and(|running| running.child.as_fd().is_none()) && self.news(slot) {}
         }
     }
 
@@ -263,7 +283,12 @@ impl<'a> Runner<'a> {
                     }
                 }
                 Transfer::Later => break,
-                Transfer::Closed => running.streams[stream] = None,
+                Transfer::Closed => {
+                    if let Ok(poller) = &mut self.poller {
+                        poller.closing(Source::Stream(stream).number(slot));
+                    }
+                    running.streams[stream] = None;
+                }
             }
         }
         if running.streams.iter().all(Option::is_none) {
@@ -271,16 +296,16 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// What became of the program.
-    fn news(&mut self, slot: usize) {
+    /// What became of the program; returns whether there was news.
+    fn news(&mut self, slot: usize) -> bool {
         let Surroundings { project, caller, .. } = self.surroundings;
-        let Some(running) = self.at(slot) else { return };
+        let Some(running) = self.at(slot) else { return false };
         match running.child.news() {
-            None => {}
+            None => return false,
             Some(News::Failed(error)) => {
                 let (id, fault, took) = running.could_not_start(error, project, caller.search_path());
                 if let Some(running) = self.leave(slot) {
-                    self.surroundings.spawner.finish(running.child);
+                    self.surroundings.platform.finish(running.child);
                 }
                 self.finished.push((id, not_started(&fault, took)));
             }
@@ -293,7 +318,8 @@ impl<'a> Runner<'a> {
                 running.ended_at.get_or_insert_with(Instant::now);
                 running.gone = true;
                 if running.gone_by.is_some() {
-                    return self.finish(slot);
+                    self.finish(slot);
+                    return true;
                 }
                 for stream in 0..Stream::BOTH.len() {
                     self.drain(slot, stream);
@@ -303,6 +329,7 @@ impl<'a> Runner<'a> {
                 }
             }
         }
+        true
     }
 
     fn interrupt(&mut self, signal: Signal) {
@@ -351,8 +378,13 @@ impl<'a> Runner<'a> {
         if let Some(at) = running.wakes_at {
             self.timers.remove(&(at, slot));
         }
-        if let (Ok(poller), Some(fd)) = (&self.poller, running.child.watched()) {
-            poller.remove(fd);
+        if let Ok(poller) = &mut self.poller {
+            if let Some(fd) = running.child.as_fd() {
+                poller.remove(fd, Source::Child.number(slot));
+            }
+            for source in [Source::Stdin, Source::Stream(0), Source::Stream(1)] {
+                poller.closing(source.number(slot));
+            }
         }
         Some(running)
     }
@@ -361,7 +393,7 @@ impl<'a> Runner<'a> {
     fn finish(&mut self, slot: usize) {
         if let Some(running) = self.leave(slot) {
             let (id, outcome, child) = running.into_outcome();
-            self.surroundings.spawner.finish(child);
+            self.surroundings.platform.finish(child);
             self.finished.push((id, outcome));
         }
     }

@@ -10,7 +10,7 @@ use super::scratch::ScratchFolder;
 use crate::config::OnTimeout;
 use crate::delivery::{Answer, Captured, Delivery, Enforced, MAX_ANSWER, Outcome, Status};
 use crate::project::Project;
-use crate::sys::{self, Child, Ending, Signal, SpawnError, Spawning, Transfer, Usage};
+use crate::sys::{self, Child, Ending, Signal, SpawnError, Spawning, Step, Transfer, Usage};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const TEMPORARY: i32 = 75;
 pub(super) struct Running<'a> {
     pub(super) id: RunId,
     pub(super) attempt: Attempt,
-    pub(super) child: Child,
+    pub(super) child: Box<dyn Child>,
     delivery: Delivery<'a>,
     started: Instant,
     /// When its program was seen to have ended.
@@ -56,8 +56,12 @@ pub(super) fn launch<'a>(
     surroundings: Surroundings<'a>,
     trusted: Option<Vec<u8>>,
 ) -> Result<Running<'a>, ProgramFault> {
-    let Surroundings { project, caller, spawner, .. } = surroundings;
+    let Surroundings { project, caller, platform, .. } = surroundings;
     let mut program = Program::of(&delivery, project, caller.search_path())?;
+    if !platform.lacks().is_empty() {
+        // std runs a script without `#!` by /bin/sh; here it is an error as everywhere.
+        program.check(caller.search_path())?;
+    }
     let boxed = sandbox(&delivery, surroundings, &mut program, trusted)?;
     let (environment, files) = environment(surroundings, &delivery, boxed.temporary.as_ref().map(ScratchFolder::path))?;
     let timeout = surroundings.limits.timeout(delivery.hook);
@@ -75,8 +79,11 @@ pub(super) fn launch<'a>(
         further: boxed.further,
     };
     let started = Instant::now();
-    let child = spawner.start(spawning, [hook_stdin.as_fd(), hook_stdout.as_fd(), hook_stderr.as_fd()]);
-    let child = child.map_err(|error| ProgramFault::System(error.source))?;
+    let child = platform.start(spawning, [hook_stdin.as_fd(), hook_stdout.as_fd(), hook_stderr.as_fd()]);
+    let child = child.map_err(|error| match error.step {
+        Step::Clone | Step::SetUp => ProgramFault::System(error.source),
+        Step::Folder | Step::Confine | Step::Execute => explain(error, &delivery, project, caller.search_path()),
+    })?;
     Ok(Running {
         id,
         attempt: Attempt::started(started, timeout),
@@ -105,16 +112,11 @@ impl Running<'_> {
         project: &Project,
         search: &OsStr,
     ) -> (RunId, ProgramFault, Duration) {
-        // What it was made from is looked at again: it is kept for no program that starts.
-        let fault = match Program::of(&self.delivery, project, search) {
-            Ok(program) => program.explain(error, &self.delivery, search),
-            Err(fault) => fault,
-        };
-        (self.id, fault, self.started.elapsed())
+        (self.id, explain(error, &self.delivery, project, search), self.started.elapsed())
     }
 
     /// How it ended, and what is left to be done with its child.
-    pub(super) fn into_outcome(self) -> (RunId, Outcome, Child) {
+    pub(super) fn into_outcome(self) -> (RunId, Outcome, Box<dyn Child>) {
         let pid = self.child.pid();
         // Without an answer something killed the process that watches over it: all of it is ended then, too.
         let unknown = (Ending::Killed(Signal::Kill.number()), Usage::default());
@@ -150,6 +152,15 @@ impl Running<'_> {
             None => outcome,
         };
         (self.id, outcome, self.child)
+    }
+}
+
+/// Why the system did not start a program. What it was made from is looked at again: it is kept for no program
+/// that starts.
+fn explain(error: SpawnError, delivery: &Delivery<'_>, project: &Project, search: &OsStr) -> ProgramFault {
+    match Program::of(delivery, project, search) {
+        Ok(program) => program.explain(error, delivery, search),
+        Err(fault) => fault,
     }
 }
 

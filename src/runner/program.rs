@@ -118,6 +118,14 @@ impl Program {
         Ok(Program { arguments, folder: to_c(folder.into_os_string())?, script })
     }
 
+    /// Looks for what would keep its script from being started, before that is tried.
+    pub(super) fn check(&self, search: &OsStr) -> Result<(), ProgramFault> {
+        match self.script.as_ref().and_then(|script| script.diagnose(search)) {
+            Some(fault) => Err(ProgramFault::Script(fault)),
+            None => Ok(()),
+        }
+    }
+
     /// Says why the system did not start it.
     pub(super) fn explain(&self, error: SpawnError, delivery: &Delivery<'_>, search: &OsStr) -> ProgramFault {
         match (error.step, &self.script) {

@@ -103,8 +103,9 @@ pub(super) fn sandbox(
     trusted: Option<Vec<u8>>,
 ) -> Result<Boxed, ProgramFault> {
     let rules = surroundings.limits.rules(delivery.hook);
-    if rules.level == Sandbox::Base {
-        return Ok(Boxed::default());
+    let lacks = surroundings.platform.lacks();
+    if rules.level == Sandbox::Base || !lacks.is_empty() {
+        return without(&rules, lacks);
     }
     let base = surroundings.caller.temporary_folder();
     let temporary = surroundings.scratch.sub_folder(&base).map_err(|error| ProgramFault::EventFile(base, error))?;
@@ -119,6 +120,20 @@ pub(super) fn sandbox(
     }
     boxed.temporary = Some(temporary);
     Ok(boxed)
+}
+
+/// No sandbox: because none is wanted, or because this platform has none.
+fn without(rules: &SandboxRules, lacks: &[&'static str]) -> Result<Boxed, ProgramFault> {
+    let mut missing = lacks.to_vec();
+    match rules.level {
+        Sandbox::Base => {}
+        Sandbox::Guard => missing.extend(["files", "network"]),
+        Sandbox::Strict => return Err(ProgramFault::Sandbox("`sandbox: strict` needs Linux".into())),
+    }
+    if rules.require && !missing.is_empty() {
+        return Err(ProgramFault::Sandbox(format!("this system cannot keep a hook from: {}", missing.join(" and "))));
+    }
+    Ok(Boxed { enforced: Enforced { level: rules.level, held: Vec::new(), missing }, ..Boxed::default() })
 }
 
 impl<'a> Places<'a> {

@@ -1,6 +1,7 @@
 //! The operating system: the only room with `unsafe`, each block with its reason.
 //!
-//! `spawn` starts programs with vfork semantics below a `supervisor` that ends all of them; `supervise` is what
+//! `platform` is what differs from system to system: `linux` starts programs with vfork semantics below a
+//! `supervisor` that ends all of them, `portable` in a process group, as every Unix can; `supervise` is what
 //! that process does, `execute` the last steps before a program runs, `raw` the system calls by hand that both
 //! are bound to, `confine` takes rights away before. `process` tells endings, `pipe` makes pipes and reads and writes them without blocking, `poll`
 //! waits, `signal` turns signals into readable events, `path` opens files without following links out of a
@@ -9,15 +10,17 @@
 
 mod confine;
 mod execute;
+mod linux;
 mod lock;
 mod path;
 mod pipe;
+mod platform;
 mod poll;
+mod portable;
 mod private;
 mod process;
 mod raw;
 mod signal;
-mod spawn;
 mod supervise;
 mod supervisor;
 
@@ -29,13 +32,13 @@ pub use path::{
     open_folder, owner, read_capped, user_id,
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
-pub use poll::{Interest, Poller};
+pub use platform::{Child, Idle, News, Platform, Poller, SpawnError, Spawning, platform};
+pub use poll::Interest;
 pub use private::{
     is_private_folder, make_private_folder, memory_file, not_private, open_private, open_private_named, replace_private,
 };
 pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
-pub use spawn::{Child, News, SpawnError, Spawner, Spawning};
 
 /// The name of this machine, as `hostname` prints it.
 pub fn host_name() -> String {

@@ -1,6 +1,7 @@
 //! Waiting for descriptors or a deadline, whichever is first, at a cost that does not grow with how many there are.
 
-use rustix::event::{Timespec, epoll};
+use super::platform::Poller;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,33 +19,27 @@ pub enum Interest {
 /// How many descriptors are told of in one turn.
 const EVENTS: usize = 64;
 
-/// A set of descriptors that are waited for, each with a number of the caller's choice.
-pub struct Poller {
+/// Linux's own set of descriptors: it tells of those that are ready, however many there are.
+pub(super) struct Epoll {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
 }
 
-impl std::fmt::Debug for Poller {
+impl std::fmt::Debug for Epoll {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Poller").field(&self.epoll).finish()
+        f.debug_tuple("Epoll").field(&self.epoll).finish()
     }
 }
 
-impl Poller {
-    /// An empty set.
-    ///
-    /// # Errors
-    /// Out of descriptors or memory.
-    pub fn new() -> io::Result<Self> {
+impl Epoll {
+    pub(super) fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Poller { epoll, events: Vec::with_capacity(EVENTS) })
+        Ok(Epoll { epoll, events: Vec::with_capacity(EVENTS) })
     }
+}
 
-    /// Adds a descriptor. It stays until it is removed or closed.
-    ///
-    /// # Errors
-    /// Out of memory.
-    pub fn add(&self, fd: BorrowedFd<'_>, number: u64, interest: Interest) -> io::Result<()> {
+impl Poller for Epoll {
+    fn add(&mut self, fd: BorrowedFd<'_>, number: u64, interest: Interest) -> io::Result<()> {
         let flags = match interest {
             Interest::Readable => epoll::EventFlags::IN,
             Interest::Writable => epoll::EventFlags::OUT,
@@ -52,22 +47,17 @@ impl Poller {
         Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(number), flags)?)
     }
 
-    /// Removes a descriptor that stays open.
-    pub fn remove(&self, fd: BorrowedFd<'_>) {
+    fn remove(&mut self, fd: BorrowedFd<'_>, _number: u64) {
         // It is there: it was added, and closing would have removed it.
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Waits until a descriptor is ready or `limit` has passed, without a limit as long as it takes, and puts the
-    /// numbers of those that are ready into `ready`.
-    ///
-    /// # Errors
-    /// Out of memory.
-    pub fn wait(&mut self, limit: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
-        let limit = limit.map(|limit| Timespec {
-            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: limit.subsec_nanos().into(),
-        });
+    fn closing(&mut self, _number: u64) {
+        // The kernel notices.
+    }
+
+    fn wait(&mut self, limit: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
+        let limit = limit.map(timespec);
         ready.clear();
         self.events.clear();
         match epoll::wait(self.epoll.as_fd(), rustix::buffer::spare_capacity(&mut self.events), limit.as_ref()) {
@@ -78,4 +68,48 @@ impl Poller {
         ready.extend(self.events.iter().map(|event| event.data.u64()));
         Ok(())
     }
+}
+
+/// The same with poll(2), which every Unix has: its cost grows with how many descriptors there are.
+#[derive(Debug, Default)]
+pub(super) struct Poll {
+    watched: Vec<(OwnedFd, u64, Interest)>,
+}
+
+impl Poller for Poll {
+    fn add(&mut self, fd: BorrowedFd<'_>, number: u64, interest: Interest) -> io::Result<()> {
+        // One of our own, so that none is closed, and taken by something else, while it is waited for.
+        self.watched.push((fd.try_clone_to_owned()?, number, interest));
+        Ok(())
+    }
+
+    fn remove(&mut self, _fd: BorrowedFd<'_>, number: u64) {
+        self.closing(number);
+    }
+
+    fn closing(&mut self, number: u64) {
+        self.watched.retain(|(_, watched, _)| *watched != number);
+    }
+
+    fn wait(&mut self, limit: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
+        ready.clear();
+        let polled = self.watched.iter().map(|(fd, _, interest)| {
+            let flags = if *interest == Interest::Readable { PollFlags::IN } else { PollFlags::OUT };
+            PollFd::from_borrowed_fd(fd.as_fd(), flags)
+        });
+        let mut descriptors: Vec<PollFd<'_>> = polled.collect();
+        match poll(&mut descriptors, limit.map(timespec).as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let numbers = self.watched.iter().map(|(_, number, _)| *number);
+        ready.extend(
+            numbers.zip(&descriptors).filter(|(_, polled)| !polled.revents().is_empty()).map(|(number, _)| number),
+        );
+        Ok(())
+    }
+}
+
+fn timespec(span: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX), tv_nsec: span.subsec_nanos().into() }
 }

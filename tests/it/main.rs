@@ -19,6 +19,7 @@ mod library;
 mod matching;
 mod one_line;
 mod order;
+mod portable;
 mod processes;
 mod results;
 mod sandbox;
