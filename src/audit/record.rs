@@ -4,6 +4,7 @@ use crate::delivery::{Captured, Decision, Delivery, Outcome};
 use crate::event::Event;
 use crate::text::terminal_safe;
 use crate::time::{Timestamp, millis};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -56,6 +57,11 @@ pub struct AuditRecord<'a> {
     stdout_tail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stderr_tail: Option<String>,
+    /// The same bytes in base 64 (RFC 4648), where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout_tail_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr_tail_base64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     config_commit: Option<&'a str>,
     /// The event's exact bytes, when they are one line.
@@ -92,6 +98,8 @@ impl<'a> AuditRecord<'a> {
             error: None,
             stdout_tail: None,
             stderr_tail: None,
+            stdout_tail_base64: None,
+            stderr_tail_base64: None,
             config_commit: None,
             event: None,
             event_text: None,
@@ -142,6 +150,8 @@ impl<'a> AuditRecord<'a> {
             error: outcome.reason.clone(),
             stdout_tail: failed.then(|| tail(&outcome.stdout)).flatten(),
             stderr_tail: failed.then(|| tail(&outcome.stderr)).flatten(),
+            stdout_tail_base64: failed.then(|| binary_tail(&outcome.stdout)).flatten(),
+            stderr_tail_base64: failed.then(|| binary_tail(&outcome.stderr)).flatten(),
             ..Self::new(delivery.event, outcome.status.as_str(), now)
         }
     }
@@ -156,6 +166,13 @@ impl<'a> AuditRecord<'a> {
     pub fn problem(event: &'a Event, error: String, now: Timestamp) -> Self {
         AuditRecord { error: Some(error), ..Self::new(event, "error", now) }
     }
+}
+
+/// The end of what a hook wrote, byte for byte, when it is no text.
+fn binary_tail(captured: &Captured) -> Option<String> {
+    let end = if captured.tail.is_empty() { &captured.head } else { &captured.tail };
+    let end = &end[end.len().saturating_sub(TAIL_CHARACTERS)..];
+    captured.is_binary().then(|| BASE64_STANDARD.encode(end))
 }
 
 /// The end of what a hook wrote, harmless for whoever prints it later.

@@ -5,13 +5,14 @@ use super::error::Exit;
 use super::explain;
 use super::terminal::{Paint, Terminal};
 use crate::config::{Loaded, OutputMode};
-use crate::delivery::{Decision, Merged, Outcome, Status};
+use crate::delivery::{Captured, Decision, Merged, Outcome, Status};
 use crate::dispatch::HookReport;
 use crate::emitter::EmitReport;
 use crate::explanation::HookExplanation;
 use crate::text::{count, one_line, terminal_safe};
 use crate::time::{human, millis};
 use crate::trust::Verdict;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -223,6 +224,11 @@ struct OutcomeDocument<'a> {
     leaky: bool,
     stdout: String,
     stderr: String,
+    /// Every byte that was kept in base 64 (RFC 4648), where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr_base64: Option<String>,
     stdout_bytes: u64,
     stderr_bytes: u64,
 }
@@ -284,8 +290,14 @@ impl<'a> OutcomeDocument<'a> {
             leaky: outcome.leaky,
             stdout: outcome.stdout.text(),
             stderr: outcome.stderr.text(),
+            stdout_base64: binary(&outcome.stdout),
+            stderr_base64: binary(&outcome.stderr),
             stdout_bytes: outcome.stdout.bytes,
             stderr_bytes: outcome.stderr.bytes,
         }
     }
+}
+
+fn binary(captured: &Captured) -> Option<String> {
+    captured.is_binary().then(|| BASE64_STANDARD.encode(captured.bytes_kept()))
 }

@@ -143,6 +143,24 @@ impl Captured {
         text
     }
 
+    /// Whether what was kept is no text.
+    pub fn is_binary(&self) -> bool {
+        // A character cut in two where bytes are left out does not count.
+        let broken = |bytes: &[u8]| bytes.utf8_chunks().any(|chunk| !chunk.invalid().is_empty());
+        match self.omitted {
+            0 => broken(&self.bytes_kept()),
+            _ => {
+                broken(&self.head[..self.head.len().saturating_sub(4)])
+                    || broken(self.tail.get(4..).unwrap_or_default())
+            }
+        }
+    }
+
+    /// All bytes that were kept.
+    pub fn bytes_kept(&self) -> Vec<u8> {
+        [self.head.as_slice(), &self.tail].concat()
+    }
+
     /// The last `count` lines that say something.
     pub fn last_lines(&self, count: usize) -> Vec<String> {
         let text = self.text();

@@ -1,6 +1,6 @@
 //! Whatever a hook does with its time, its pipes and its children, the caller gets its answer.
 
-use crate::support::{TestProject, wait_until};
+use crate::support::{HIDING, TestProject, kill, marked, wait_until, with_default_signals};
 use serde_json::json;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -244,42 +244,6 @@ fn a_dry_run_hashes_each_file_once_however_many_hooks_match() {
     let (one, many) = (took(1), took(40));
     assert!(many < one * 8, "{many:?} for 40 hooks, {one:?} for one");
 }
-
-/// Starts knockon with every signal as usual: whoever started the tests may ignore some, as `nohup` and
-/// background jobs do.
-fn with_default_signals(project: &TestProject, arguments: &[&str]) -> Child {
-    let start = "import os, signal, sys\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_DFL)\nos.execv(os.environ['KNOCKON_BINARY'], ['knockon'] + sys.argv[1:])";
-    let mut command = project.program("python3", &[&["-c", start], arguments].concat());
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
-
-fn kill(signal: &str, child: &Child) {
-    let line = format!("kill -{signal} {}", child.id());
-    assert!(std::process::Command::new("/bin/sh").args(["-c", &line]).status().unwrap().success());
-}
-
-/// The processes that have `mark` in their environment, whoever their parent is by now.
-fn marked(mark: &str) -> Vec<String> {
-    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-    let of = processes.filter(|path| {
-        let environment = fs::read(path.join("environ")).unwrap_or_default();
-        let marked = environment.windows(mark.len()).any(|window| window == mark.as_bytes());
-        // What is dead and not yet removed has no environment any more.
-        marked && !fs::read_to_string(path.join("stat")).unwrap_or_default().contains(") Z ")
-    });
-    of.map(|path| fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ")).collect()
-}
-
-/// Starts processes that hide in every way there is: in the background, in a session of their own, as orphans
-/// of orphans, and again and again under new ids.
-const HIDING: &str = r#"#!/bin/bash
-sleep 300 &
-setsid sleep 301 &
-(setsid bash -c '(setsid sleep 302 &) ; (sleep 303 &)' &)
-setsid bash -c 'hop() { if [ $1 -lt 100000 ]; then sleep 0.03; exec setsid -f bash -c "$(declare -f hop); hop $(($1+1))"; fi; }; hop 0' &
-trap '' TERM
-touch up
-"#;
 
 #[test]
 fn when_a_hook_ends_everything_it_started_has_ended() {
