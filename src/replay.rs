@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, HashMap};
 pub struct Past {
     /// The event, byte for byte.
     pub event: Event,
-    /// Its hooks: how often each was tried, and how it ended at last.
-    pub hooks: HashMap<String, (u32, String)>,
+    /// Its hooks: how often each was tried, and whether it came to a good end.
+    pub hooks: HashMap<String, (u32, bool)>,
 }
 
 impl Past {
@@ -26,22 +26,30 @@ impl Past {
     pub fn of(emitter: &Emitter, id: EventId) -> Result<Option<Self>, AuditError> {
         let records = emitter.audit().of_event(id)?;
         let Some(event) = records.iter().find_map(event_of) else { return Ok(None) };
-        let mut hooks: HashMap<String, (u32, String)> = HashMap::new();
+        let mut hooks: HashMap<String, (u32, bool)> = HashMap::new();
         for record in records.iter().filter(|record| !record.text("hook").is_empty()) {
-            let (attempts, status) = hooks.entry(record.text("hook").to_owned()).or_default();
-            let attempt = record.number("attempt").map_or(0, |attempt| attempt as u32);
-            *attempts = (*attempts).max(attempt);
-            record.text("status").clone_into(status);
+            let (attempts, ended_well) = hooks.entry(record.text("hook").to_owned()).or_default();
+            match record.text("status") {
+                "started" => {
+                    let attempt = record.number("attempt").map_or(0, |attempt| attempt.clamp(0.0, 1e6) as u32);
+                    *attempts = (*attempts).max(attempt);
+                    *ended_well = false;
+                }
+                // The word that it goes on alone may come after the word of how it ended.
+                "detached" => *ended_well |= record.text("skipped_by") == "joined",
+                "skipped" => *ended_well = !["stop", "interrupt"].contains(&record.text("skipped_by")),
+                status => *ended_well = status == "success",
+            }
         }
         Ok(Some(Past { event, hooks }))
     }
 
-    /// The hooks that did not come to a good end, in file order.
+    /// The hooks that did not come to a good end and are switched on, in file order.
     pub fn unfinished(&self, emitter: &Emitter) -> Vec<usize> {
-        let ended_well = |status: &str| ["success", "skipped"].contains(&status);
         let hooks = emitter.loaded().hooks.iter().enumerate();
-        let unfinished = hooks
-            .filter(|(_, hook)| self.hooks.get(hook.hook.name.as_str()).is_some_and(|(_, status)| !ended_well(status)));
+        let unfinished = hooks.filter(|(_, hook)| {
+            hook.hook.enabled && self.hooks.get(hook.hook.name.as_str()).is_some_and(|(_, ended_well)| !ended_well)
+        });
         unfinished.map(|(index, _)| index).collect()
     }
 
@@ -51,7 +59,7 @@ impl Past {
         let tried = |hook: &usize| Some((*hook, self.hooks.get(name(*hook))?.0));
         let earlier: BTreeMap<usize, u32> = hooks.iter().filter_map(tried).collect();
         let matches: Vec<Match> = hooks.iter().map(|&hook| Match { hook, entry: None }).collect();
-        emitter.deliver(self.event, &matches, occasion("retry"), &earlier, watcher)
+        emitter.deliver(self.event, &matches, occasion(emitter, "retry"), &earlier, watcher)
     }
 }
 
@@ -74,13 +82,13 @@ pub fn events(emitter: &Emitter, since: Timestamp, until: Option<Timestamp>) -> 
 pub fn replay(emitter: &Emitter, event: Event, only: Option<usize>, watcher: Option<&dyn Watcher>) -> EmitReport {
     let mut matches = emitter.matches(&event);
     matches.retain(|matched| only.is_none_or(|only| matched.hook == only));
-    emitter.deliver(event, &matches, occasion("replay"), &BTreeMap::new(), watcher)
+    emitter.deliver(event, &matches, occasion(emitter, "replay"), &BTreeMap::new(), watcher)
 }
 
 fn event_of(record: &Entry) -> Option<Event> {
     Event::parse(record.event()?).ok()
 }
 
-fn occasion(source: &'static str) -> Occasion {
-    Occasion { source, replay: true, attended: true, ..Occasion::default() }
+fn occasion(emitter: &Emitter, source: &'static str) -> Occasion {
+    Occasion { source, replay: true, attended: true, chain: emitter.chain(), ..Occasion::default() }
 }

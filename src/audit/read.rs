@@ -3,7 +3,9 @@
 use super::append::{AuditError, AuditLog};
 use crate::event::EventId;
 use crate::time::Timestamp;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
@@ -32,9 +34,20 @@ pub struct Entry {
     /// The line.
     pub line: String,
     fields: Map<String, Value>,
+    /// The event it keeps, as it was written.
+    event: Option<String>,
 }
 
 impl Entry {
+    /// Reads a line. An event may have in it what a tree of values cannot hold: it stays as it is written.
+    fn read(line: String) -> Option<Self> {
+        let raw: BTreeMap<String, &RawValue> = serde_json::from_str(&line).ok()?;
+        let event = raw.get("event").map(|event| event.get().to_owned());
+        let field = |(name, value): (String, &RawValue)| Some((name, serde_json::from_str(value.get()).ok()?));
+        let fields = raw.into_iter().filter(|(name, _)| name != "event").filter_map(field).collect();
+        Some(Entry { line, fields, event })
+    }
+
     /// A text field; empty when absent.
     pub fn text(&self, field: &str) -> &str {
         self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
@@ -57,9 +70,9 @@ impl AuditLog {
         let exists = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
         let mut tail = Tail { exists, ..Tail::default() };
         for line in last_lines(&file, count).map_err(failed)? {
-            match serde_json::from_str(&line) {
-                Ok(fields) => tail.entries.push(Entry { line, fields }),
-                Err(_) => tail.unreadable += 1,
+            match Entry::read(line) {
+                Some(entry) => tail.entries.push(entry),
+                None => tail.unreadable += 1,
             }
         }
         Ok(tail)
@@ -111,9 +124,9 @@ impl AuditLog {
             }
             let text = String::from_utf8_lossy(&line);
             if text.contains(part)
-                && let Ok(fields) = serde_json::from_str(&text)
+                && let Some(entry) = Entry::read(text.trim_end().to_owned())
             {
-                each(Entry { line: text.trim_end().to_owned(), fields });
+                each(entry);
             }
         }
     }
@@ -125,8 +138,7 @@ impl Entry {
         if let Some(text) = self.fields.get("event_text").and_then(Value::as_str) {
             return Some(text.as_bytes().to_vec());
         }
-        let json = crate::json::Json::parse(self.line.as_bytes()).ok()?;
-        Some(json.get("event")?.text().as_bytes().to_vec())
+        self.event.as_ref().map(|event| event.as_bytes().to_vec())
     }
 }
 

@@ -40,6 +40,8 @@ pub struct AuditRecord<'a> {
     peak_kib: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     leaky: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped_by: Option<&'static str>,
     /// The level of its sandbox, what that keeps it from, and what it should and cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     sandbox: Option<&'static str>,
@@ -90,6 +92,7 @@ impl<'a> AuditRecord<'a> {
             cpu_ms: None,
             peak_kib: None,
             leaky: false,
+            skipped_by: None,
             sandbox: None,
             enforced: Vec::new(),
             unenforced: Vec::new(),
@@ -142,6 +145,7 @@ impl<'a> AuditRecord<'a> {
             cpu_ms: ran.then(|| millis(outcome.usage.cpu)),
             peak_kib: ran.then_some(outcome.usage.peak_kib),
             leaky: outcome.leaky,
+            skipped_by: outcome.skipped_by,
             sandbox: ran.then(|| outcome.enforced.level.as_str()),
             enforced: outcome.enforced.held.clone(),
             unenforced: outcome.enforced.missing.clone(),

@@ -40,6 +40,7 @@ impl Shown {
             let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
             work(watcher)
         };
+        terminal.end_live();
         report::show(&report, self.show(), None, false, terminal)
     }
 }
@@ -80,7 +81,11 @@ impl super::Command for Retry {
             }
             return Ok(Exit::Fine);
         }
-        Ok(self.shown.run(terminal, |watcher| past.retry(&emitter, &hooks, watcher)))
+        Ok(self.shown.run(terminal, |watcher| {
+            let report = past.retry(&emitter, &hooks, watcher);
+            emitter.release_signals();
+            report
+        }))
     }
 }
 
@@ -202,6 +207,7 @@ impl super::Command for Drain {
             let watcher: Option<&dyn Watcher> = if self.shown.json { None } else { Some(&live) };
             drain(&user, scope, watcher)
         };
+        terminal.end_live();
         let drained = drained.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
         Ok(self.tell(&drained, terminal))
     }

@@ -85,7 +85,7 @@ pub(super) struct EmitOptions {
     pub(super) jsonl: bool,
     /// Write the result for other tools: junit=FILE, sarif=FILE, github (annotations), summary[=FILE] (a step
     /// summary in Markdown); repeat for more
-    #[arg(long, value_name = "FORM")]
+    #[arg(long, value_name = "FORM", conflicts_with = "dry_run")]
     pub(super) report: Vec<Wanted>,
     /// Exit with 3 when hooks did not run because they are not trusted
     #[arg(long)]
@@ -162,6 +162,7 @@ impl EmitOptions {
         origin: &str,
         terminal: &mut Terminal,
     ) -> Result<Exit, CliError> {
+        results::check(&self.report)?;
         if self.dry_run {
             let preview = emitter.preview(draft).map_err(|error| refused(origin, &error))?;
             self.show_preview(emitter, &preview, terminal);
@@ -174,6 +175,8 @@ impl EmitOptions {
             let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
             emitter.emit_as(draft, Emission { source, watcher })
         };
+        emitter.release_signals();
+        terminal.end_live();
         if let Some(error) = &report.refused {
             return Err(refused(origin, error));
         }
@@ -184,8 +187,12 @@ impl EmitOptions {
             self.explain(emitter, event, terminal);
         }
         let root = emitter.project().root();
-        results::write(&self.report, &report, root, self.json || self.jsonl, terminal)?;
-        Ok(exit)
+        let written = results::write(&self.report, &report, root, self.json || self.jsonl, terminal);
+        Ok(written.err().map_or(exit, |error| {
+            terminal.error(&error);
+            // What the hooks said weighs more.
+            if exit == Exit::Fine { error.exit } else { exit }
+        }))
     }
 
     /// Says of every hook why it did or did not match; in JSON that is a part of the document.
@@ -200,7 +207,7 @@ impl EmitOptions {
 
     fn show_preview(&self, emitter: &Emitter, preview: &Preview, terminal: &mut Terminal) {
         let name = |index: usize| emitter.loaded().hooks[index].hook.name.as_str();
-        if self.json {
+        if self.json || self.jsonl {
             let hooks = preview.hooks.iter().map(|(matched, verdict)| {
                 json!({
                     "hook": name(matched.hook),

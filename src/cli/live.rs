@@ -58,10 +58,7 @@ impl Watcher for Live<'_> {
     fn output(&self, hook: &Hook, stream: Stream, bytes: &[u8]) {
         let mut state = self.state.borrow_mut();
         if self.show.lines {
-            let text = String::from_utf8_lossy(bytes);
-            let record =
-                json!({ "kind": "output", "hook": hook.name.as_str(), "stream": stream.as_str(), "text": text });
-            state.terminal.json_now(&record);
+            state.piece(hook.name.as_str(), stream, bytes);
         } else if self.shows(hook) {
             state.take(hook.name.as_str(), stream, bytes);
         }
@@ -69,18 +66,38 @@ impl Watcher for Live<'_> {
 
     fn ended(&self, hook: &Hook, attempt: u32, outcome: &Outcome) {
         let mut state = self.state.borrow_mut();
+        for stream in Stream::BOTH {
+            match state.open.remove(&(hook.name.to_string(), stream.as_str())) {
+                Some(rest) if self.show.lines => state.json(hook.name.as_str(), stream, &rest),
+                Some(rest) => state.line(hook.name.as_str(), stream, &rest),
+                None => {}
+            }
+        }
         if self.show.lines {
             state.terminal.json_now(&EndedDocument::of(hook.name.as_str(), attempt, outcome));
-        }
-        for stream in Stream::BOTH {
-            if let Some(rest) = state.open.remove(&(hook.name.to_string(), stream.as_str())) {
-                state.line(hook.name.as_str(), stream, &rest);
-            }
         }
     }
 }
 
 impl State<'_> {
+    /// Tells what came, but for the beginning of a character whose rest is still to come.
+    fn piece(&mut self, hook: &str, stream: Stream, bytes: &[u8]) {
+        let mut open = self.open.remove(&(hook.to_owned(), stream.as_str())).unwrap_or_default();
+        open.extend_from_slice(bytes);
+        let rest = open.split_off(whole_characters(&open));
+        if !open.is_empty() {
+            self.json(hook, stream, &open);
+        }
+        if !rest.is_empty() {
+            self.open.insert((hook.to_owned(), stream.as_str()), rest);
+        }
+    }
+
+    fn json(&mut self, hook: &str, stream: Stream, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        self.terminal.json_now(&json!({ "kind": "output", "hook": hook, "stream": stream.as_str(), "text": text }));
+    }
+
     /// Shows the lines that are whole, and keeps the rest.
     fn take(&mut self, hook: &str, stream: Stream, bytes: &[u8]) {
         let mut open = self.open.remove(&(hook.to_owned(), stream.as_str())).unwrap_or_default();
@@ -89,6 +106,8 @@ impl State<'_> {
         while let Some(end) =
             rest.iter().position(|&byte| byte == b'\n').or(Some(LONGEST_LINE).filter(|&end| end < rest.len()))
         {
+            // A line that is cut is cut between characters.
+            let end = if rest[end] == b'\n' { end } else { whole_characters(&rest[..end]).max(1) };
             let (line, after) = rest.split_at(end);
             self.line(hook, stream, line);
             rest = after.strip_prefix(b"\n").unwrap_or(after);
@@ -108,5 +127,21 @@ impl State<'_> {
         let line = String::from_utf8_lossy(line);
         let line = terminal_safe(line.strip_suffix('\r').unwrap_or(&line)).into_owned();
         self.terminal.line_now(format!("{name} {line}").trim_end());
+    }
+}
+
+/// How many of the bytes there are without the beginning of a character at their end.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        // What is broken in the middle may be broken at the end, too: at most three bytes can still become something.
+        Err(_) => {
+            let begins = |back: &usize| bytes.get(bytes.len() - back).is_some_and(|byte| *byte >= 0xc0);
+            let at = (1..=bytes.len().min(3)).find(begins).map(|back| bytes.len() - back);
+            let open =
+                at.filter(|at| std::str::from_utf8(&bytes[*at..]).is_err_and(|error| error.error_len().is_none()));
+            open.unwrap_or(bytes.len())
+        }
+        Ok(_) => bytes.len(),
     }
 }

@@ -82,6 +82,7 @@ fn notes(report: &EmitReport, terminal: &mut Terminal) {
 
 /// How the command ends, by an event and those that followed from it.
 fn exit(report: &EmitReport, strict: bool, terminal: &mut Terminal) -> Exit {
+    // Of all of them: whoever ends knockon wants to see that it ended for that.
     if let Some(signal) = report.interrupted() {
         return Exit::Interrupted(signal);
     }
@@ -152,10 +153,11 @@ fn hook_lines(hook: &HookReport, width: usize, show: Show, terminal: &mut Termin
         OutputMode::Always => true,
         OutputMode::Never => false,
     };
-    // What it printed is its answer, and told as such.
-    if wanted && !answer.is_some_and(|answer| answer.suppress_output || answer.blocks()) {
+    if wanted {
         let limit = if hook.output == OutputMode::Always { usize::MAX } else { SHOWN_LINES };
-        for stream in [&outcome.stdout, &outcome.stderr] {
+        // What it printed is its answer, and told as such.
+        let printed = answer.is_none_or(|answer| answer.unreadable || !answer.suppress_output && !answer.blocks());
+        for stream in [Some(&outcome.stdout).filter(|_| printed), Some(&outcome.stderr)].into_iter().flatten() {
             for line in stream.last_lines(limit) {
                 terminal.line(&format!("      {}", terminal_safe(&line)));
             }

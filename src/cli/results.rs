@@ -83,6 +83,17 @@ pub(super) fn write(
     first
 }
 
+/// That every report has a place, before hooks are run for it.
+///
+/// # Errors
+/// A summary has none.
+pub(super) fn check(wanted: &[Wanted]) -> Result<(), CliError> {
+    wanted.iter().try_for_each(|wanted| match wanted {
+        Wanted::Summary(path) => summary_file(path.clone()).map(drop),
+        Wanted::JUnit(_) | Wanted::Sarif(_) | Wanted::Github => Ok(()),
+    })
+}
+
 /// A report and those of the events that followed from it.
 fn flatten<'a>(report: &'a EmitReport, all: &mut Vec<&'a EmitReport>) {
     all.push(report);
@@ -93,12 +104,16 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     fs::write(path, bytes).map_err(|error| CliError::io(format!("the report {}", path.display()), &error))
 }
 
-fn append(path: Option<PathBuf>, text: &str) -> Result<(), CliError> {
+fn summary_file(path: Option<PathBuf>) -> Result<PathBuf, CliError> {
     let path = path.or_else(|| std::env::var_os(SUMMARY_VARIABLE).map(PathBuf::from));
-    let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
-        return Err(CliError::usage(format!("`--report summary` needs a file: {SUMMARY_VARIABLE} is not set"))
-            .hint("write `--report summary=FILE`"));
-    };
+    path.filter(|path| !path.as_os_str().is_empty()).ok_or_else(|| {
+        CliError::usage(format!("`--report summary` needs a file: {SUMMARY_VARIABLE} is not set"))
+            .hint("write `--report summary=FILE`")
+    })
+}
+
+fn append(path: Option<PathBuf>, text: &str) -> Result<(), CliError> {
+    let path = summary_file(path)?;
     let written =
         File::options().append(true).create(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| CliError::io(format!("the summary {}", path.display()), &error))
@@ -119,7 +134,7 @@ fn junit(reports: &[&EmitReport]) -> String {
         let mut suite = TestSuite::new(format!("{} {}", event.kind(), event.id()));
         for hook in report.hooks() {
             let outcome = &hook.outcome;
-            let message = outcome.summary();
+            let message = xml(&outcome.summary());
             let status = match outcome.status {
                 Status::Success => TestCaseStatus::success(),
                 Status::Skipped | Status::BlockedUntrusted | Status::Detached => {
@@ -140,10 +155,10 @@ fn junit(reports: &[&EmitReport]) -> String {
             let mut case = TestCase::new(hook.name.as_str(), status);
             case.set_classname(event.kind().as_str()).set_time(outcome.duration);
             if outcome.stdout.bytes > 0 {
-                case.set_system_out(outcome.stdout.text());
+                case.set_system_out(xml(&outcome.stdout.text()));
             }
             if outcome.stderr.bytes > 0 {
-                case.set_system_err(outcome.stderr.text());
+                case.set_system_err(xml(&outcome.stderr.text()));
             }
             suite.add_test_case(case);
         }
@@ -151,6 +166,11 @@ fn junit(reports: &[&EmitReport]) -> String {
     }
     // Writing into memory cannot fail.
     document.to_string().unwrap_or_default()
+}
+
+/// Without the two characters that the library leaves in and XML 1.0 does not have.
+fn xml(text: &str) -> String {
+    text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
 fn sarif(reports: &[&EmitReport], root: &Path) -> Value {

@@ -55,7 +55,7 @@ pub(super) fn workflow_command(
 ) -> String {
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-    let file = file.map(|file| format!("file={},", property(file))).unwrap_or_default();
+    let file = file.map(|file| format!("file={},", property(&one_line(file)))).unwrap_or_default();
     let place: String = place.iter().map(|(name, number)| format!("{name}={number},")).collect();
     format!("::{level} {file}{place}title={}::{}", property(title), data(&one_line(message)))
 }

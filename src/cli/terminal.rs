@@ -6,6 +6,8 @@ use crate::config::{Diagnostic, Severity};
 use crate::text::{one_line, terminal_safe, terminal_safe_json};
 use serde::Serialize;
 use std::io::{self, BufRead, Write};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 /// A colour of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,44 @@ pub(super) struct Terminal {
     /// Whether standard output is a terminal.
     is_terminal: bool,
     failed: Option<io::Error>,
+    live: Option<LiveWriter>,
+}
+
+/// How many pieces of output may wait to be written while hooks run.
+const WAITING_PIECES: usize = 4096;
+
+/// Writes to standard output beside the hooks that run, so that a reader who stalls stalls no deadline.
+#[derive(Debug)]
+struct LiveWriter {
+    pieces: mpsc::SyncSender<String>,
+    thread: JoinHandle<Option<io::Error>>,
+    /// Bytes for which there was no room.
+    lost: usize,
+}
+
+impl LiveWriter {
+    fn start() -> Self {
+        let (pieces, waiting) = mpsc::sync_channel::<String>(WAITING_PIECES);
+        let thread = std::thread::spawn(move || {
+            let mut stdout = io::stdout().lock();
+            waiting.iter().find_map(|piece| stdout.write_all(piece.as_bytes()).and_then(|()| stdout.flush()).err())
+        });
+        LiveWriter { pieces, thread, lost: 0 }
+    }
+
+    fn send(&mut self, text: String) {
+        match self.pieces.try_send(text) {
+            Ok(()) => {}
+            Err(mpsc::TrySendError::Full(text)) => self.lost += text.len(),
+            // The reader has gone; `finish` says why.
+            Err(mpsc::TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    fn finish(self) -> (usize, Option<io::Error>) {
+        drop(self.pieces);
+        (self.lost, self.thread.join().ok().flatten())
+    }
 }
 
 impl Terminal {
@@ -51,7 +91,7 @@ impl Terminal {
             Ok("never") => (false, false),
             _ => (out && wanted, err && wanted),
         };
-        Terminal { out: String::new(), colour, is_terminal: out, failed: None }
+        Terminal { out: String::new(), colour, is_terminal: out, failed: None, live: None }
     }
 
     /// A text in a colour, for standard output.
@@ -78,16 +118,34 @@ impl Terminal {
         }
     }
 
-    /// A line of the result that somebody waits for.
+    /// A line of the result while hooks run: nobody waits for a reader that does not read.
     pub(super) fn line_now(&mut self, line: &str) {
         self.line(line);
-        self.flush();
+        self.send();
     }
 
     /// A JSON document of a stream of them.
     pub(super) fn json_now(&mut self, document: &impl Serialize) {
         self.json(document);
-        self.flush();
+        self.send();
+    }
+
+    fn send(&mut self) {
+        let text = std::mem::take(&mut self.out);
+        self.live.get_or_insert_with(LiveWriter::start).send(text);
+    }
+
+    /// Waits until all that was told while hooks ran is written.
+    pub(super) fn end_live(&mut self) {
+        if let Some(live) = self.live.take() {
+            match live.finish() {
+                (_, Some(error)) if error.kind() != io::ErrorKind::BrokenPipe => self.failed = Some(error),
+                (0, _) => {}
+                (lost, _) => {
+                    self.warning(&format!("{lost} bytes of output were not shown: whoever reads it was too slow"))
+                }
+            }
+        }
     }
 
     /// A line for programs beside the result, on standard error.
@@ -99,8 +157,12 @@ impl Terminal {
     /// A line for people, on standard error.
     pub(super) fn note(&mut self, line: &str) {
         self.flush();
-        // Nobody is left to tell when standard error is gone.
-        let _ = writeln!(io::stderr(), "{} {line}", coloured(self.colour.1, Paint::Dim, "knockon:"));
+        // Each line with our name: what a hook says must not pass for anything else.
+        let name = coloured(self.colour.1, Paint::Dim, "knockon:");
+        for line in line.split('\n') {
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(io::stderr(), "{name} {line}");
+        }
     }
 
     /// A warning, on standard error.
@@ -156,6 +218,10 @@ impl Terminal {
     }
 
     fn flush(&mut self) {
+        if let Some(live) = &mut self.live {
+            // In its turn.
+            return live.send(std::mem::take(&mut self.out));
+        }
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(self.out.as_bytes()).and_then(|()| stdout.flush());
         self.out.clear();
@@ -169,6 +235,7 @@ impl Terminal {
 
     /// Writes what is left; a result that could not be written is a failure.
     pub(super) fn finish(&mut self, exit: Exit) -> Exit {
+        self.end_live();
         self.flush();
         match (self.failed.take(), exit) {
             (Some(error), Exit::Fine) => {

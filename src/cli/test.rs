@@ -69,6 +69,8 @@ impl Test {
             let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
             emitter.emit_to_hook(draft, hook, Emission { source: "test", watcher })
         };
+        emitter.release_signals();
+        terminal.end_live();
         match report::show(&report, show, None, true, terminal) {
             Exit::Fine if report.hooks().iter().any(|hook| hook.outcome.status.is_failure()) => Ok(Exit::Stopped),
             exit => Ok(exit),

@@ -4,9 +4,12 @@
 //! `HOOK_RESPONSE` names. What is not understood is told and passed over: an answer never makes a hook fail that
 //! did not say so.
 
-use crate::event::EventType;
+use crate::event::{EventDraft, EventError, EventId, EventType};
+use crate::json::Json;
+use crate::json::Kind;
 use crate::time::parse_duration;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -14,6 +17,8 @@ use std::time::Duration;
 pub const MAX_ANSWER: usize = 1024 * 1024;
 /// The most follow-up events and annotations of one answer.
 const MAX_ITEMS: usize = 1000;
+/// The longest remark, in characters.
+const LONGEST_REMARK: usize = 10_000;
 /// The longest pause that a hook can ask for before it is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
@@ -66,8 +71,24 @@ pub enum Wish {
 pub struct FollowUp {
     /// Its type.
     pub kind: EventType,
-    /// Its context.
-    pub context: Map<String, Value>,
+    /// Its context, a JSON object as it was written.
+    pub context: String,
+}
+
+impl FollowUp {
+    /// The event that `cause` led to.
+    ///
+    /// # Errors
+    /// Its context makes no event.
+    pub fn draft(&self, cause: EventId) -> Result<EventDraft, EventError> {
+        let (kind, version) = (&self.kind, env!("CARGO_PKG_VERSION"));
+        let document = format!(
+            "{{\"event_type\":\"{kind}\",\"schema_version\":\"1.1\",\"causation_id\":\"{}\",\"context\":{},\"metadata\":{{\"cli_version\":\"{version}\"}}}}",
+            cause.ulid(),
+            self.context
+        );
+        EventDraft::from_json(document.into_bytes(), None)
+    }
 }
 
 /// A remark about a place in a file.
@@ -86,7 +107,7 @@ pub struct Annotation {
 }
 
 /// What one hook answered.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// Whether it said `continue: false`, and why.
     pub stop: Option<Option<String>>,
@@ -101,7 +122,7 @@ pub struct Answer {
     /// The agent's event that it answers.
     pub hook_event_name: Option<String>,
     /// What the agent is to use instead of its input.
-    pub updated_input: Option<Value>,
+    pub updated_input: Option<Box<RawValue>>,
     /// What the agent is to know.
     pub additional_context: Option<String>,
     /// What it wants to be recorded as.
@@ -114,17 +135,55 @@ pub struct Answer {
     pub annotations: Vec<Annotation>,
     /// What in it was not understood.
     pub problems: Vec<String>,
+    /// Whether there was something that could not be read.
+    pub unreadable: bool,
+}
+
+/// Reads an answer. Two readers must not disagree on it, so what an event may not have, an answer may not either
+/// (keys that come twice, halves of surrogate pairs, RFC 7493).
+fn read(bytes: &[u8]) -> Result<Answer, String> {
+    let json = Json::parse(bytes).map_err(|error| error.to_string())?;
+    let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let mut reading =
+        Reading { answer: Answer::default(), stop_reason: None, reasons: [None, None], decisions: [None, None] };
+    for (key, value) in &object {
+        reading.member(key, value);
+    }
+    let mut answer = reading.finish();
+    // Byte for byte: a number must stay the number it is.
+    if answer.updated_input.is_some() {
+        let input = json.get("hookSpecificOutput").and_then(|specific| specific.get("updatedInput"));
+        answer.updated_input = input.and_then(|input| RawValue::from_string(input.text().to_owned()).ok());
+    }
+    let asked: Vec<Json<'_>> = json.get("emit").map(|list| list.items().collect()).unwrap_or_default();
+    if asked.len() == answer.follow_ups.len() {
+        for (follow_up, asked) in answer.follow_ups.iter_mut().zip(asked) {
+            if let Some(context) = asked.get("context").filter(|context| context.kind() == Kind::Object) {
+                context.text().clone_into(&mut follow_up.context);
+            }
+        }
+    }
+    Ok(answer)
 }
 
 impl Answer {
     /// The answer in what a hook printed; nothing when that is plain text, or none of its keys is known.
     pub fn in_output(printed: &[u8]) -> Option<Self> {
         let start = printed.iter().position(|byte| !byte.is_ascii_whitespace())?;
-        if printed[start] != b'{' || printed.len() > MAX_ANSWER {
+        let (begins, bytes) = (printed[start], &printed[start..]);
+        if !(begins == b'{' || begins == 0xef) || printed.len() > MAX_ANSWER {
             return None;
         }
-        let object: Map<String, Value> = serde_json::from_slice(printed).ok()?;
-        Some(Self::of(&object)).filter(|answer| *answer != Answer::default())
+        match read(printed) {
+            Ok(object) => Some(object).filter(|answer| !answer.is_empty()),
+            // Plain text is no error; what was meant to decide something must not get lost in silence.
+            Err(error) => {
+                let deciding = ["\"decision\"", "\"permissionDecision\"", "\"continue\""];
+                let meant = |word: &&str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
+                let problem = format!("what it printed looks like an answer, and is no JSON object: {error}");
+                deciding.iter().any(meant).then(|| Answer::unreadable(problem))
+            }
+        }
     }
 
     /// The answer in a file that was made for nothing else: what is no JSON object is told.
@@ -132,26 +191,26 @@ impl Answer {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return None;
         }
-        let problem = |problem: String| Some(Answer { problems: vec![problem], ..Answer::default() });
         if bytes.len() > MAX_ANSWER {
-            return problem(format!("HOOK_RESPONSE has more than {} KiB", MAX_ANSWER / 1024));
+            return Some(Self::unreadable(format!("HOOK_RESPONSE has more than {} KiB", MAX_ANSWER / 1024)));
         }
-        match serde_json::from_slice::<Map<String, Value>>(bytes) {
-            Ok(object) => Some(Self::of(&object)),
-            Err(error) => problem(format!("HOOK_RESPONSE has no JSON object in it: {error}")),
-        }
+        let read = read(bytes);
+        Some(read.unwrap_or_else(|error| Self::unreadable(format!("HOOK_RESPONSE has no JSON object in it: {error}"))))
     }
 
-    fn of(object: &Map<String, Value>) -> Self {
-        let mut reading = Reading { answer: Answer::default(), stop_reason: None };
-        for (key, value) in object {
-            reading.member(key, value);
-        }
-        // It means something beside `continue: false` only, which may stand before or after it.
-        if let Some(stop) = &mut reading.answer.stop {
-            *stop = reading.stop_reason;
-        }
-        reading.answer
+    /// No answer, but why there is none.
+    pub fn unreadable(problem: String) -> Self {
+        Answer { problems: vec![problem], unreadable: true, ..Answer::default() }
+    }
+
+    /// Whether it gives leave for something.
+    pub fn allows_something(&self) -> bool {
+        self.decision == Some(Decision::Allow) || self.updated_input.is_some()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        format!("{self:?}") == format!("{:?}", Answer::default())
     }
 
     /// Whether it says that what happens must not go on.
@@ -161,7 +220,11 @@ impl Answer {
 
     /// The first reason it gives.
     pub fn why(&self) -> Option<&str> {
-        self.reason.as_deref().or_else(|| self.stop.as_ref().and_then(Option::as_deref))
+        let stop = self.stop.as_ref().and_then(Option::as_deref);
+        match self.decision {
+            Some(Decision::Deny) => self.reason.as_deref().or(stop),
+            _ => stop.or(self.reason.as_deref()),
+        }
     }
 }
 
@@ -169,15 +232,31 @@ impl Answer {
 struct Reading {
     answer: Answer,
     stop_reason: Option<String>,
+    /// The two places of a decision, and their reasons: the tool's own, and that of the agent's event.
+    decisions: [Option<Decision>; 2],
+    reasons: [Option<String>; 2],
 }
 
 impl Reading {
+    fn finish(self) -> Answer {
+        let Reading { mut answer, stop_reason, decisions: [own, specific], reasons: [own_reason, specific_reason] } =
+            self;
+        // Two words of one hook: the stricter counts, with its reason.
+        answer.decision = own.max(specific);
+        answer.reason = if specific > own { specific_reason.or(own_reason) } else { own_reason.or(specific_reason) };
+        // It means something beside `continue: false` only, which may stand before or after it.
+        if let Some(stop) = &mut answer.stop {
+            *stop = stop_reason;
+        }
+        answer
+    }
+
     fn member(&mut self, key: &str, value: &Value) {
         match key {
             "continue" => self.answer.stop = (self.flag(key, value) == Some(false)).then_some(None),
             "stopReason" => self.stop_reason = self.text(key, value),
-            "decision" => self.decide(key, value),
-            "reason" => self.answer.reason = self.text(key, value).or(self.answer.reason.take()),
+            "decision" => self.decisions[0] = self.decide(key, value),
+            "reason" => self.reasons[0] = self.text(key, value),
             "systemMessage" => self.answer.system_message = self.text(key, value),
             "suppressOutput" => self.answer.suppress_output = self.flag(key, value).unwrap_or(false),
             "hookSpecificOutput" => match value {
@@ -202,22 +281,20 @@ impl Reading {
     fn specific(&mut self, key: &str, value: &Value) {
         match key {
             "hookEventName" => self.answer.hook_event_name = self.text(key, value),
-            "permissionDecision" => self.decide(key, value),
-            "permissionDecisionReason" => {
-                self.answer.reason = self.answer.reason.take().or_else(|| self.text(key, value));
-            }
-            "updatedInput" => self.answer.updated_input = Some(value.clone()),
+            "permissionDecision" => self.decisions[1] = self.decide(key, value),
+            "permissionDecisionReason" => self.reasons[1] = self.text(key, value),
+            "updatedInput" => self.answer.updated_input = RawValue::from_string(value.to_string()).ok(),
             "additionalContext" => self.answer.additional_context = self.text(key, value),
             _ => {}
         }
     }
 
-    fn decide(&mut self, key: &str, value: &Value) {
-        match value.as_str().and_then(Decision::of) {
-            // Two words of one hook: the stricter counts.
-            Some(decision) => self.answer.decision = self.answer.decision.max(Some(decision)),
-            None => self.wrong(key, "one of deny, block, defer, ask, allow, approve", value),
+    fn decide(&mut self, key: &str, value: &Value) -> Option<Decision> {
+        let decision = value.as_str().and_then(Decision::of);
+        if decision.is_none() {
+            self.wrong(key, "one of deny, block, defer, ask, allow, approve", value);
         }
+        decision
     }
 
     fn wrong(&mut self, key: &str, wanted: &str, found: &Value) {
@@ -267,8 +344,8 @@ impl Reading {
     fn follow_up(&mut self, value: &Value) {
         let kind = value.get("type").and_then(Value::as_str).map(str::parse::<EventType>);
         let context = match value.get("context") {
-            None | Some(Value::Null) => Some(Map::new()),
-            Some(Value::Object(context)) => Some(context.clone()),
+            None | Some(Value::Null) => Some("{}".to_owned()),
+            Some(Value::Object(_)) => Some(value["context"].to_string()),
             Some(_) => None,
         };
         match (kind, context) {
@@ -293,13 +370,13 @@ impl Reading {
             file: value.get("file").and_then(Value::as_str).map(str::to_owned),
             line: value.get("line").and_then(Value::as_u64).filter(|line| *line > 0),
             level,
-            message: message.to_owned(),
+            message: crate::text::shorten(message, LONGEST_REMARK).into_owned(),
         });
     }
 }
 
 /// What several hooks answered, as one answer for the caller.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Merged {
     /// Whether the caller may go on.
@@ -328,7 +405,7 @@ pub struct Merged {
 }
 
 /// What belongs to the agent's own event.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Specific {
     /// Its name.
@@ -342,7 +419,7 @@ pub struct Specific {
     pub permission_decision_reason: Option<String>,
     /// The last of the hooks' inputs, unless the decision is `deny`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub updated_input: Option<Value>,
+    pub updated_input: Option<Box<RawValue>>,
     /// All contexts, in hook order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub additional_context: Option<String>,
@@ -363,6 +440,8 @@ impl Merged {
                 strictest = answer.decision;
                 merged.reason.clone_from(&answer.reason);
                 merged.decided_by = Some(hook.to_owned());
+            } else if answer.decision == strictest && merged.reason.is_none() {
+                merged.reason.clone_from(&answer.reason);
             }
             join(&mut merged.system_message, answer.system_message.as_deref());
             join(&mut specific.additional_context, answer.additional_context.as_deref());
@@ -380,7 +459,11 @@ impl Merged {
         }
         specific.permission_decision = strictest.map(Decision::as_str);
         specific.permission_decision_reason.clone_from(&merged.reason);
-        merged.hook_specific_output = Some(specific).filter(|specific| *specific != Specific::default());
+        let said = strictest.is_some()
+            || specific.hook_event_name.is_some()
+            || specific.updated_input.is_some()
+            || specific.additional_context.is_some();
+        merged.hook_specific_output = said.then_some(specific);
         any.then_some(merged)
     }
 }
@@ -409,14 +492,14 @@ mod tests {
     #[test]
     fn plain_text_is_no_answer() {
         for text in ["", "  ", "done", "[1]", "{not json}", "{\"continue\": true} and more", "{\"result\": 1}", "{}"] {
-            assert_eq!(Answer::in_output(text.as_bytes()), None, "{text}");
+            assert!(Answer::in_output(text.as_bytes()).is_none_or(|answer| answer.unreadable), "{text}");
         }
         assert!(Answer::in_output(b"\n {\"continue\": false}\n").unwrap().blocks());
     }
 
     #[test]
     fn a_file_made_for_an_answer_is_told_when_it_has_none() {
-        assert_eq!(Answer::in_file(b" \n"), None);
+        assert!(Answer::in_file(b" \n").is_none());
         let problems = |bytes: &[u8]| Answer::in_file(bytes).unwrap().problems.join(" ");
         assert!(problems(b"oops").starts_with("HOOK_RESPONSE has no JSON object in it"));
         assert!(problems(&vec![b'x'; MAX_ANSWER + 1]).contains("more than 1024 KiB"));
@@ -435,7 +518,7 @@ mod tests {
         }));
         assert_eq!(found.problems, [""; 0]);
         assert_eq!((found.stop.clone(), found.decision), (Some(Some("enough".into())), Some(Decision::Ask)));
-        assert_eq!((found.why(), found.wish), (Some("fine"), Some(Wish::Retry)));
+        assert_eq!((found.why(), found.wish), (Some("enough"), Some(Wish::Retry)));
         assert_eq!(found.retry_after, Some(Duration::from_millis(1500)));
         let kinds: Vec<&str> = found.follow_ups.iter().map(|follow_up| follow_up.kind.as_str()).collect();
         assert_eq!(kinds, ["task.updated", "plan.created"]);
@@ -483,11 +566,14 @@ mod tests {
             let specific = merged.hook_specific_output.unwrap();
             assert_eq!(specific.permission_decision, Some(wanted));
             assert_eq!(merged.reason.as_deref(), Some(wanted));
-            assert_eq!(specific.updated_input.map(|input| input["by"].clone()), input.map(Value::from));
+            assert_eq!(
+                specific.updated_input.map(|input| input.get().to_owned()),
+                input.map(|by| json!({"by": by}).to_string())
+            );
         }
         let merged = Merged::of([("a", &deny), ("b", &allow)].into_iter()).unwrap();
         assert_eq!(merged.hook_specific_output.unwrap().additional_context.as_deref(), Some("4\n1"));
         assert_eq!((merged.decision, merged.decided_by.as_deref()), (Some("block"), Some("a")));
-        assert_eq!(Merged::of(std::iter::empty()), None);
+        assert!(Merged::of(std::iter::empty()).is_none());
     }
 }

@@ -156,6 +156,16 @@ impl Captured {
         }
     }
 
+    /// Keeps the last `most` bytes only.
+    fn shorten(&mut self, most: usize) {
+        let all = self.bytes_kept();
+        if all.len() > most {
+            self.tail = all[all.len() - most..].to_vec();
+            self.head = Vec::new();
+            self.omitted = self.bytes.saturating_sub(most as u64);
+        }
+    }
+
     /// All bytes that were kept.
     pub fn bytes_kept(&self) -> Vec<u8> {
         [self.head.as_slice(), &self.tail].concat()
@@ -180,11 +190,17 @@ pub struct Enforced {
     pub missing: Vec<&'static str>,
 }
 
+/// How much of the output is kept where there is too much of it.
+const SHORT_OUTPUT: usize = 2048;
+
+/// The most characters of a reason that are told and recorded.
+const LONGEST_REASON: usize = 2000;
+
 /// How many lines of standard error say why a hook blocked.
 const SAID_LINES: usize = 10;
 
 /// How an attempt ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// The word for it.
     pub status: Status,
@@ -197,6 +213,8 @@ pub struct Outcome {
     pub blocked: bool,
     /// Whether it failed for now only (exit 75, or an answer that says so).
     pub temporary: bool,
+    /// Why it did not run, in a word for programs: `stop`, `interrupt`, `joined`.
+    pub skipped_by: Option<&'static str>,
     /// What was taken from it.
     pub enforced: Enforced,
     /// What it answered.
@@ -228,6 +246,7 @@ impl Outcome {
             signal: None,
             blocked: false,
             temporary: false,
+            skipped_by: None,
             enforced: Enforced::default(),
             answer: None,
             reason: Some(reason.into()),
@@ -244,9 +263,10 @@ impl Outcome {
     /// Takes what the hook answered into account. What knockon did to it weighs more than what it said.
     #[must_use]
     pub fn answered(mut self, answer: Answer) -> Self {
-        let by_itself = matches!(self.status, Status::Success | Status::Failed);
+        // By itself, exit 77 among it: whatever it says of itself, a no is a no.
+        let by_itself = matches!(self.status, Status::Success | Status::Failed | Status::Skipped);
         let said = |what: &str| match answer.why() {
-            Some(why) => Some(format!("{what}: {why}")),
+            Some(why) => Some(format!("{what}: {}", crate::text::shorten(why, LONGEST_REASON))),
             None => Some(format!("the hook answered: {what}")),
         };
         match answer.wish {
@@ -274,6 +294,11 @@ impl Outcome {
                 answer.reason = Some(answer.why().map_or_else(|| self.blocked_because(), str::to_owned));
                 Some(Cow::Owned(*answer))
             }
+            // A yes of one that failed is none.
+            Some(answer) if self.status.is_failure() && answer.allows_something() => {
+                let (decision, updated_input) = (answer.decision.filter(|decision| *decision != Decision::Allow), None);
+                Some(Cow::Owned(Answer { decision, updated_input, ..(**answer).clone() }))
+            }
             Some(answer) => Some(Cow::Borrowed(answer)),
             None if denied => {
                 let (decision, reason) = (Some(Decision::Deny), Some(self.blocked_because()));
@@ -291,6 +316,12 @@ impl Outcome {
             None if self.exit_code == Some(2) => Some(said()).filter(|said| !said.is_empty()).unwrap_or(self.summary()),
             None => self.summary(),
         }
+    }
+
+    /// Keeps only the end of what it wrote.
+    pub fn shorten_output(&mut self) {
+        self.stdout.shorten(SHORT_OUTPUT);
+        self.stderr.shorten(SHORT_OUTPUT);
     }
 
     /// The reason in a few words: the reason, or the signal, or the exit code.

@@ -5,7 +5,7 @@ use crate::delivery::{Delivery, Outcome, Status};
 use crate::event::Event;
 use crate::json::Json;
 use crate::project::UserFolders;
-use crate::store::{Key, NewDelivery, Outbox, Stored};
+use crate::store::{Key, NewDelivery, Outbox, Owner, Stored};
 use crate::time::Timestamp;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -54,48 +54,53 @@ impl<'a> Background<'a> {
         found.as_ref().map(drop).map_err(Clone::clone)
     }
 
-    /// Stores deliveries of one event and starts what carries them out. The outcome of each says that it goes
-    /// on, or why it does not.
-    pub(super) fn hand_over(&self, deliveries: &[Delivery<'_>]) -> Vec<Outcome> {
-        match self.store_and_start(deliveries) {
-            Ok(stored) => {
-                stored.into_iter().zip(deliveries).map(|(stored, delivery)| outcome(stored, delivery)).collect()
-            }
+    /// Stores deliveries of one event. The outcome of each says that it goes on, or why it does not; with them comes
+    /// who carries them out, to be started.
+    pub(super) fn store(&self, deliveries: &[Delivery<'_>]) -> (Vec<Outcome>, Option<Owner>) {
+        match self.try_to_store(deliveries) {
+            Ok((stored, owner)) => (
+                stored.into_iter().zip(deliveries).map(|(stored, delivery)| outcome(stored, delivery)).collect(),
+                owner,
+            ),
             Err(why) => {
-                let mut outcome =
-                    Outcome::without_process(Status::Error, format!("it could not be handed over: {why}"));
+                let mut outcome = Outcome::without_process(Status::Error, format!("it could not be stored: {why}"));
                 outcome.help = Some("`mode: wait` runs it without the store".into());
-                vec![outcome; deliveries.len()]
+                (vec![outcome; deliveries.len()], None)
             }
         }
     }
 
-    fn store_and_start(&self, deliveries: &[Delivery<'_>]) -> Result<Vec<Stored>, String> {
+    fn try_to_store(&self, deliveries: &[Delivery<'_>]) -> Result<(Vec<Stored>, Option<Owner>), String> {
         self.ready()?;
         let text = |error: crate::store::StoreError| error.to_string();
         let mut outbox = Outbox::open(self.user).map_err(text)?;
         let owner = outbox.new_owner().map_err(text)?;
         let new: Vec<NewDelivery<'_>> = deliveries.iter().map(new_delivery).collect();
         let stored = outbox.store(&self.key, &owner, &new).map_err(text)?;
-        if !stored.contains(&Stored::New) {
-            outbox.retire(&owner.name);
-            return Ok(stored);
+        if stored.contains(&Stored::New) {
+            return Ok((stored, Some(owner)));
         }
-        let Some(Ok(program)) = self.found.get() else { return Ok(stored) };
+        outbox.retire(&owner.name);
+        Ok((stored, None))
+    }
+
+    /// Starts the process that carries out what `owner` has.
+    ///
+    /// # Errors
+    /// It does not start. What is stored stays, and the next drain finds it.
+    pub(super) fn start(&self, owner: Option<Owner>) -> Result<(), String> {
+        let (Some(owner), Some(Ok(program))) = (owner, self.found.get()) else { return Ok(()) };
         let mut command = Command::new(program);
         command.args(["drain", "--owner", &owner.name]).current_dir("/");
         // The lock goes along: as long as the process lives, nobody else takes its deliveries.
         command.stdin(Stdio::from(owner.lock)).stdout(Stdio::null()).stderr(Stdio::null());
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         children.retain_mut(|child| child.try_wait().is_ok_and(|ended| ended.is_none()));
-        match command.spawn() {
-            Ok(child) => {
-                children.push(child);
-                Ok(stored)
-            }
-            // They are stored, and their owner is gone: the next drain finds them.
-            Err(error) => Err(format!("{} did not start ({error}); `knockon drain` carries it out", program.display())),
-        }
+        let failed = |error| {
+            format!("{} did not start ({error}); `knockon drain` carries out what is stored", program.display())
+        };
+        children.push(command.spawn().map_err(failed)?);
+        Ok(())
     }
 }
 
@@ -132,5 +137,6 @@ fn outcome(stored: Stored, delivery: &Delivery<'_>) -> Outcome {
         (Stored::New, Some(within)) => format!("runs in {within}, with the last event until then"),
         (Stored::New, None) => "runs in the background".into(),
     };
-    Outcome::without_process(Status::Detached, why)
+    let skipped_by = matches!(stored, Stored::Joined(_)).then_some("joined");
+    Outcome { skipped_by, ..Outcome::without_process(Status::Detached, why) }
 }

@@ -166,6 +166,7 @@ impl<'a> Dispatcher<'a> {
             handed: Vec::new(),
             reports: deliveries.iter().map(|_| None).collect(),
             attempts: vec![1; deliveries.len()],
+            last: deliveries.iter().map(|_| None).collect(),
             stopped: None,
             dispatched: &mut dispatched,
             converted: &converted,
@@ -192,7 +193,7 @@ impl<'a> Dispatcher<'a> {
     {
         let loaded_hook = &self.loaded.hooks[matched.hook];
         let (hook, file) = (&loaded_hook.hook, self.loaded.file_of(loaded_hook));
-        let attempt = self.earlier.get(&matched.hook).copied().unwrap_or(0) + 1;
+        let attempt = self.earlier.get(&matched.hook).copied().unwrap_or(0).saturating_add(1);
         let own_version = hook.schema_version.and_then(|major| converted.get(&major));
         let event = own_version.and_then(|event| event.as_ref().ok()).unwrap_or(event);
         Delivery { event, hook, file, attempt, occasion: self.occasion }

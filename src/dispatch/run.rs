@@ -39,6 +39,8 @@ pub(super) struct Run<'r, 'a> {
     /// By match.
     pub(super) reports: Vec<Option<HookReport>>,
     pub(super) attempts: Vec<u32>,
+    /// How the last attempt ended of those that are to be tried again.
+    pub(super) last: Vec<Option<Outcome>>,
     /// The hook whose failure ended it.
     pub(super) stopped: Option<usize>,
     pub(super) dispatched: &'r mut Dispatched,
@@ -73,7 +75,14 @@ impl<'r> Run<'r, '_> {
     fn start(&mut self, index: usize, attempt: u32) {
         self.attempts[index] = attempt;
         if let Some(outcome) = self.obstacle(index) {
-            return self.finish(index, outcome);
+            // One that waited for another attempt keeps the ending it had.
+            return match self.last[index].take().filter(|_| outcome.skipped_by.is_some()) {
+                Some(last) => {
+                    self.attempts[index] -= 1;
+                    self.conclude(index, last);
+                }
+                None => self.finish(index, outcome),
+            };
         }
         if self.goes_on_alone(index) {
             let settled = Outcome::without_process(Status::Detached, "");
@@ -99,7 +108,8 @@ impl<'r> Run<'r, '_> {
     /// The delivery of the attempt that is under way.
     fn delivery(&self, index: usize) -> Delivery<'r> {
         let delivery = self.deliveries[index];
-        Delivery { attempt: delivery.attempt + self.attempts[index] - 1, ..delivery }
+        let attempt = delivery.attempt.saturating_add(self.attempts[index]).saturating_sub(1);
+        Delivery { attempt, ..delivery }
     }
 
     /// Whether nobody waits for a hook.
@@ -122,11 +132,15 @@ impl<'r> Run<'r, '_> {
         let handed = std::mem::take(&mut self.handed);
         let Some(background) = self.dispatcher.background.filter(|_| !handed.is_empty()) else { return };
         let deliveries: Vec<Delivery<'r>> = handed.iter().map(|index| self.delivery(*index)).collect();
-        let outcomes = background.hand_over(&deliveries);
+        let (outcomes, carrier) = background.store(&deliveries);
         for (index, outcome) in handed.into_iter().zip(outcomes) {
             self.record(&AuditRecord::finished(&self.delivery(index), &outcome, Timestamp::now()));
             self.tell_end(index, &outcome);
             self.report(index, outcome);
+        }
+        // After the word that they go on: theirs comes later.
+        if let Err(why) = background.start(carrier) {
+            self.dispatched.unrecorded.push(why);
         }
     }
 
@@ -160,10 +174,11 @@ impl<'r> Run<'r, '_> {
         }
         if let Some(signal) = self.runner.interrupted() {
             let why = format!("knockon was told to end by {}", Signal::name_of(signal.number()));
-            return Some(Outcome::without_process(Status::Skipped, why));
+            return Some(Outcome { skipped_by: Some("interrupt"), ..Outcome::without_process(Status::Skipped, why) });
         }
         if let Some(by) = self.stopped.map(|index| &self.deliveries[index].hook.name) {
-            return Some(Outcome::without_process(Status::Skipped, format!("`{by}` failed with fail_mode: stop")));
+            let why = format!("`{by}` failed with fail_mode: stop");
+            return Some(Outcome { skipped_by: Some("stop"), ..Outcome::without_process(Status::Skipped, why) });
         }
         if self.dispatcher.occasion.chain >= MAX_CHAIN {
             let why = format!("{MAX_CHAIN} events caused each other already; no hook runs at the end of such a chain");
@@ -188,8 +203,16 @@ impl<'r> Run<'r, '_> {
     fn finish(&mut self, index: usize, outcome: Outcome) {
         self.record(&AuditRecord::finished(&self.delivery(index), &outcome, Timestamp::now()));
         self.tell_end(index, &outcome);
+        self.conclude(index, outcome);
+    }
+
+    /// What an ending means for the rest.
+    fn conclude(&mut self, index: usize, outcome: Outcome) {
         match self.plan.settle(index, &outcome, Instant::now(), random_up_to) {
-            Settled::Again(_) => return,
+            Settled::Again(_) => {
+                self.last[index] = Some(outcome);
+                return;
+            }
             Settled::Final => {}
             Settled::Stop => self.stop(index, false),
             Settled::StopNow => self.stop(index, true),

@@ -1,6 +1,6 @@
 //! Keeps the first and the last 64 KiB of a stream and counts the rest.
 
-use crate::delivery::Captured;
+use crate::delivery::{Captured, MAX_ANSWER};
 use std::collections::VecDeque;
 
 /// How much is kept at each end.
@@ -14,12 +14,44 @@ pub(super) struct Capture {
     bytes: u64,
     line_feeds: u64,
     ends_open: bool,
+    /// All of it, as long as it may be a JSON object that is not too long for an answer.
+    object: Object,
+}
+
+/// What may be a JSON object.
+#[derive(Debug, Default)]
+enum Object {
+    /// Nothing but white space so far.
+    #[default]
+    Unknown,
+    /// It begins like one.
+    Begun(Vec<u8>),
+    /// It is none.
+    No,
+}
+
+impl Object {
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Object::Unknown => match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                None => {}
+                Some(b'{') => *self = Object::Begun(bytes.to_vec()),
+                // A byte order mark, which does not belong there, is answered by a remark.
+                Some(0xef) if bytes.contains(&b'{') => *self = Object::Begun(bytes.to_vec()),
+                Some(_) => *self = Object::No,
+            },
+            Object::Begun(all) if all.len() + bytes.len() <= MAX_ANSWER => all.extend_from_slice(bytes),
+            Object::Begun(_) => *self = Object::No,
+            Object::No => {}
+        }
+    }
 }
 
 impl Capture {
-    /// Takes the next bytes; memory stays within two times [`KEPT`].
+    /// Takes the next bytes; memory stays within two times [`KEPT`], and [`MAX_ANSWER`] of what may be an answer.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
+        self.object.push(bytes);
         self.line_feeds += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
         if let Some(last) = bytes.last() {
             self.ends_open = *last != b'\n';
@@ -30,6 +62,14 @@ impl Capture {
         let too_many = (self.tail.len() + rest.len()).saturating_sub(KEPT);
         self.tail.drain(..too_many);
         self.tail.extend(rest);
+    }
+
+    /// All of it, when it begins like a JSON object and is not too long for an answer.
+    pub(super) fn take_object(&mut self) -> Option<Vec<u8>> {
+        match std::mem::take(&mut self.object) {
+            Object::Begun(all) => Some(all),
+            Object::Unknown | Object::No => None,
+        }
     }
 
     /// What was kept.

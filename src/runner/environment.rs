@@ -3,7 +3,7 @@
 use super::event_loop::Surroundings;
 use super::program::ProgramFault;
 use super::scratch::{Scratch, ScratchFile};
-use super::trace::{is_traceparent, traceparent};
+use super::trace::{is_traceparent, trace};
 use crate::delivery::Delivery;
 use crate::sys;
 use std::ffi::{CString, OsStr, OsString};
@@ -52,6 +52,11 @@ impl CallerEnvironment {
         CallerEnvironment { interactive, ..Self::from(|name| std::env::var_os(name)) }
     }
 
+    /// What goes with its trace.
+    pub(super) fn tracestate(&self) -> Option<&OsString> {
+        self.tracestate.as_ref()
+    }
+
     /// The trace that the caller is part of.
     pub(super) fn traceparent(&self) -> Option<&str> {
         self.traceparent.as_deref()
@@ -64,7 +69,9 @@ impl CallerEnvironment {
 
     /// Where temporary files go.
     pub(super) fn temporary_folder(&self) -> PathBuf {
-        self.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+        // A relative one would be another folder for each hook.
+        let own = self.get("TMPDIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        own.unwrap_or_else(|| PathBuf::from("/tmp"))
     }
 
     /// The home folder.
@@ -99,7 +106,7 @@ pub(super) fn environment(
     let Delivery { hook, event, attempt, occasion, .. } = delivery;
     let base = caller.temporary_folder();
     let (id, attempt) = (event.id().to_string(), attempt.to_string());
-    let (trace, chain) = (traceparent(caller, delivery), (occasion.chain + 1).to_string());
+    let ((trace, state), chain) = (trace(caller, delivery), occasion.chain.saturating_add(1).to_string());
     let count = occasion.coalesced.map(|count| count.to_string());
     let text = event.json().text().as_bytes();
     let large = text.len() > MAX_EVENT_VARIABLE;
@@ -127,12 +134,14 @@ pub(super) fn environment(
         (b"TRACEPARENT", trace.as_bytes()),
     ]);
     let optional: [(&[u8], Option<&[u8]>); 5] = [
-        (b"TRACESTATE", caller.tracestate.as_ref().map(|state| state.as_bytes())),
+        (b"TRACESTATE", state.as_ref().map(|state| state.as_bytes())),
         (b"HOOK_COALESCED", count.as_ref().map(String::as_bytes)),
         (b"HOOK_RESPONSE", response.as_ref().map(|file| file.path().as_os_str().as_bytes())),
         (b"HOOK_EVENT_FILE", file.as_ref().map(|file| file.path().as_os_str().as_bytes())),
         (b"HOOK_EVENT", Some(text).filter(|_| !large)),
     ];
+    // What is ours is ours, also where there is nothing to say.
+    variables.retain(|(name, _)| optional.iter().all(|(ours, _)| ours != name));
     variables.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
     // The last of a name wins: the caller's, then `env`, then ours.
     let last = |at: usize, name: &[u8]| variables[at + 1..].iter().all(|(later, _)| *later != name);

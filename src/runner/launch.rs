@@ -8,7 +8,7 @@ use super::program::{Program, ProgramFault};
 use super::sandbox::sandbox;
 use super::scratch::ScratchFolder;
 use crate::config::OnTimeout;
-use crate::delivery::{Answer, Captured, Delivery, Enforced, MAX_ANSWER, Outcome, Status};
+use crate::delivery::{Answer, Delivery, Enforced, MAX_ANSWER, Outcome, Status};
 use crate::project::Project;
 use crate::sys::{self, Child, Ending, Signal, SpawnError, Spawning, Step, Transfer, Usage};
 use std::ffi::OsStr;
@@ -127,13 +127,16 @@ impl Running<'_> {
         if let Some(reason) = reason.as_mut().filter(|_| stalled) {
             reason.push_str(", which counts as blocked");
         }
-        let [stdout, stderr] = self.captures.map(Capture::finish);
+        let [mut stdout, stderr] = self.captures;
+        let printed = stdout.take_object();
+        let [stdout, stderr] = [stdout, stderr].map(Capture::finish);
         let outcome = Outcome {
             status,
             exit_code,
             signal,
             temporary: status == Status::Failed && exit_code == Some(TEMPORARY),
             answer: None,
+            skipped_by: None,
             enforced: self.enforced,
             blocked: stalled || (status == Status::Failed && exit_code == Some(2)),
             reason,
@@ -145,9 +148,21 @@ impl Running<'_> {
             stdout,
             stderr,
         };
-        let written = self.files.response.as_ref().and_then(|file| file.read(MAX_ANSWER));
-        let answer = written.and_then(|bytes| Answer::in_file(&bytes));
-        let outcome = match answer.or_else(|| printed_answer(&outcome.stdout)) {
+        let written = self.files.response.as_ref().and_then(|file| match file.read(MAX_ANSWER) {
+            Ok(bytes) => bytes.and_then(|bytes| Answer::in_file(&bytes)),
+            Err(error) => Some(Answer::unreadable(format!("HOOK_RESPONSE cannot be read: {error}"))),
+        });
+        let printed = || Answer::in_output(printed.as_deref().unwrap_or_default());
+        // A file that is none says so, and what was printed counts.
+        let answer = match written {
+            Some(written) if written.unreadable => {
+                let problems = written.problems.clone();
+                printed().map(|printed| Answer { problems, ..printed }).or(Some(written))
+            }
+            Some(written) => Some(written),
+            None => printed(),
+        };
+        let outcome = match answer {
             Some(answer) => outcome.answered(answer),
             None => outcome,
         };
@@ -161,15 +176,6 @@ fn explain(error: SpawnError, delivery: &Delivery<'_>, project: &Project, search
     match Program::of(delivery, project, search) {
         Ok(program) => program.explain(error, delivery, search),
         Err(fault) => fault,
-    }
-}
-
-/// The answer in what a hook printed, when all of it was kept.
-fn printed_answer(stdout: &Captured) -> Option<Answer> {
-    match stdout.omitted {
-        0 if stdout.tail.is_empty() => Answer::in_output(&stdout.head),
-        0 => Answer::in_output(&[stdout.head.as_slice(), &stdout.tail].concat()),
-        _ => None,
     }
 }
 

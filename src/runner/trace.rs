@@ -3,18 +3,25 @@
 use super::environment::CallerEnvironment;
 use crate::delivery::Delivery;
 use crate::json::Json;
+use std::ffi::OsString;
 
-/// `traceparent` for one hook: the event's trace, else the caller's, else one that the event's id stands for; a
-/// span of its own in any case.
-pub(super) fn traceparent(caller: &CallerEnvironment, delivery: &Delivery<'_>) -> String {
-    let own = delivery.event.json().get("traceparent").and_then(Json::as_str);
-    let parent = own.as_deref().filter(|text| is_traceparent(text)).or_else(|| caller.traceparent());
+/// `traceparent` and `tracestate` for one hook: the event's trace, else the caller's, else one that the event's id
+/// stands for; a span of its own in any case.
+pub(super) fn trace(caller: &CallerEnvironment, delivery: &Delivery<'_>) -> (String, Option<OsString>) {
+    let member = |name: &str| delivery.event.json().get(name).and_then(Json::as_str);
+    let own = member("traceparent").filter(|text| is_traceparent(text));
+    let state = match &own {
+        Some(_) => member("tracestate").map(|state| OsString::from(&*state)),
+        None => caller.tracestate().cloned(),
+    };
+    let parent = own.as_deref().or_else(|| caller.traceparent());
     // Without randomness a span is told apart by its attempt only.
     let span = getrandom::u64().unwrap_or(delivery.attempt.into()).max(1);
-    match parent {
+    let parent = match parent {
         Some(parent) => format!("{}{span:016x}{}", &parent[..36], &parent[52..55]),
         None => format!("00-{:032x}-{span:016x}-01", delivery.event.id().number()),
-    }
+    };
+    (parent, state)
 }
 
 /// Version 00 of the header: `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros.

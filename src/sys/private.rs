@@ -43,15 +43,16 @@ pub fn open_private(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Opens the file at `path` itself, in a folder of the user's alone; nothing when there is none, or it is no file.
+/// Opens the file at `path` itself, in a folder of the user's alone; nothing when there is none.
 ///
 /// # Errors
-/// There may be one, and it cannot be opened.
+/// It is a link or no file, or cannot be opened.
 pub fn open_private_named(path: &Path) -> io::Result<Option<File>> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match openat(CWD, path, flags, Mode::empty()).map(File::from) {
-        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+        Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
+        Ok(_) => Err(io::Error::other("it is no file")),
         Err(rustix::io::Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }

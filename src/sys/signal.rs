@@ -70,6 +70,12 @@ pub struct Interrupts {
     fd: OwnedFd,
 }
 
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 impl Interrupts {
     /// Blocks the three signals in the calling thread and opens a descriptor that tells of them.
     ///
@@ -94,6 +100,19 @@ impl Interrupts {
         }
         // SAFETY: a new descriptor that nobody else knows.
         Ok(Interrupts { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Lets the three signals be deadly again, in the calling thread: nobody takes them any more.
+    pub fn release(&self) {
+        // SAFETY: as in `open`.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        }
     }
 
     /// The next signal that has arrived, if one has.

@@ -200,3 +200,92 @@ fn a_hook_is_told_how_it_came_about_and_gets_a_span_of_its_own() {
     assert!(value("a.env", "TRACEPARENT").unwrap().starts_with(&parent[..36]));
     assert_eq!(value("a.env", "HOOK_SOURCE").as_deref(), Some("run"));
 }
+
+/// What became of one hook that stops the caller: the exit code, and the whole document.
+fn guarded(command: &str) -> (i32, Value) {
+    let project =
+        trusted(&format!("- {{name: guard, events: [{{type: '*'}}], fail_mode: stop, command: {}}}\n", json!(command)));
+    let ran = project.run(&["emit", "a.b", "--json"]);
+    (ran.code, serde_json::from_str(&ran.stdout).unwrap())
+}
+
+#[test]
+fn a_no_does_not_get_lost() {
+    for command in [
+        "python3 -c 'import json; print(json.dumps(dict(decision=\"deny\", reason=\"r\" * 140000)))'",
+        "printf '{\"decision\": \"den' > $HOOK_RESPONSE; echo '{\"decision\": \"deny\"}'",
+        "ln -s /dev/null $HOOK_RESPONSE; echo '{\"decision\": \"deny\"}'",
+        "echo '{\"decision\": \"deny\", \"reason\": \"no\"}'; exit 77",
+    ] {
+        let (code, document) = guarded(command);
+        assert_eq!((code, document["answer"]["decision"].as_str()), (1, Some("block")), "{command}: {document}");
+        assert!(document["results"][0]["error"].as_str().unwrap().len() < 2100);
+    }
+    for unreadable in [
+        "echo '{\"decision\": \"deny\", \"decision\": \"allow\"}'",
+        "printf '{\"decision\": \"deny\", \"reason\": \"\\355\\240\\275\"}'",
+        "printf '\\357\\273\\277{\"decision\": \"deny\"}'",
+    ] {
+        let (_, document) = guarded(unreadable);
+        let warned = document["warnings"].to_string();
+        assert!(warned.contains("looks like an answer, and is no JSON object"), "{unreadable}: {document}");
+    }
+}
+
+#[test]
+fn a_reason_belongs_to_its_decision_and_a_failure_allows_nothing() {
+    let reason = |answer: &str| guarded(&format!("echo '{answer}'")).1["answer"]["reason"].clone();
+    let deny = r#"{"decision": "approve", "reason": "fine", "hookSpecificOutput": {"permissionDecision": "deny", "permissionDecisionReason": "rm -rf"}}"#;
+    assert_eq!(reason(deny), "rm -rf");
+    let (_, stopped) =
+        guarded(r#"echo '{"continue": false, "stopReason": "budget gone", "decision": "approve", "reason": "fine"}'"#);
+    assert_eq!(stopped["results"][0]["error"], "blocked: budget gone");
+    let (_, failed) =
+        guarded(r#"echo '{"decision": "allow", "hookSpecificOutput": {"updatedInput": {"n": 1}}}'; exit 1"#);
+    assert_eq!(
+        (&failed["answer"]["decision"], &failed["answer"]["hookSpecificOutput"]),
+        (&Value::Null, &Value::Null),
+        "{failed}"
+    );
+}
+
+#[test]
+fn numbers_stay_the_numbers_they_are() {
+    let big = "123456789012345678901234567890";
+    let answer = format!(
+        r#"{{"hookSpecificOutput": {{"updatedInput": {{"n": {big}}}}}, "emit": [{{"type": "x.y", "context": {{"n": {big}}}}}]}}"#
+    );
+    let project = trusted(&format!(
+        "- {{name: a, events: [{{type: a.b}}], command: {}}}\n- {{name: x, events: [{{type: x.y}}], command: cat > got}}\n",
+        json!(format!("echo '{answer}'"))
+    ));
+    let ran = project.ok(&["emit", "a.b", "--json"]);
+    assert!(ran.stdout.contains(&format!(r#""updatedInput":{{"n": {big}}}"#)), "{}", ran.stdout);
+    assert!(project.read("got").contains(&format!(r#""context":{{"n": {big}}}"#)), "{}", project.read("got"));
+}
+
+#[test]
+fn what_would_follow_ends_with_what_goes_on() {
+    let three = r#"{"emit": [{"type": "x.one"}, {"type": "x.two"}, {"type": "x.three"}]}"#;
+    let project = trusted(&format!(
+        "- {{name: a, events: [{{type: a.b}}], command: {}}}\n- {{name: s, events: [{{type: 'x.*'}}], command: 'echo >> log; exec sleep 20'}}\n",
+        json!(format!("echo '{three}'"))
+    ));
+    let mut child = crate::support::with_default_signals(&project, &["emit", "a.b"]);
+    crate::support::wait_until("the first", || project.exists("log"));
+    crate::support::kill("TERM", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(project.read("log").lines().count(), 1);
+}
+
+#[test]
+fn a_temporary_folder_that_cannot_be_used_costs_no_answer() {
+    let project = trusted(
+        "- {name: a, events: [{type: '*'}], working_directory: sub, fail_mode: stop, command: 'echo \"{\\\"decision\\\": \\\"deny\\\"}\" > $HOOK_RESPONSE'}\n",
+    );
+    project.file("sub/x", "");
+    for folder in ["", "relative", "/proc"] {
+        let output = project.command(&["emit", "a.b"]).env("TMPDIR", folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{folder:?}: {output:?}");
+    }
+}

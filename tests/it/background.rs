@@ -321,3 +321,51 @@ fn a_pause_for_a_group_ends_with_knockon() {
     assert!(first.wait_with_output().unwrap().status.success());
     assert_eq!(project.read("log").lines().count(), 1);
 }
+
+#[test]
+fn what_was_kept_from_running_is_tried_again_by_hand() {
+    let project = trusted(
+        "hooks:\n- {name: a, events: [{type: '*'}], fail_mode: stop, command: 'test -e ok'}\n- {name: b, events: [{type: '*'}], command: 'echo >> ran'}\n",
+    );
+    let ran = project.run(&["emit", "a.b", "--json"]);
+    let id = serde_json::from_str::<Value>(&ran.stdout).unwrap()["event"]["event_id"].as_str().unwrap().to_owned();
+    project.file("ok", "");
+    assert_eq!(statuses(&project.json(&["retry", &id, "--json"])), ["a success", "b success"]);
+    assert_eq!(project.read("ran"), "\n");
+    assert!(project.ok(&["retry", &id]).stdout.starts_with("nothing to try again"));
+}
+
+#[test]
+fn a_hook_that_runs_itself_again_cannot_do_so_for_ever() {
+    let project = TestProject::new();
+    project.hooks("- {name: a, events: [{type: '*'}], timeout: 60, command: 'echo $KNOCKON_CHAIN >> chain; exec \"$EMITTER\" retry $HOOK_EVENT_ID a', env_from: [EMITTER]}\n");
+    project.trust();
+    let binary = env!("CARGO_BIN_EXE_knockon");
+    assert!(project.command(&["emit", "a.b", "--quiet"]).env("EMITTER", binary).output().unwrap().status.success());
+    assert_eq!(project.read("chain").lines().last(), Some("16"));
+    for odd in ["4294967295", "x", "-1"] {
+        let output = project.command(&["emit", "a.b"]).env("KNOCKON_CHAIN", odd).output().unwrap();
+        assert!(
+            output.status.success() && String::from_utf8(output.stdout).unwrap().contains("caused each other"),
+            "{odd}"
+        );
+    }
+}
+
+#[test]
+fn any_event_that_was_recorded_can_be_delivered_again() {
+    let deep = |depth: usize| format!("{{\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+    for context in ["{\"x\":1e400}".to_owned(), deep(100), deep(125)] {
+        let project = trusted("hooks:\n- {name: a, events: [{type: '*'}], command: 'cat >> got; exit 1'}\n");
+        let payload = format!("{{\"event_type\":\"a.b\",\"context\":{context}}}");
+        project.ok(&["run", "--payload", &payload]);
+        let text = project.read(".knockon/audit.log");
+        let id = &text[text.find("evt_").unwrap()..][..30];
+        let ran = project.run(&["retry", id]);
+        assert!(ran.stdout.contains("✗ a"), "{context}: {ran:?}");
+        let got = project.read("got");
+        assert_eq!(got.len() % 2, 0);
+        assert_eq!(got[..got.len() / 2], got[got.len() / 2..], "byte for byte");
+        assert!(project.ok(&["audit"]).stderr.is_empty());
+    }
+}

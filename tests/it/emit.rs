@@ -92,8 +92,7 @@ fn a_large_event_comes_in_a_private_file_that_is_gone_afterwards() {
     let mut command = project.command(&["run", "--event-type", "spec.created", "--json", "--event-file"]);
     let output = command.arg(&path).env("TMPDIR", "/nowhere").output().unwrap();
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(document["results"][0]["error"].as_str().unwrap().contains("can be written in /nowhere"), "{document}");
-    assert_eq!(document["results"][0]["help"], "set TMPDIR to a folder that can be written");
+    assert_eq!(document["results"][0]["status"], "success", "another folder does as well: {document}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::support::{HIDING, TestProject, kill, marked, wait_until, with_default
 use serde_json::json;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 #[test]

@@ -126,3 +126,69 @@ fn a_report_that_cannot_be_written_is_an_error_and_costs_no_hook() {
     let ran = project.run(&["emit", "a.b", "--report", "html"]);
     assert!(ran.code == 2 && ran.stderr.contains("junit=FILE"), "{ran:?}");
 }
+
+#[test]
+fn a_reader_who_stalls_stalls_no_deadline() {
+    let project = trusted(
+        "- {name: busy, events: [{type: '*'}], timeout: 1, command: 'head -c 300000 /dev/zero | tr \"\\0\" x; echo; while :; do sleep 0.1; date >> alive; done'}\n",
+    );
+    let mut child =
+        project.command(&["emit", "a.b", "--verbose"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the end of the hook", || project.audit_story().contains(&"busy timeout".to_owned()));
+    let took = project.audit().last().unwrap()["duration_ms"].as_f64().unwrap();
+    assert!(took < 3000.0, "{took}");
+    let output = child.stdout.take().unwrap();
+    let lines = BufReader::new(output).lines().count();
+    assert!(lines > 10 && child.wait().unwrap().success());
+
+    let project =
+        trusted("- {name: much, events: [{type: '*'}], command: 'head -c 100000 /dev/zero | tr \"\\0\" x'}\n");
+    let mut child = crate::support::with_default_signals(&project, &["emit", "a.b", "--json", "--verbose"]);
+    assert!(child.wait().unwrap().success());
+    let start = "import os, signal, sys\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_DFL)\nos.execv(os.environ['KNOCKON_BINARY'], ['knockon', 'emit', 'a.b', '--json'])";
+    let mut stuck = project.program("python3", &["-c", start]).stdout(Stdio::piped()).spawn().unwrap();
+    wait_until("the end of the hook", || {
+        project.audit_story().iter().filter(|story| *story == "much success").count() == 2
+    });
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    crate::support::kill("TERM", &stuck);
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&stuck.wait().unwrap()),
+        Some(15),
+        "what is left to say holds nobody"
+    );
+}
+
+#[test]
+fn characters_stay_whole_however_they_come() {
+    let project = trusted(
+        "- {name: slow, events: [{type: '*'}], command: 'printf \"\\303\"; sleep 0.1; printf \"\\251\\n\"; python3 -c \"print(\\\"x\\\" + chr(233) * 6000)\"; printf \"\\377\\303\"'}\n",
+    );
+    let ran = project.ok(&["emit", "a.b", "--jsonl"]);
+    let texts = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|record| record["kind"] == "output");
+    let text: String = texts.map(|record| record["text"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(text, format!("é\nx{}\n\u{fffd}\u{fffd}", "é".repeat(6000)));
+    let shown = project.ok(&["emit", "a.b", "--verbose"]).stdout;
+    assert_eq!(shown.matches('\u{fffd}').count(), 2);
+}
+
+#[test]
+fn what_hooks_said_weighs_more_than_a_report_that_cannot_be_written() {
+    let project = trusted("- {name: guard, events: [{type: '*'}], fail_mode: stop, command: exit 2}\n");
+    assert_eq!(project.run(&["emit", "a.b", "--report", "junit=/nonexistent/x"]).code, 1);
+    let odd = trusted(&format!(
+        "- {{name: odd, events: [{{type: '*'}}], command: {}}}\n",
+        json!(
+            r#"printf 'x\357\277\276 y' >&2; printf %s '{"annotations": [{"file": "f\u001b]0;pwned\u0007.rs", "message": "m"}], "systemMessage": "one\n::error::two"}'; exit 3"#
+        )
+    ));
+    let ran = odd.ok(&["emit", "a.b", "--report", "junit=out.xml", "--report", "github"]);
+    assert!(!ran.stdout.contains('\u{1b}') && !ran.stdout.contains('\u{7}'), "{ran:?}");
+    assert!(ran.stderr.contains("\nknockon: ::error::two\n"), "each line with our name: {ran:?}");
+    let parse = "import xml.etree.ElementTree as e\ne.parse('out.xml')";
+    assert!(odd.program("python3", &["-c", parse]).status().unwrap().success());
+}

@@ -1,10 +1,14 @@
 //! Makes events and sends them on their way: the one door to the path every event takes.
 
+mod report;
+
+pub use report::{EmitReport, Preview};
+
 use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
 use crate::config::{self, Diagnostic, Limits, Loaded, Origin, Severity, load};
-use crate::delivery::{Answer, FollowUp, Merged, Occasion};
-use crate::dispatch::{Background, Dispatched, Dispatcher, HookReport, Skip, Watcher, note, shorten_answer};
+use crate::delivery::{FollowUp, MAX_CHAIN, Merged, Occasion};
+use crate::dispatch::{Background, Dispatcher, Skip, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::git::Exported;
 use crate::matcher::{Match, Matcher};
@@ -12,9 +16,9 @@ use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::{CallerEnvironment, Scratch, Surroundings};
 use crate::store::Key;
-use crate::sys::{Interrupts, Platform, Signal};
+use crate::sys::{Interrupts, Platform};
 use crate::time::Timestamp;
-use crate::trust::{ContentHash, Guard, TrustStore, Verdict};
+use crate::trust::{ContentHash, Guard, TrustStore};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +27,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The most events that follow from one, through the answers of hooks.
 const MAX_FOLLOW_UPS: usize = 1000;
+/// Of how many of them all output is kept.
+const WHOLE_FOLLOW_UPS: usize = 50;
 
 /// What an [`Emitter`] is opened with.
 #[derive(Debug, Default)]
@@ -103,6 +109,12 @@ pub struct Emission<'a> {
     pub watcher: Option<&'a dyn Watcher>,
 }
 
+/// How many events led to this process; what is no number counts as too many.
+fn chain_of_this_process() -> u32 {
+    let chain = std::env::var_os("KNOCKON_CHAIN");
+    chain.map_or(0, |chain| chain.to_str().and_then(|chain| chain.parse().ok()).unwrap_or(MAX_CHAIN))
+}
+
 /// Everything about a delivery but the event and the hooks.
 #[derive(Clone, Copy)]
 struct Course<'a> {
@@ -114,36 +126,6 @@ struct Course<'a> {
 
 /// Nothing was tried before.
 const NEVER: &BTreeMap<usize, u32> = &BTreeMap::new();
-
-/// What became of one event. Nothing in it has to be handled for the caller to go on.
-#[derive(Debug, Default)]
-pub struct EmitReport {
-    /// The event, unless it was refused.
-    pub event: Option<Event>,
-    /// Why no event was made.
-    pub refused: Option<EventError>,
-    /// How its hooks fared.
-    pub dispatched: Dispatched,
-    /// What is wrong with the configuration.
-    pub problems: Vec<Diagnostic>,
-    /// What the producer may want to know, such as a type nobody declared.
-    pub warnings: Vec<String>,
-    /// What its hooks answered, as one answer.
-    pub answer: Option<Merged>,
-    /// What became of the events that its hooks wanted to be emitted.
-    pub followed: Vec<EmitReport>,
-}
-
-/// What would happen, without it happening.
-#[derive(Debug)]
-pub struct Preview {
-    /// The event as it would be.
-    pub event: Event,
-    /// The hooks it would trigger, each with whether it may run.
-    pub hooks: Vec<(Match, Verdict)>,
-    /// What the producer may want to know, such as a type nobody declared.
-    pub warnings: Vec<String>,
-}
 
 impl Emitter {
     /// An emitter for the project that `start` is in, with the settings of this process's user.
@@ -182,7 +164,7 @@ impl Emitter {
             scratch: Scratch::default(),
             limits: Limits::load(user),
             children: Mutex::default(),
-            chain: std::env::var("KNOCKON_CHAIN").ok().and_then(|chain| chain.parse().ok()).unwrap_or(0),
+            chain: chain_of_this_process(),
             user: user.clone(),
             project,
             kept: Mutex::new(kept),
@@ -275,21 +257,35 @@ impl Emitter {
     /// Emits what hooks wanted to be emitted, at most `left` events.
     fn follow(&self, report: &mut EmitReport, course: Course<'_>, left: &mut usize) {
         let Some(cause) = report.event.as_ref().map(Event::id) else { return };
+        // Whoever ends what goes on ends what would follow.
+        if report.interrupted().is_some() || report.stopped_by().is_some() {
+            return;
+        }
         let answers = report.dispatched.hooks.iter().filter_map(|hook| hook.outcome.answer.as_ref());
         let follow_ups: Vec<FollowUp> = answers.flat_map(|answer| answer.follow_ups.iter().cloned()).collect();
         let Occasion { chain, attended, .. } = course.occasion;
-        let occasion = Occasion { source: "hook", chain: chain + 1, attended, ..Occasion::default() };
+        let occasion = Occasion { source: "hook", chain: chain.saturating_add(1), attended, ..Occasion::default() };
         let course = Course { occasion, earlier: NEVER, ..course };
-        for FollowUp { kind, context } in follow_ups {
+        for follow_up in follow_ups {
             let Some(fewer) = left.checked_sub(1) else {
                 let warning =
                     format!("hooks asked for more than {MAX_FOLLOW_UPS} further events; the rest was not emitted");
                 return report.warnings.push(warning);
             };
             *left = fewer;
-            let draft = EventDraft::new(kind).caused_by(cause);
-            let draft = context.into_iter().fold(draft, |draft, (field, value)| draft.context(field, value));
-            report.followed.push(self.emit_on(draft, course, left));
+            let mut followed = match follow_up.draft(cause) {
+                Ok(draft) => self.emit_on(draft, course, left),
+                Err(refused) => EmitReport { refused: Some(refused), ..EmitReport::default() },
+            };
+            // Of many events only the end of what their hooks wrote is kept.
+            if MAX_FOLLOW_UPS - *left > WHOLE_FOLLOW_UPS {
+                followed.dispatched.hooks.iter_mut().for_each(|hook| hook.outcome.shorten_output());
+            }
+            let interrupted = followed.interrupted();
+            report.followed.push(followed);
+            if interrupted.is_some() {
+                return;
+            }
         }
     }
 
@@ -393,7 +389,7 @@ impl Emitter {
             .filter_map(|hook| Some((hook.name.as_str(), hook.outcome.answer()?)))
             .collect();
         let answers = answers.iter().map(|(hook, answer)| (*hook, answer.as_ref()));
-        report.answer = Merged::of(answers.filter(|(_, answer)| **answer != Answer::default()));
+        report.answer = Merged::of(answers.filter(|(_, answer)| !answer.is_empty()));
     }
 
     /// What [`Emitter::emit`] would do. Nothing is run and nothing recorded.
@@ -408,6 +404,18 @@ impl Emitter {
         let mut guard = dispatcher.guard();
         let hooks = matches.into_iter().map(|matched| (matched, guard.verdict(matched.hook))).collect();
         Ok(Preview { event, hooks, warnings })
+    }
+
+    /// Lets signals end this process as usual again, when no hook is run any more.
+    pub fn release_signals(&self) {
+        if let Some(interrupts) = &self.options.interrupts {
+            interrupts.release();
+        }
+    }
+
+    /// How many events led to this process.
+    pub fn chain(&self) -> u32 {
+        self.chain
     }
 
     /// Decides about each hook whether it may run.
@@ -446,27 +454,5 @@ impl Emitter {
 
     fn versions(&self) -> &'static Versions {
         self.options.versions.unwrap_or(Versions::PUBLISHED)
-    }
-}
-
-impl EmitReport {
-    /// One report a matched hook, in file order.
-    pub fn hooks(&self) -> &[HookReport] {
-        &self.dispatched.hooks
-    }
-
-    /// The hook whose failure the caller should stop for, if there is one.
-    pub fn stopped_by(&self) -> Option<&HookReport> {
-        self.dispatched.stopped_by()
-    }
-
-    /// The signal that ended it early, if one did.
-    pub fn interrupted(&self) -> Option<Signal> {
-        self.dispatched.interrupted
-    }
-
-    /// Whether every hook that ran succeeded.
-    pub fn all_successful(&self) -> bool {
-        self.hooks().iter().all(|hook| !hook.outcome.status.is_failure())
     }
 }
