@@ -142,7 +142,7 @@ impl Drain<'_> {
         let (mut matches, mut ids, mut earlier) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for queued in batch {
             // As it is now: a coalesced run has the last event.
-            let Some(now) = self.outbox.borrow_mut().begin(queued.id)? else { continue };
+            let Some(now) = self.outbox.borrow_mut().begin(&queued)? else { continue };
             let Ok(event) = Event::parse(now.event) else {
                 self.outbox.borrow_mut().settle(queued.id)?;
                 drained.given_up.push((queued.hook, "what was stored is no event".into()));

@@ -4,6 +4,7 @@
 //! fetching of what is missing.
 
 use crate::project::{Layout, Project};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -76,7 +77,28 @@ impl Drop for Exported {
 struct Entry {
     mode: String,
     object: String,
+    /// Below the project.
     path: Vec<u8>,
+}
+
+impl Entry {
+    fn is_file(&self) -> bool {
+        self.mode.starts_with("100")
+    }
+
+    /// Whether a link to `target` stays in the folder that the hooks are in.
+    fn stays_inside(&self, target: &[u8], hooks_folder: &Path) -> bool {
+        let mut at = Path::new(OsStr::from_bytes(&self.path)).parent().unwrap_or(Path::new("")).to_owned();
+        for part in Path::new(OsStr::from_bytes(target)).components() {
+            match part {
+                Component::Normal(name) => at.push(name),
+                Component::CurDir => {}
+                Component::ParentDir if at.pop() => {}
+                _ => return false,
+            }
+        }
+        at.starts_with(hooks_folder)
+    }
 }
 
 /// Writes the hooks folder of `name`, a branch, tag or commit, into a new folder in `base`.
@@ -91,17 +113,22 @@ pub fn export(project: &Project, name: &str, base: &Path) -> Result<Exported, Gi
     let commit =
         commit.map_err(|error| if matches!(error, GitError::Git(_)) { GitError::NoCommit(shown()) } else { error })?;
     let commit = String::from_utf8_lossy(&commit).trim().to_owned();
+    // A project may be a part of a repository.
+    let prefix =
+        String::from_utf8_lossy(&git.run(&["rev-parse", "--show-prefix"], b"")?).trim_end_matches('\n').to_owned();
     for layout in [Layout::Flowspec, Layout::Knockon] {
         let Some(hooks_folder) = layout.hooks_folder() else { continue };
-        let entries = git.entries(&commit, hooks_folder)?;
-        let has = |config: &&&str| entries.iter().any(|entry| entry.path == config.as_bytes());
+        let entries = git.entries(&commit, &prefix, hooks_folder)?;
+        // A link would lead to what is not in the commit.
+        let is = |entry: &Entry, config: &str| entry.path == config.as_bytes() && entry.is_file();
+        let has = |config: &&&str| entries.iter().any(|entry| is(entry, config));
         let Some(config) = layout.config_files().iter().find(has) else { continue };
         let unnamed = |error| GitError::Io(base.to_owned(), error);
         let random = getrandom::u64().map_err(|error| unnamed(io::Error::other(error)))?;
         let folder = base.join(format!("knockon-ref-{random:016x}"));
         DirBuilder::new().mode(0o700).create(&folder).map_err(unnamed)?;
         let exported = Exported { config: folder.join(config), folder, commit };
-        git.write(&entries, &exported.folder)?;
+        git.write(&entries, &exported.folder, hooks_folder)?;
         return Ok(exported);
     }
     Err(GitError::NoConfig(shown()))
@@ -151,9 +178,9 @@ impl Git<'_> {
     }
 
     /// The files of a folder in a commit.
-    fn entries(&self, commit: &str, folder: &str) -> Result<Vec<Entry>, GitError> {
-        let listed =
-            self.run(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", &format!("{folder}/")], b"")?;
+    fn entries(&self, commit: &str, prefix: &str, folder: &str) -> Result<Vec<Entry>, GitError> {
+        let below = format!("{prefix}{folder}/");
+        let listed = self.run(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", &below], b"")?;
         let (mut entries, mut bytes) = (Vec::new(), 0_u64);
         for line in listed.split(|&byte| byte == 0).filter(|line| !line.is_empty()) {
             let Some(tab) = line.iter().position(|&byte| byte == b'\t') else { continue };
@@ -169,7 +196,7 @@ impl Git<'_> {
                 entries.push(Entry {
                     mode: mode.to_owned(),
                     object: object.to_owned(),
-                    path: line[tab + 1..].to_owned(),
+                    path: line[tab + 1..].strip_prefix(prefix.as_bytes()).unwrap_or_default().to_owned(),
                 });
             }
         }
@@ -180,13 +207,14 @@ impl Git<'_> {
     }
 
     /// Writes files with their content.
-    fn write(&self, entries: &[Entry], folder: &Path) -> Result<(), GitError> {
+    fn write(&self, entries: &[Entry], folder: &Path, hooks_folder: &str) -> Result<(), GitError> {
         let wanted: String = entries.iter().map(|entry| format!("{}\n", entry.object)).collect();
         let contents = self.run(&["cat-file", "--batch"], wanted.as_bytes())?;
         let mut rest = contents.as_slice();
+        let mut links = Vec::new();
         for entry in entries {
             let content = next_content(&mut rest).ok_or_else(|| GitError::Git("an object is missing".into()))?;
-            let path = Path::new(std::ffi::OsStr::from_bytes(&entry.path));
+            let path = Path::new(OsStr::from_bytes(&entry.path));
             if !path.components().all(|part| matches!(part, Component::Normal(_))) {
                 return Err(GitError::Outside(path.display().to_string()));
             }
@@ -195,16 +223,22 @@ impl Git<'_> {
             if let Some(parent) = path.parent() {
                 DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
             }
-            // A folder on the way that is a link would be a file of the same commit; git has no such trees.
-            match entry.mode.as_str() {
-                "120000" => symlink(std::ffi::OsStr::from_bytes(content), &path),
-                mode => {
-                    let mode = if mode == "100755" { 0o700 } else { 0o600 };
-                    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
-                    made.and_then(|mut file| file.write_all(content))
-                }
+            if !entry.is_file() {
+                links.push((entry, path, content));
+                continue;
             }
-            .map_err(failed)?;
+            let mode = if entry.mode == "100755" { 0o700 } else { 0o600 };
+            let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
+            made.and_then(|mut file| file.write_all(content)).map_err(failed)?;
+        }
+        // At the end, so that nothing is written through one: a tree can be made that has a link and a folder of
+        // the same name.
+        for (entry, path, target) in links {
+            let hooks_folder = Path::new(hooks_folder);
+            if !entry.stays_inside(target, hooks_folder) {
+                return Err(GitError::Outside(String::from_utf8_lossy(&entry.path).into_owned()));
+            }
+            symlink(OsStr::from_bytes(target), &path).map_err(|error| GitError::Io(path.clone(), error))?;
         }
         Ok(())
     }

@@ -30,13 +30,15 @@ pub struct Limits {
     pub network: bool,
     /// The longest timeout.
     pub timeout: Option<Duration>,
+    /// Our own folders: no hook in a sandbox reads or writes them.
+    pub own: Vec<PathBuf>,
     /// Why no hook may run at all: a policy that cannot be read allows nothing.
     pub broken: Option<String>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { sandbox: Sandbox::Base, require: false, network: true, timeout: None, broken: None }
+        Limits { sandbox: Sandbox::Base, require: false, network: true, timeout: None, own: Vec::new(), broken: None }
     }
 }
 
@@ -45,7 +47,9 @@ impl Limits {
     pub fn load(user: &UserFolders) -> Self {
         let own = user.config.as_ref().map(|folder| folder.join("policy.yaml"));
         let paths = [Some((PathBuf::from(MACHINE), true)), own.map(|path| (path, false))];
-        let mut limits = Limits::default();
+        let own_folders = [&user.config, &user.state, &user.cache];
+        let own_folders = own_folders.into_iter().flatten().cloned().collect();
+        let mut limits = Limits { own: own_folders, ..Limits::default() };
         for (path, of_machine) in paths.into_iter().flatten() {
             match read(&path, of_machine) {
                 Ok(Some(policy)) => limits.tighten(policy),
@@ -66,7 +70,10 @@ impl Limits {
     /// What a hook may touch under this policy.
     pub fn rules(&self, hook: &Hook) -> SandboxRules {
         let mut rules = hook.sandbox.clone();
-        rules.level = rules.level.max(self.sandbox);
+        if rules.level < self.sandbox {
+            // Rights beyond a level that its author did not ask for say nothing.
+            rules = SandboxRules { level: self.sandbox, require: rules.require, ..SandboxRules::default() };
+        }
         rules.require |= self.require;
         rules.network &= self.network;
         rules
@@ -132,6 +139,7 @@ impl Reader<'_> {
             require: tree.get("require").and_then(|node| self.boolean(node)).unwrap_or(none.require),
             network: tree.get("network").and_then(|node| self.boolean(node)).unwrap_or(none.network),
             timeout: tree.get("timeout").and_then(|node| self.timeout(node)),
+            own: Vec::new(),
             broken: None,
         })
     }
@@ -157,6 +165,7 @@ mod tests {
             require: true,
             network: false,
             timeout: Some(Duration::from_secs(60)),
+            own: Vec::new(),
             broken: None,
         };
         assert_eq!(machine, wanted);

@@ -31,7 +31,7 @@ impl SandboxRules {
         let paths = |what: &str, paths: &[String]| (!paths.is_empty()).then(|| format!("{what} {}", paths.join(", ")));
         let all = [network, paths("reads", &self.read), paths("writes", &self.write)];
         let all: Vec<String> = all.into_iter().flatten().collect();
-        (self.level != Sandbox::Base && !all.is_empty()).then(|| all.join("; "))
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 
@@ -69,12 +69,49 @@ impl Reader<'_> {
 
 /// Why a path says nothing about what may be touched.
 fn unsound(path: &str) -> Option<&'static str> {
-    let parts = || Path::new(path).components();
+    let below = path.strip_prefix("~/").unwrap_or(path);
+    let names = Path::new(below).components().any(|part| matches!(part, Component::Normal(_)));
+    let up = Path::new(below).components().any(|part| part == Component::ParentDir);
     match path {
         "" => Some("names nothing"),
         _ if path.contains('\0') => Some("has a NUL character in it"),
-        _ if parts().any(|part| part == Component::ParentDir) => Some("goes up with `..`; write where it leads"),
-        "/" | "~" | "~/" => Some("is everything; name what is needed"),
+        _ if up => Some("goes up with `..`; write where it leads"),
+        "~" => Some("is everything; name what is needed"),
+        _ if !names => Some("is everything; name what is needed"),
+        _ if below.len() < path.len() && below.starts_with('/') => Some("is everything; name what is needed"),
+        _ if Path::new(path).starts_with("/proc") => Some("leads anywhere"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_everything_however_it_is_written() {
+        for path in [
+            "",
+            "/",
+            "//",
+            "/.",
+            "/./",
+            "~",
+            "~/",
+            "~//",
+            "~/.",
+            "~/./",
+            "~//etc",
+            ".",
+            "./",
+            "a/../..",
+            "/proc/self/root",
+            "a\0b",
+        ] {
+            assert!(unsound(path).is_some(), "{path:?}");
+        }
+        for path in ["a", ".git", "./a", "~/.ssh", "/var/cache/x"] {
+            assert_eq!(unsound(path), None, "{path:?}");
+        }
     }
 }

@@ -54,20 +54,15 @@ impl<'a> Background<'a> {
         found.as_ref().map(drop).map_err(Clone::clone)
     }
 
-    /// Stores deliveries of one event. The outcome of each says that it goes on, or why it does not; with them comes
-    /// who carries them out, to be started.
-    pub(super) fn store(&self, deliveries: &[Delivery<'_>]) -> (Vec<Outcome>, Option<Owner>) {
-        match self.try_to_store(deliveries) {
-            Ok((stored, owner)) => (
-                stored.into_iter().zip(deliveries).map(|(stored, delivery)| outcome(stored, delivery)).collect(),
-                owner,
-            ),
-            Err(why) => {
-                let mut outcome = Outcome::without_process(Status::Error, format!("it could not be stored: {why}"));
-                outcome.help = Some("`mode: wait` runs it without the store".into());
-                (vec![outcome; deliveries.len()], None)
-            }
-        }
+    /// Stores deliveries of one event. The outcome of each says how it goes on; with them comes who carries them
+    /// out, to be started.
+    ///
+    /// # Errors
+    /// They cannot be stored.
+    pub(super) fn store(&self, deliveries: &[Delivery<'_>]) -> Result<(Vec<Outcome>, Option<Owner>), String> {
+        let (stored, owner) = self.try_to_store(deliveries)?;
+        let outcomes = stored.into_iter().zip(deliveries).map(|(stored, delivery)| outcome(stored, delivery));
+        Ok((outcomes.collect(), owner))
     }
 
     fn try_to_store(&self, deliveries: &[Delivery<'_>]) -> Result<(Vec<Stored>, Option<Owner>), String> {

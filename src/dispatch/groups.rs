@@ -78,7 +78,7 @@ impl Groups {
         let folder = self.folder.as_deref().ok_or_else(|| unknown(io::ErrorKind::NotFound.into()))?;
         sys::make_private_folder(folder).map_err(unknown)?;
         let name = format!("{}-{}", self.prefix, hex(&Sha256::digest(group.as_bytes())[..16]));
-        let lock = open(&folder.join(format!("{name}.lock"))).map_err(unknown)?;
+        let lock = sys::open_or_create_private(&folder.join(format!("{name}.lock"))).map_err(unknown)?;
         let waiting = folder.join(format!("{name}.waiting"));
         let since = before.as_ref().map_or(now, |before| before.since);
         let token = before.and_then(|before| before.token);
@@ -106,15 +106,6 @@ impl Groups {
             (_, token) => token,
         };
         Ok(Entered { _lock: None, since, again_at: Some(now + LOOK_AGAIN), token })
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    match sys::create_private(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            sys::open_private(path)?.ok_or_else(|| io::Error::other("it is not yours alone"))
-        }
-        made => made,
     }
 }
 

@@ -53,8 +53,9 @@ impl<'r> Run<'r, '_> {
     pub(super) fn carry_out(&mut self) {
         loop {
             let next = self.plan.next(Instant::now());
-            if !matches!(next, Next::Start(..)) {
+            if !self.handed.is_empty() && !matches!(next, Next::Start(..)) {
                 self.hand_over();
+                continue;
             }
             match next {
                 Next::Start(index, attempt) => self.start(index, attempt),
@@ -85,10 +86,13 @@ impl<'r> Run<'r, '_> {
             };
         }
         if self.goes_on_alone(index) {
-            let settled = Outcome::without_process(Status::Detached, "");
-            self.plan.settle(index, &settled, Instant::now(), random_up_to);
             return self.handed.push(index);
         }
+        self.begin(index);
+    }
+
+    /// Starts a hook that is waited for.
+    fn begin(&mut self, index: usize) {
         match self.enter_group(index) {
             Entry::Entered => {}
             Entry::Busy(until) => return self.plan.defer(index, until),
@@ -132,11 +136,15 @@ impl<'r> Run<'r, '_> {
         let handed = std::mem::take(&mut self.handed);
         let Some(background) = self.dispatcher.background.filter(|_| !handed.is_empty()) else { return };
         let deliveries: Vec<Delivery<'r>> = handed.iter().map(|index| self.delivery(*index)).collect();
-        let (outcomes, carrier) = background.store(&deliveries);
+        let (outcomes, carrier) = match background.store(&deliveries) {
+            Ok(stored) => stored,
+            Err(why) => {
+                self.dispatched.unrecorded.push(format!("hooks are waited for: {why}"));
+                return handed.into_iter().for_each(|index| self.begin(index));
+            }
+        };
         for (index, outcome) in handed.into_iter().zip(outcomes) {
-            self.record(&AuditRecord::finished(&self.delivery(index), &outcome, Timestamp::now()));
-            self.tell_end(index, &outcome);
-            self.report(index, outcome);
+            self.finish(index, outcome);
         }
         // After the word that they go on: theirs comes later.
         if let Err(why) = background.start(carrier) {

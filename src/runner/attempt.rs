@@ -1,7 +1,7 @@
 //! The life of one run as data: what happened goes in, what to do comes out. No clock, no I/O.
 //!
 //! ```text
-//! Running ──deadline/interrupt──▶ Terminating ──grace over──▶ Killed
+//! Running ──deadline/interrupt──▶ Terminating ──grace over──▶ Killed ──nobody answers──▶ Done
 //!    │ exit                          │ exit                      │ exit
 //!    ▼                               ▼                           ▼
 //! Draining ──output closed, or its time is up──▶ Done
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long the output of a hook that has ended may stay open.
 pub(super) const DRAIN: Duration = Duration::from_millis(200);
+
+/// How long one that was killed may take to be seen as ended.
+const LAST: Duration = Duration::from_millis(500);
 
 /// Why a run was ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,7 @@ pub(super) enum Cause {
 enum State {
     Running { deadline: Instant },
     Terminating { kill_at: Instant },
-    Killed,
+    Killed { until: Instant },
     Draining { until: Instant },
     Done,
 }
@@ -84,10 +87,11 @@ impl Attempt {
     /// When to give it a [`Input::Tick`] at the latest.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         match self.state {
-            State::Running { deadline: at } | State::Terminating { kill_at: at } | State::Draining { until: at } => {
-                Some(at)
-            }
-            State::Killed | State::Done => None,
+            State::Running { deadline: at }
+            | State::Terminating { kill_at: at }
+            | State::Killed { until: at }
+            | State::Draining { until: at } => Some(at),
+            State::Done => None,
         }
     }
 
@@ -112,9 +116,11 @@ impl Attempt {
             (State::Running { deadline }, Input::Tick) if now >= deadline => self.terminate(Cause::Timeout, now),
             (State::Running { .. }, Input::Interrupt(signal)) => self.terminate(Cause::Interrupted(signal), now),
             (State::Running { .. }, Input::Cancel) => self.terminate(Cause::Cancelled, now),
-            (State::Terminating { kill_at }, Input::Tick) if now >= kill_at => self.kill(),
+            (State::Terminating { kill_at }, Input::Tick) if now >= kill_at => self.kill(now),
+            // Nobody answers: whoever watches over it may have been stopped.
+            (State::Killed { until }, Input::Tick) if now >= until => self.finish(),
             // The second Ctrl-C: no more patience.
-            (State::Terminating { .. }, Input::Interrupt(_)) => self.kill(),
+            (State::Terminating { .. }, Input::Interrupt(_)) => self.kill(now),
             _ => Effect::Wait,
         }
     }
@@ -125,8 +131,8 @@ impl Attempt {
         Effect::Terminate
     }
 
-    fn kill(&mut self) -> Effect {
-        self.state = State::Killed;
+    fn kill(&mut self, now: Instant) -> Effect {
+        self.state = State::Killed { until: now + LAST };
         Effect::Kill
     }
 

@@ -76,7 +76,11 @@ impl CallerEnvironment {
 
     /// The home folder.
     pub(super) fn home(&self) -> Option<PathBuf> {
-        self.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute() && home != Path::new("/"))
+        // Also where the variable is missing, as under an init system: the user has one.
+        self.get("HOME")
+            .map(PathBuf::from)
+            .or_else(std::env::home_dir)
+            .filter(|home| home.is_absolute() && home != Path::new("/"))
     }
 
     fn get(&self, wanted: &str) -> Option<&OsStr> {

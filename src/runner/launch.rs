@@ -7,7 +7,7 @@ use super::event_loop::{RunId, Surroundings};
 use super::program::{Program, ProgramFault};
 use super::sandbox::sandbox;
 use super::scratch::ScratchFolder;
-use crate::config::OnTimeout;
+use crate::config::{OnTimeout, Sandbox};
 use crate::delivery::{Answer, Delivery, Enforced, MAX_ANSWER, Outcome, Status};
 use crate::project::Project;
 use crate::sys::{self, Child, Ending, Signal, SpawnError, Spawning, Step, Transfer, Usage};
@@ -148,6 +148,9 @@ impl Running<'_> {
             stdout,
             stderr,
         };
+        if let Some(failed) = sandbox_failed(&outcome) {
+            return (self.id, failed, self.child);
+        }
         let written = self.files.response.as_ref().and_then(|file| match file.read(MAX_ANSWER) {
             Ok(bytes) => bytes.and_then(|bytes| Answer::in_file(&bytes)),
             Err(error) => Some(Answer::unreadable(format!("HOOK_RESPONSE cannot be read: {error}"))),
@@ -168,6 +171,17 @@ impl Running<'_> {
         };
         (self.id, outcome, self.child)
     }
+}
+
+/// Whether it was the sandbox that failed and not the hook in it: bubblewrap says so, and exits with 1.
+fn sandbox_failed(outcome: &Outcome) -> Option<Outcome> {
+    let said = outcome.stderr.head.starts_with(b"bwrap: ") && outcome.exit_code == Some(1);
+    (outcome.enforced.level == Sandbox::Strict && said && outcome.stdout.bytes == 0).then(|| {
+        let fault = ProgramFault::Sandbox(outcome.stderr.last_lines(1).join(" "));
+        let mut failed = Outcome { blocked: true, ..Outcome::without_process(Status::Error, fault.to_string()) };
+        failed.help = fault.help();
+        failed
+    })
 }
 
 /// Why the system did not start a program. What it was made from is looked at again: it is kept for no program

@@ -31,6 +31,8 @@ const KEYS_AT_HOME: &[&str] = &[
     ".my.cnf",
     ".vault-token",
     ".password-store",
+    ".config/knockon",
+    ".cache/knockon",
     ".cargo/credentials",
     ".cargo/credentials.toml",
     ".gem/credentials",
@@ -87,6 +89,8 @@ struct Places<'a> {
     home: Option<PathBuf>,
     /// What stays read-only in the project.
     kept: Vec<PathBuf>,
+    /// What is neither read nor written.
+    keys: Vec<PathBuf>,
     readable: Vec<PathBuf>,
     writable: Vec<PathBuf>,
     temporary: PathBuf,
@@ -109,7 +113,7 @@ pub(super) fn sandbox(
     }
     let base = surroundings.caller.temporary_folder();
     let temporary = surroundings.scratch.sub_folder(&base).map_err(|error| ProgramFault::EventFile(base, error))?;
-    let places = Places::of(delivery, surroundings, &rules, temporary.path());
+    let places = Places::of(delivery, surroundings, &rules, temporary.path())?;
     let mut boxed = match rules.level {
         Sandbox::Base | Sandbox::Guard => guard(&rules, &places),
         Sandbox::Strict => strict(&rules, &places, delivery, program, trusted),
@@ -137,89 +141,140 @@ fn without(rules: &SandboxRules, lacks: &[&'static str]) -> Result<Boxed, Progra
 }
 
 impl<'a> Places<'a> {
-    fn of(delivery: &Delivery<'a>, surroundings: Surroundings<'a>, rules: &SandboxRules, temporary: &Path) -> Self {
+    fn of(
+        delivery: &Delivery<'a>,
+        surroundings: Surroundings<'a>,
+        rules: &SandboxRules,
+        temporary: &Path,
+    ) -> Result<Self, ProgramFault> {
         let project = surroundings.project.root();
         let home = surroundings.caller.home();
-        let resolve = |paths: &[String]| -> Vec<PathBuf> {
-            let resolve = |path: &String| match (path.strip_prefix("~/"), &home) {
-                (Some(below), Some(home)) => home.join(below),
-                _ => project.join(path),
-            };
-            paths.iter().map(resolve).collect()
-        };
-        let (readable, writable) = (resolve(&rules.read), resolve(&rules.write));
-        let kept = [project.join(".git"), delivery.file.hooks_folder.clone()];
-        let is_kept = |path: &PathBuf| path.starts_with(project) && path != project && !writable.contains(path);
-        Places {
-            kept: kept.into_iter().filter(is_kept).collect(),
-            temporary: temporary.to_owned(),
-            project,
-            home,
-            readable,
-            writable,
-        }
+        let resolve = |paths: &[String]| paths.iter().map(|path| right(path, project, home.as_deref())).collect();
+        let (readable, writable): (Result<Vec<PathBuf>, _>, Result<Vec<PathBuf>, _>) =
+            (resolve(&rules.read), resolve(&rules.write));
+        let (readable, writable) = (readable?, writable?);
+        let mut keys: Vec<PathBuf> =
+            home.iter().flat_map(|home| KEYS_AT_HOME.iter().map(|path| home.join(path))).collect();
+        keys.extend(KEYS_OF_MACHINE.iter().map(PathBuf::from));
+        keys.extend(surroundings.limits.own.iter().cloned());
+        // A link counts, and what it leads to.
+        let keys = keys.into_iter().filter(|path| path.symlink_metadata().is_ok());
+        let mut keys: Vec<PathBuf> = keys.flat_map(|path| [path.canonicalize().ok(), Some(path)]).flatten().collect();
+        let own = &surroundings.limits.own;
+        keys.retain(|key| own.contains(key) || !readable.contains(key) && !writable.contains(key));
+        let mut kept: Vec<PathBuf> = repository(project);
+        kept.extend(delivery.file.hooks_folder.canonicalize());
+        kept.retain(|path| path.starts_with(project) && path != project && !writable.contains(path));
+        Ok(Places { kept, keys, temporary: temporary.to_owned(), project, home, readable, writable })
+    }
+
+    /// Whether something in the project is not the hook's to read.
+    fn has_keys(&self) -> bool {
+        self.keys.iter().any(|key| key.starts_with(self.project))
     }
 
     /// Everything that may be read under `guard`.
-    fn readable(&self) -> Vec<PathBuf> {
-        let at_home = self.home.iter().flat_map(|home| KEYS_AT_HOME.iter().map(move |path| home.join(path)));
-        let keys = at_home.chain(KEYS_OF_MACHINE.iter().map(PathBuf::from)).chain(self.state());
-        let keys = keys.filter(|path| path.symlink_metadata().is_ok());
-        // A link counts, and what it leads to.
-        let keys: Vec<PathBuf> = keys.flat_map(|path| [path.canonicalize().ok(), Some(path)]).flatten().collect();
+    fn all_readable(&self) -> Vec<PathBuf> {
         let mut readable = self.readable.clone();
-        all_but(Path::new("/"), &keys, &mut readable);
+        all_but(Path::new("/"), &self.keys, &mut readable);
         readable
     }
+}
 
-    /// Our own state: the store of trust, and the key of the cache.
-    fn state(&self) -> Option<PathBuf> {
-        std::env::var_os("XDG_STATE_HOME")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .map(|path| path.join("knockon"))
+fn paths(paths: &[PathBuf]) -> impl Iterator<Item = &Path> {
+    paths.iter().map(PathBuf::as_path)
+}
+
+/// A path that a hook declares, as it is on the disk.
+///
+/// # Errors
+/// It is a link, which a hook could lead elsewhere, or everything.
+fn right(path: &str, project: &Path, home: Option<&Path>) -> Result<PathBuf, ProgramFault> {
+    let refused = |why: &str| ProgramFault::Sandbox(format!("the right to `{}` {why}", crate::text::one_line(path)));
+    let (base, below) = match (path.strip_prefix("~/"), home) {
+        (Some(below), Some(home)) => (home, below),
+        (Some(_), None) => return Err(refused("needs a home folder")),
+        (None, _) => (project, path),
+    };
+    let base = base.canonicalize().unwrap_or_else(|_| base.to_owned());
+    let wanted: PathBuf = base.join(below).components().collect();
+    match wanted.canonicalize() {
+        Ok(real) if real != wanted => {
+            Err(refused(&format!("leads over a link to {}; write where it leads", real.display())))
+        }
+        Ok(real) if project.starts_with(&real) || home.is_some_and(|home| home.starts_with(&real)) => {
+            Err(refused("is more than the project or the home folder"))
+        }
+        // What is not there is passed over.
+        _ => Ok(wanted),
     }
+}
+
+/// The parts of the repository that the project is in: `.git`, and where it leads.
+fn repository(project: &Path) -> Vec<PathBuf> {
+    let own = project.join(".git");
+    let mut parts: Vec<PathBuf> = own.canonicalize().into_iter().collect();
+    // In a worktree and in a submodule it is a file that names the folder.
+    let text = fs::read_to_string(&own).unwrap_or_default();
+    let named = text.strip_prefix("gitdir:").map(|path| project.join(path.trim()));
+    parts.extend(named.and_then(|path| path.canonicalize().ok()));
+    parts
 }
 
 /// Adds everything beneath `folder` but `excluded`, by as few paths as possible.
 fn all_but(folder: &Path, excluded: &[PathBuf], all: &mut Vec<PathBuf>) {
-    if excluded.iter().any(|path| path == folder) {
+    if excluded.iter().any(|path| folder.starts_with(path)) {
         return;
     }
     if !excluded.iter().any(|path| path.starts_with(folder)) {
         return all.push(folder.to_owned());
     }
-    // What cannot be listed cannot be used either.
+    // What cannot be listed cannot be used either. A link is left out: what it leads to has a path of its own.
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        all_but(&entry.path(), excluded, all);
+        if entry.file_type().is_ok_and(|kind| !kind.is_symlink()) {
+            all_but(&entry.path(), excluded, all);
+        }
     }
 }
 
 fn guard(rules: &SandboxRules, places: &Places<'_>) -> Result<Boxed, ProgramFault> {
     let mut confinement = Confinement::default();
-    let kept = confinement.keep(places.kept.iter());
-    let mut writable: Vec<PathBuf> = places.writable.clone();
-    match kept {
-        true => writable.push(places.project.to_owned()),
-        // Without mounts of its own the hook cannot make new entries right in the project's folder: Landlock
-        // knows no exceptions beneath what it allows.
-        false => all_but(places.project, &places.kept, &mut writable),
+    let shared_memory = places.temporary.join("shm");
+    fs::create_dir(&shared_memory).map_err(ProgramFault::System)?;
+    let own = [places.project.to_owned(), places.temporary.clone()];
+    let moved = Some((shared_memory.as_path(), Path::new("/dev/shm")));
+    let kept = confinement.keep(paths(&own), paths(&places.kept), paths(&places.writable), moved);
+    let mut writable: Vec<PathBuf> = Vec::new();
+    // Landlock knows no exceptions beneath what it allows. Without mounts of its own, and where there are keys in
+    // the project, the hook cannot make new entries right in the folders above them.
+    let whole = kept && !places.has_keys();
+    let mut excluded = places.keys.clone();
+    if !kept {
+        excluded.extend(places.kept.iter().cloned());
     }
-    writable.push(places.temporary.clone());
+    for path in std::iter::once(places.project).chain(paths(&places.writable)) {
+        if whole { writable.push(path.to_owned()) } else { all_but(path, &excluded, &mut writable) }
+    }
+    writable.extend([places.temporary.clone(), shared_memory.clone()]);
     writable.extend(DEVICES.iter().map(PathBuf::from));
-    let readable = places.readable();
-    let files = confinement.files(readable.iter().map(PathBuf::as_path), writable.iter().map(PathBuf::as_path));
-    let files = files.map_err(ProgramFault::System)?;
-    let network = rules.network || confinement.no_network();
+    let readable = places.all_readable();
+    let files = confinement.files(paths(&readable), paths(&writable)).map_err(ProgramFault::System)?;
+    let calls = confinement.calls(rules.network);
     let mut enforced = Enforced { level: Sandbox::Guard, ..Enforced::default() };
-    for (word, holds) in [("files", files), ("network", network)] {
+    for (word, wanted, holds) in [
+        ("files", true, files),
+        ("metadata", true, kept),
+        ("network", !rules.network, calls),
+        ("limits of others", rules.network, calls),
+    ] {
         match holds {
+            _ if !wanted => {}
+            true if word != "limits of others" => enforced.held.push(word),
+            true => {}
             false => enforced.missing.push(word),
-            true if word == "network" && rules.network => {}
-            true => enforced.held.push(word),
         }
     }
-    if files && !kept {
+    if files && !whole {
         enforced.held.push("new entries in the project's folder");
     }
     Ok(Boxed { confinement: Some(confinement), enforced, ..Boxed::default() })
@@ -248,12 +303,6 @@ fn strict(
     for path in SYSTEM {
         add(&[word("--ro-bind-try"), word(path), word(path)]);
     }
-    for path in KEYS_OF_MACHINE.iter().filter(|path| Path::new(path).is_file()) {
-        add(&[word("--ro-bind"), word("/dev/null"), word(path)]);
-    }
-    for path in KEYS_OF_MACHINE.iter().filter(|path| Path::new(path).is_dir()) {
-        add(&[word("--tmpfs"), word(path)]);
-    }
     add(&[word("--proc"), word("/proc"), word("--dev"), word("/dev"), word("--tmpfs"), word("/tmp")]);
     if let Some(home) = &places.home {
         add(&[word("--dir"), word(home)]);
@@ -268,6 +317,19 @@ fn strict(
     }
     for path in &places.writable {
         add(&[word("--bind-try"), word(path), word(path)]);
+    }
+    // Of what is shown, what is not to be seen.
+    for path in &places.keys {
+        let shown = SYSTEM.iter().map(Path::new).chain([places.project]);
+        let shown = shown.chain(places.readable.iter().chain(&places.writable).map(PathBuf::as_path));
+        if shown.into_iter().any(|folder| path.starts_with(folder))
+            && path.symlink_metadata().is_ok_and(|of| !of.is_symlink())
+        {
+            match path.is_dir() {
+                true => add(&[word("--tmpfs"), word(path)]),
+                false => add(&[word("--ro-bind"), word("/dev/null"), word(path)]),
+            }
+        }
     }
     add(&[word("--bind"), word(&places.temporary), word(&places.temporary)]);
     let script = delivery.hook.action.script().map(|script| hooks_folder.join(script.as_path()));
@@ -284,9 +346,8 @@ fn strict(
         (Some(_), None) => return Err(ProgramFault::Sandbox("the script could not be read again".into())),
         (None, _) => add(&[word("--tmpfs"), word(hooks_folder)]),
     }
-    let filter = sys::network_filter_bytes();
-    let network = rules.network || !filter.is_empty();
-    if !rules.network && network {
+    let filter = sys::call_filter_bytes(rules.network);
+    if !filter.is_empty() {
         let at = number(further.len());
         add(&[word("--seccomp"), word(&at)]);
         further.push(sys::memory_file(&filter).map_err(ProgramFault::System)?);

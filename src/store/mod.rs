@@ -14,7 +14,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The name of the file in the user's state folder.
 const FILE: &str = "knockon.db";
@@ -78,18 +78,35 @@ impl Store {
         if !sys::is_private_folder(folder).map_err(failed)? {
             return Err(StoreError::Exposed(folder.clone()));
         }
-        match Self::open_at(&path) {
+        match Self::open_patiently(&path) {
             Err(StoreError::Sqlite(_, error)) if is_damaged(&error) => {
-                let aside = path.with_extension(format!("db.damaged-{}", crate::time::Timestamp::now().as_millis()));
-                fs::rename(&path, &aside).map_err(failed)?;
-                for part in ["-wal", "-shm"] {
-                    let of = |path: &Path| PathBuf::from(format!("{}{part}", path.display()));
-                    // Most often there is none.
-                    let _ = fs::rename(of(&path), of(&aside));
+                // One at a time: whoever comes second must not move the fresh one away.
+                let lock = sys::open_or_create_private(&folder.join("recovery.lock")).map_err(failed)?;
+                sys::lock_exclusive(&lock, BUSY).map_err(|error| failed(io::Error::other(error.to_string())))?;
+                match Self::open_patiently(&path) {
+                    Err(StoreError::Sqlite(_, error)) if is_damaged(&error) => {
+                        move_aside(&path).map_err(failed)?;
+                        Self::open_patiently(&path)
+                    }
+                    opened => opened,
                 }
-                Self::open_at(&path)
             }
             opened => opened,
+        }
+    }
+
+    /// Opens it, waiting for others who make it at the same moment: changing to WAL does not wait by itself.
+    fn open_patiently(path: &Path) -> Result<Self, StoreError> {
+        let until = Instant::now() + BUSY;
+        loop {
+            match Self::open_at(path) {
+                Err(StoreError::Sqlite(_, error))
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < until =>
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => return opened,
+            }
         }
     }
 
@@ -109,6 +126,8 @@ impl Store {
         if version < VERSION {
             store.migrate().map_err(failed)?;
         }
+        // That it can be read at all.
+        store.connection.query_row("SELECT count(*) FROM delivery", [], |_| Ok(())).map_err(failed)?;
         Ok(store)
     }
 
@@ -145,5 +164,19 @@ impl Store {
 }
 
 fn is_damaged(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    let code = error.sqlite_error_code();
+    let torn = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+    torn || error.to_string().contains("no such table")
+}
+
+/// Moves a store away, with what belongs to it.
+fn move_aside(path: &Path) -> io::Result<()> {
+    let aside = path.with_extension(format!("db.damaged-{}", crate::time::Timestamp::now().as_millis()));
+    fs::rename(path, &aside)?;
+    for part in ["-wal", "-shm"] {
+        let of = |path: &Path| PathBuf::from(format!("{}{part}", path.display()));
+        // Most often there is none.
+        let _ = fs::rename(of(path), of(&aside));
+    }
+    Ok(())
 }

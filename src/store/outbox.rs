@@ -89,6 +89,8 @@ pub struct Queued {
     pub source: String,
     /// How many events led to it.
     pub chain: u32,
+    /// Who carries it out.
+    pub owner: String,
     /// How often it was begun already.
     pub begun: u32,
     /// When it is due.
@@ -163,15 +165,11 @@ impl Outbox {
     }
 
     fn lock_of(&self, owner: &str) -> PathBuf {
-        self.owners.join(format!("{owner}.lock"))
+        lock_of(&self.owners, owner)
     }
 
-    /// Whether an owner is alive.
     fn is_alive(&self, owner: &str) -> bool {
-        match sys::open_private(&self.lock_of(owner)) {
-            Ok(Some(lock)) => !sys::try_lock(&lock).unwrap_or(true),
-            _ => false,
-        }
+        is_alive(&self.owners, owner)
     }
 
     /// Stores deliveries, durable when this returns, all or none.
@@ -184,30 +182,10 @@ impl Outbox {
         owner: &Owner,
         deliveries: &[NewDelivery<'_>],
     ) -> Result<Vec<Stored>, StoreError> {
-        let mut waiting = Vec::new();
-        for delivery in deliveries {
-            waiting.push(match &delivery.coalesce {
-                Some((value, _)) => {
-                    self.waiting_run(key, delivery.hook, value)?.filter(|(_, owner)| self.is_alive(owner))
-                }
-                None => None,
-            });
-        }
+        let owners = self.owners.clone();
         self.store.write(|connection| {
-            let store = |(delivery, waiting): (&NewDelivery<'_>, Option<(i64, String)>)| {
-                store_one(connection, key, &owner.name, delivery, waiting.map(|(id, _)| id))
-            };
-            deliveries.iter().zip(waiting).map(store).collect()
-        })
-    }
-
-    /// The run that an event can become part of, and its owner.
-    fn waiting_run(&self, key: &Key, hook: &str, value: &str) -> Result<Option<(i64, String)>, StoreError> {
-        self.store.read(|connection| {
-            let query =
-                "SELECT id, owner FROM delivery WHERE project = ?1 AND hook = ?2 AND coalesce_key = ?3 AND begun = 0";
-            let project = key.project.as_os_str().as_bytes();
-            connection.query_row(query, params![project, hook, value], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+            let alive = |name: &str| is_alive(&owners, name);
+            deliveries.iter().map(|delivery| store_one(connection, key, &owner.name, delivery, &alive)).collect()
         })
     }
 
@@ -240,6 +218,10 @@ impl Outbox {
             }
             Ok(())
         })?;
+        // Of all projects they have nothing left, unless another project's is.
+        for name in gone.iter().filter(|_| project.is_none()) {
+            self.retire(name);
+        }
         self.of_owner(&owner.name)
     }
 
@@ -260,9 +242,14 @@ impl Outbox {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn begin(&mut self, id: i64) -> Result<Option<Queued>, StoreError> {
+    pub fn begin(&mut self, queued_as: &Queued) -> Result<Option<Queued>, StoreError> {
+        let Queued { id, owner, begun, .. } = queued_as;
         self.store.write(|connection| {
-            connection.execute("UPDATE delivery SET begun = begun + 1 WHERE id = ?1", [id])?;
+            let update = "UPDATE delivery SET begun = begun + 1 WHERE id = ?1 AND owner = ?2 AND begun = ?3";
+            if connection.execute(update, params![id, owner, begun])? == 0 {
+                // Somebody else has it by now.
+                return Ok(None);
+            }
             connection.query_row(&format!("{COLUMNS} WHERE id = ?1"), [id], queued).optional()
         })
     }
@@ -276,8 +263,20 @@ impl Outbox {
     }
 }
 
+fn lock_of(owners: &Path, owner: &str) -> PathBuf {
+    owners.join(format!("{owner}.lock"))
+}
+
+/// Whether an owner is alive.
+fn is_alive(owners: &Path, owner: &str) -> bool {
+    match sys::open_private(&lock_of(owners, owner)) {
+        Ok(Some(lock)) => !sys::try_lock(&lock).unwrap_or(true),
+        _ => false,
+    }
+}
+
 const COLUMNS: &str = "SELECT id, project, config, trust_hash, hook, event, event_id, source, chain, begun, due_ms, \
-                       coalesce_key, events, file FROM delivery";
+                       coalesce_key, events, file, owner FROM delivery";
 
 fn queued(row: &Row<'_>) -> rusqlite::Result<Queued> {
     let path = |bytes: Vec<u8>| PathBuf::from(std::ffi::OsString::from_vec(bytes));
@@ -295,6 +294,7 @@ fn queued(row: &Row<'_>) -> rusqlite::Result<Queued> {
         event_id: row.get(6)?,
         source: row.get(7)?,
         chain: row.get(8)?,
+        owner: row.get(14)?,
         begun: row.get(9)?,
         due: Timestamp::from_millis(row.get::<_, i64>(10)?.try_into().unwrap_or(0)),
         events: coalesced.map(|_| row.get(12)).transpose()?,
@@ -306,25 +306,29 @@ fn store_one(
     key: &Key,
     owner: &str,
     delivery: &NewDelivery<'_>,
-    waiting: Option<i64>,
+    alive: &dyn Fn(&str) -> bool,
 ) -> rusqlite::Result<Stored> {
     let id = delivery.event_id.to_string();
-    if let Some(run) = waiting {
-        let update = "UPDATE delivery SET event = ?1, event_id = ?2, events = events + 1 WHERE id = ?3 AND begun = 0 RETURNING events";
-        let joined = connection.query_row(update, params![delivery.event, id, run], |row| row.get(0)).optional()?;
-        if let Some(events) = joined {
-            return Ok(Stored::Joined(events));
+    let path = |path: &Path| path.as_os_str().as_bytes().to_vec();
+    if let Some((value, _)) = &delivery.coalesce {
+        // In this transaction: nobody begins it, or stores another, meanwhile.
+        let query =
+            "SELECT id, owner FROM delivery WHERE project = ?1 AND hook = ?2 AND coalesce_key = ?3 AND begun = 0";
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let waiting = connection.query_row(query, params![path(&key.project), delivery.hook, value], row).optional()?;
+        if let Some((run, of)) = waiting {
+            let (run, of): (i64, String) = (run, of);
+            // One whose owner is gone is taken over.
+            let (carrier, stays) = if alive(&of) { (of.as_str(), true) } else { (owner, false) };
+            let update = "UPDATE delivery SET event = ?1, event_id = ?2, events = events + 1, owner = ?3 WHERE id = ?4 RETURNING events";
+            let events = connection.query_row(update, params![delivery.event, id, carrier, run], |row| row.get(0))?;
+            return Ok(if stays { Stored::Joined(events) } else { Stored::New });
         }
-        // It began a moment ago.
     }
     let millis = |at: Timestamp| i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
     let due = delivery.coalesce.as_ref().map_or_else(Timestamp::now, |(_, due)| *due);
-    // One whose owner is gone, or that another emitter stored a moment ago, is joined and taken over.
     let insert = "INSERT INTO delivery (project, config, trust_hash, hook, event, event_id, source, chain, owner, due_ms, coalesce_key, file)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-        ON CONFLICT (project, hook, coalesce_key) WHERE coalesce_key IS NOT NULL AND begun = 0
-        DO UPDATE SET event = excluded.event, event_id = excluded.event_id, events = events + 1, owner = excluded.owner";
-    let path = |path: &Path| path.as_os_str().as_bytes().to_vec();
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     connection.execute(
         insert,
         params![
@@ -381,9 +385,10 @@ mod tests {
         assert_eq!(taken.iter().map(|queued| queued.hook.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         let late = outbox.new_owner().unwrap();
         assert!(outbox.take_over(None, &late).unwrap().is_empty(), "taken once");
-        assert_eq!(other.begin(taken[0].id).unwrap().unwrap().begun, 1);
+        assert_eq!(other.begin(&taken[0]).unwrap().unwrap().begun, 1);
+        assert!(outbox.begin(&taken[0]).unwrap().is_none(), "begun once");
         other.settle(taken[0].id).unwrap();
-        assert!(other.begin(taken[0].id).unwrap().is_none());
+        assert!(other.begin(&taken[1]).unwrap().is_some());
     }
 
     #[test]
@@ -402,7 +407,7 @@ mod tests {
         assert_eq!(store(&heir, b"4", "x"), Stored::New, "nobody would carry it out");
         let run = outbox.of_owner("heir").unwrap().remove(0);
         assert_eq!((run.event.as_slice(), run.events), (&b"4"[..], Some(3)));
-        outbox.begin(run.id).unwrap();
+        outbox.begin(&run).unwrap().unwrap();
         let next = outbox.store(&key(), &heir, &[delivery("a", b"5", Some("x"))]).unwrap();
         assert_eq!(next, [Stored::New], "what has begun is not changed any more");
     }

@@ -37,11 +37,27 @@ pub struct Confinement {
     /// A Landlock ruleset.
     ruleset: Option<OwnedFd>,
     filter: BpfProgram,
-    /// What is made read-only.
-    read_only: Vec<CString>,
+    /// What stays writable of all mounts, and then what of that is read-only again, and then what is put
+    /// somewhere else: each with where it is mounted.
+    mounts: Vec<Mount>,
     /// Lines for the maps of a user namespace, for a user who may not make a mount namespace otherwise.
     identity: [CString; 2],
 }
+
+/// One mount of the program's own.
+#[derive(Debug)]
+struct Mount {
+    source: CString,
+    target: CString,
+    read_only: bool,
+}
+
+/// The most mounts of one program.
+const MOST_MOUNTS: usize = 64;
+/// Capabilities that root keeps: those about files of other users, and those that programs ask for which give up
+/// being root (capabilities(7): CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID).
+const KEPT_CAPABILITIES: usize = 8;
+const LAST_CAPABILITY: usize = 63;
 
 impl Confinement {
     /// Lets the program read what is beneath `readable` and do anything beneath `writable`, nothing else; and
@@ -57,6 +73,8 @@ impl Confinement {
     ) -> io::Result<bool> {
         // What is done to devices beyond reading and writing is left alone.
         let handled = AccessFs::from_all(ABI::V3);
+        // No devices: what is on a disk is not the project.
+        let all = handled & !(AccessFs::MakeBlock | AccessFs::MakeChar);
         let created = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(handled)
@@ -67,7 +85,7 @@ impl Confinement {
         let listed = std::iter::once((Path::new("/"), AccessFs::ReadDir.into()));
         let rights = listed
             .chain(readable.map(|path| (path, AccessFs::from_read(ABI::V3))))
-            .chain(writable.map(|path| (path, handled)));
+            .chain(writable.map(|path| (path, all)));
         let mut ruleset = created.set_compatibility(CompatLevel::BestEffort);
         for (path, mut access) in rights {
             let Ok(fd) = PathFd::new(path) else { continue };
@@ -82,20 +100,36 @@ impl Confinement {
         Ok(self.ruleset.is_some())
     }
 
-    /// Keeps the program from the network: it can make no socket but those of its machine's file system, by
-    /// whichever door. Returns whether the system can do that.
-    pub fn no_network(&mut self) -> bool {
-        self.filter = network_filter().clone();
+    /// Keeps the program from the limits of other processes, and without `network` from the network: it can make no
+    /// socket but those of its machine's file system, by whichever door. Returns whether the system can do that.
+    pub fn calls(&mut self, network: bool) -> bool {
+        self.filter = filter(network).clone();
         !self.filter.is_empty()
     }
 
-    /// Makes what is at these paths read-only for the program. Returns whether the system can do that.
-    pub fn keep(&mut self, paths: impl Iterator<Item = impl AsRef<Path>>) -> bool {
-        if !can_keep() {
+    /// Makes everything read-only for the program but `writable`, and of that again `kept`; puts what is at a place
+    /// somewhere else, as `moved` says. Not even what belongs to a file's name can be changed elsewhere. Returns whether
+    /// the system can do that.
+    pub fn keep<'p>(
+        &mut self,
+        writable: impl Iterator<Item = &'p Path>,
+        kept: impl Iterator<Item = &'p Path>,
+        declared: impl Iterator<Item = &'p Path>,
+        moved: Option<(&'p Path, &'p Path)>,
+    ) -> bool {
+        let mount = |source: &Path, target: &Path, read_only: bool| {
+            let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).ok();
+            Some(Mount { source: text(source)?, target: text(target)?, read_only })
+        };
+        let writable = writable.map(|path| mount(path, path, false));
+        let kept = kept.map(|path| mount(path, path, true));
+        let declared = declared.map(|path| mount(path, path, false));
+        let moved = moved.map(|(source, target)| mount(source, target, false));
+        let mounts: Vec<Mount> = writable.chain(kept).chain(declared).chain(moved).flatten().collect();
+        if mounts.len() > MOST_MOUNTS || !can_keep() {
             return false;
         }
-        self.read_only = paths.filter_map(|path| CString::new(path.as_ref().as_os_str().as_bytes()).ok()).collect();
-        self.identity = identity();
+        (self.mounts, self.identity) = (mounts, identity());
         true
     }
 
@@ -105,9 +139,9 @@ impl Confinement {
     }
 }
 
-/// The filter of [`Confinement::no_network`], as bytes for whoever installs it by itself; empty where there is none.
-pub fn network_filter_bytes() -> Vec<u8> {
-    let instructions = network_filter().iter();
+/// The filter of [`Confinement::calls`], as bytes for whoever installs it by itself; empty where there is none.
+pub fn call_filter_bytes(network: bool) -> Vec<u8> {
+    let instructions = filter(network).iter();
     let bytes = instructions.flat_map(|line| {
         let [a, b] = line.code.to_ne_bytes();
         let [c, d, e, f] = line.k.to_ne_bytes();
@@ -116,23 +150,41 @@ pub fn network_filter_bytes() -> Vec<u8> {
     bytes.collect()
 }
 
-fn network_filter() -> &'static BpfProgram {
-    static FILTER: OnceLock<BpfProgram> = OnceLock::new();
+fn filter(network: bool) -> &'static BpfProgram {
+    static WITHOUT: OnceLock<BpfProgram> = OnceLock::new();
+    static WITH: OnceLock<BpfProgram> = OnceLock::new();
     // A processor that the library does not know has none.
-    FILTER.get_or_init(|| build_filter().unwrap_or_default())
+    if network { &WITH } else { &WITHOUT }.get_or_init(|| build_filter(network).unwrap_or_default())
 }
 
-fn build_filter() -> Result<BpfProgram, Box<dyn std::error::Error>> {
+fn build_filter(network: bool) -> Result<BpfProgram, Box<dyn std::error::Error>> {
     let local = u64::try_from(libc::AF_UNIX)?;
     let foreign = || -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
         let family = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, local)?;
         Ok(vec![SeccompRule::new(vec![family])?])
     };
     // Requests through a ring are no system calls, and would pass by.
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        [(libc::SYS_socket, foreign()?), (libc::SYS_io_uring_setup, Vec::new())].into();
+    // And the limits of another process are nobody's business: without one it can be made to fail.
+    let others = || -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+        let process = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
+        Ok(vec![SeccompRule::new(vec![process])?])
+    };
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    if network {
+        rules.insert(libc::SYS_prlimit64, others()?);
+    } else {
+        rules.extend([
+            (libc::SYS_prlimit64, others()?),
+            (libc::SYS_socket, foreign()?),
+            (libc::SYS_io_uring_setup, Vec::new()),
+        ]);
+    }
     #[cfg(target_arch = "x86_64")]
-    rules.extend([(libc::SYS_socket | X32, foreign()?), (libc::SYS_io_uring_setup | X32, Vec::new())]);
+    {
+        let same: Vec<(i64, Vec<SeccompRule>)> =
+            rules.iter().map(|(number, rules)| (number | X32, rules.clone())).collect();
+        rules.extend(same);
+    }
     let refused = SeccompAction::Errno(u32::try_from(libc::EACCES)?);
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     Ok(SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()?)
@@ -180,11 +232,14 @@ pub(super) unsafe fn give_up(confinement: &Confinement, ruleset: c_int) -> Resul
     let confine = |result: isize| if result < 0 { Err((Step::Confine, result)) } else { Ok(()) };
     // SAFETY: plain system calls on values that live as long.
     unsafe {
-        if !confinement.read_only.is_empty() {
+        if !confinement.mounts.is_empty() {
             confine(own_mounts(confinement))?;
-            for path in &confinement.read_only {
-                confine(make_read_only(path))?;
-            }
+            confine(mount_all(&confinement.mounts))?;
+        }
+        // What a hook of root could do beyond files of others: it is gone once the program is executed. Nobody
+        // else has any to lose.
+        for capability in KEPT_CAPABILITIES..=LAST_CAPABILITY {
+            system_call(libc::SYS_prctl, [libc::PR_CAPBSET_DROP as usize, capability, 0, 0, 0]);
         }
         if confinement.ruleset.is_some() {
             confine(system_call(libc::SYS_landlock_restrict_self, [ruleset as usize, 0, 0, 0, 0]))?;
@@ -241,34 +296,57 @@ unsafe fn write_whole(path: &std::ffi::CStr, text: &std::ffi::CStr) -> isize {
     }
 }
 
-/// Mounts what is at a path over itself, read-only. What is not there needs no protection.
+/// mount_setattr(2).
+#[repr(C)]
+struct Attributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// Takes hold of all places as they are, makes everything read-only, and puts them where they belong.
 // SAFETY: to be called in a process of its own only, which makes system calls by hand.
-unsafe fn make_read_only(path: &std::ffi::CStr) -> isize {
-    /// mount_setattr(2).
-    #[repr(C)]
-    struct Attributes {
-        set: u64,
-        clear: u64,
-        propagation: u64,
-        user_namespace: u64,
-    }
-    let attributes = Attributes { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
-    let (here, path, empty) = (libc::AT_FDCWD as usize, path.as_ptr() as usize, c"".as_ptr() as usize);
-    // SAFETY: pointers to live values; the size is that of the structure.
-    unsafe {
-        let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as usize;
-        let tree = system_call(libc::SYS_open_tree, [here, path, flags, 0, 0]);
-        if tree == -(libc::ENOENT as isize) {
-            return 0;
-        }
-        if tree < 0 {
-            return tree;
-        }
+unsafe fn mount_all(mounts: &[Mount]) -> isize {
+    let mut trees = [-1_isize; MOST_MOUNTS];
+    let (here, empty) = (libc::AT_FDCWD as usize, c"".as_ptr() as usize);
+    let read_only = |fd: usize, path: usize, flags: c_int| {
+        let attributes = Attributes { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
         let (at, size) = (&raw const attributes as usize, size_of::<Attributes>());
-        let done = system_call(libc::SYS_mount_setattr, [tree as usize, empty, libc::AT_EMPTY_PATH as usize, at, size]);
+        // SAFETY: pointers to live values; the size is that of the structure.
+        unsafe { system_call(libc::SYS_mount_setattr, [fd, path, flags as usize, at, size]) }
+    };
+    // SAFETY: pointers to texts that end with NUL.
+    unsafe {
+        for (mount, tree) in mounts.iter().zip(&mut trees) {
+            let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as usize | libc::AT_RECURSIVE as usize;
+            *tree = system_call(libc::SYS_open_tree, [here, mount.source.as_ptr() as usize, flags, 0, 0]);
+        }
+        let done = read_only(here, c"/".as_ptr() as usize, libc::AT_RECURSIVE);
         if done < 0 {
             return done;
         }
-        system_call(libc::SYS_move_mount, [tree as usize, empty, here, path, MOVE_MOUNT_F_EMPTY_PATH])
+        for (mount, tree) in mounts.iter().zip(&trees) {
+            // What is not there needs no protection.
+            if *tree == -(libc::ENOENT as isize) {
+                continue;
+            }
+            if *tree < 0 {
+                return *tree;
+            }
+            if mount.read_only {
+                let done = read_only(*tree as usize, empty, libc::AT_EMPTY_PATH | libc::AT_RECURSIVE);
+                if done < 0 {
+                    return done;
+                }
+            }
+            let target = mount.target.as_ptr() as usize;
+            let done =
+                system_call(libc::SYS_move_mount, [*tree as usize, empty, here, target, MOVE_MOUNT_F_EMPTY_PATH]);
+            if done < 0 {
+                return done;
+            }
+        }
     }
+    0
 }

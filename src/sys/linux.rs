@@ -166,7 +166,7 @@ impl Child for Supervised {
 
 impl Drop for Supervised {
     fn drop(&mut self) {
-        if self.done || self.supervisor.end(Duration::from_secs(2)) {
+        if self.done || self.supervisor.end(Duration::from_millis(500)) {
             // SAFETY: they came from a Box, and no process uses them any more.
             drop(unsafe { Box::from_raw(self.orders) });
         }

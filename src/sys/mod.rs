@@ -24,7 +24,7 @@ mod signal;
 mod supervise;
 mod supervisor;
 
-pub use confine::{Confinement, network_filter_bytes};
+pub use confine::{Confinement, call_filter_bytes};
 pub use execute::Step;
 pub use lock::{LockError, lock_exclusive, try_lock, unlock};
 pub use path::{
@@ -35,7 +35,8 @@ pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, wri
 pub use platform::{Child, Idle, News, Platform, Poller, SpawnError, Spawning, platform};
 pub use poll::Interest;
 pub use private::{
-    is_private_folder, make_private_folder, memory_file, not_private, open_private, open_private_named, replace_private,
+    is_private_folder, make_private_folder, memory_file, not_private, open_or_create_private, open_private,
+    open_private_named, replace_private,
 };
 pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};

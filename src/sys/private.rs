@@ -69,6 +69,19 @@ pub fn memory_file(bytes: &[u8]) -> io::Result<std::os::fd::OwnedFd> {
     Ok(file.into())
 }
 
+/// Opens a file that is the user's alone, making it (0600) when it is not there.
+///
+/// # Errors
+/// It cannot be made or opened, or is not the user's alone.
+pub fn open_or_create_private(path: &Path) -> io::Result<File> {
+    match create_private(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            open_private(path)?.ok_or_else(|| io::Error::other("it is not yours alone"))
+        }
+        made => made,
+    }
+}
+
 /// Whether a folder is there and is the user's alone.
 ///
 /// # Errors

@@ -50,6 +50,7 @@ pub(super) struct Shared {
 /// What came over the socket.
 enum Heard {
     Message(u8),
+    Nothing,
     Nobody,
 }
 
@@ -60,7 +61,12 @@ pub(super) extern "C" fn supervise(shared: *mut c_void) -> c_int {
         let shared = &*shared.cast::<Shared>();
         let control = set_up(shared.control);
         let mut descriptors = [-1; DESCRIPTORS];
-        while let Heard::Message(message) = hear(control, &mut descriptors) {
+        loop {
+            let message = match hear(control, &mut descriptors) {
+                Heard::Message(message) => message,
+                Heard::Nothing => continue,
+                Heard::Nobody => break,
+            };
             // What is meant for a program that is gone comes too late.
             if message == START && !start_and_watch(shared, control, &descriptors) {
                 break;
@@ -139,6 +145,33 @@ unsafe fn hear(control: c_int, descriptors: &mut [c_int; DESCRIPTORS]) -> Heard 
         count
     };
     if count > 0 { Heard::Message(byte) } else { Heard::Nobody }
+}
+
+/// The next message; without waiting for one when `looking`.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn hear_now(control: c_int, looking: bool) -> Heard {
+    let mut byte = 0_u8;
+    let flags = if looking { libc::MSG_DONTWAIT as usize } else { 0 };
+    // SAFETY: a pointer to a live byte; without an address to be filled in.
+    let count = unsafe { system_call(libc::SYS_recvfrom, [control as usize, &raw mut byte as usize, 1, flags, 0]) };
+    match count {
+        1.. => Heard::Message(byte),
+        nothing if nothing == -(libc::EAGAIN as isize) || nothing == -(libc::EINTR as isize) => Heard::Nothing,
+        _ => Heard::Nobody,
+    }
+}
+
+/// Whether the program has ended, without removing it.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn has_ended(pid: c_int) -> bool {
+    // SAFETY: siginfo_t is plain data, and all zeroes is a valid value of it; the pointer is to a live one.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let (one, info_at) = (libc::P_PID as usize, &raw mut info as usize);
+        let result = system_call(libc::SYS_waitid, [one, pid as usize, info_at, options as usize, 0]);
+        result < 0 || info.si_pid() == pid
+    }
 }
 
 // SAFETY: to be called in the small process only, which makes system calls by hand.
@@ -223,7 +256,7 @@ unsafe fn watch(shared: &Shared, control: c_int, pid: c_int, pidfd: c_int) -> bo
         let [from_parent, of_program] = &mut polled;
         // SAFETY: as for this function.
         unsafe {
-            if ready <= 0 {
+            if ready == 0 {
                 if of_program.fd >= 0 {
                     reap_strays(pid);
                 } else if reap_all(shared, pid) {
@@ -232,8 +265,16 @@ unsafe fn watch(shared: &Shared, control: c_int, pid: c_int, pidfd: c_int) -> bo
                 }
                 continue;
             }
+            if ready < 0 {
+                // A program can take our descriptors' limit from us (prlimit(2)); both are looked at without poll.
+                let pause = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+                system_call(libc::SYS_nanosleep, [&raw const pause as usize, 0, 0, 0, 0]);
+                from_parent.revents = libc::POLLIN;
+                of_program.revents = if has_ended(pid) { libc::POLLIN } else { 0 };
+            }
             if from_parent.revents != 0 {
-                match hear(control, &mut [-1; DESCRIPTORS]) {
+                match hear_now(control, ready < 0) {
+                    Heard::Nothing => {}
                     Heard::Message(END_ALL) => {
                         end_all(shared, pid);
                         say(control, GONE);

@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 const STACK: usize = 32 * 1024;
 const PROGRAM_STACK: usize = 16 * 1024;
 
+/// How long it takes at most to be gone once it was killed.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
 /// What the small process has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
@@ -186,7 +189,12 @@ impl Supervisor {
             return true;
         }
         if !self.wait_until_gone(limit) {
-            return false;
+            // A program can stop it, or worse. What it started goes with it (PR_SET_PDEATHSIG).
+            // SAFETY: no memory is involved; it is our child, and was not removed.
+            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            if !self.wait_until_gone(LAST_WAIT) {
+                return false;
+            }
         }
         // No signal is sent for it (its exit signal is 0), so only this call removes it (`__WALL`).
         // SAFETY: no memory is involved.

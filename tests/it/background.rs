@@ -41,7 +41,7 @@ fn the_emitter_does_not_wait_for_a_detached_hook() {
     assert_eq!(project.read("got"), document["event"].to_string(), "the very event");
     assert_eq!(
         project.audit_story()[1..3],
-        ["quick started", "slow detached"].map(str::to_owned).into_iter().collect::<Vec<_>>()[..]
+        ["slow detached", "quick started"].map(str::to_owned).into_iter().collect::<Vec<_>>()[..]
     );
     wait_until("the end", || project.ok(&["drain"]).stdout == "nothing was left behind\n");
 }
@@ -368,4 +368,56 @@ fn any_event_that_was_recorded_can_be_delivered_again() {
         assert_eq!(got[..got.len() / 2], got[got.len() / 2..], "byte for byte");
         assert!(project.ok(&["audit"]).stderr.is_empty());
     }
+}
+
+#[test]
+fn events_at_the_same_moment_become_one_run_too() {
+    let project = trusted(
+        "hooks:\n- {name: once, events: [{type: '*'}], coalesce: {key: event_type, within: 2s}, command: 'echo $HOOK_COALESCED >> counts'}\n",
+    );
+    let children: Vec<Child> = (0..20)
+        .map(|_| project.command(&["emit", "a.b"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let sum = || {
+        project
+            .exists("counts")
+            .then(|| project.read("counts").lines().map(|line| line.parse::<u32>().unwrap()).sum::<u32>())
+    };
+    wait_until("all of them", || sum() >= Some(20));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(sum(), Some(20), "each event in one run: {}", project.read("counts"));
+    let runs = project.audit_story().iter().filter(|story| *story == "once started").count();
+    assert_eq!(runs, project.read("counts").lines().count());
+}
+
+#[test]
+fn a_damaged_store_is_moved_aside_and_a_store_that_fails_costs_no_run() {
+    let project = trusted("hooks:\n- {name: h, events: [{type: '*'}], mode: detach, command: 'echo >> ran'}\n");
+    emit(&project, &[]);
+    let runs = |count: usize| project.exists("ran") && project.read("ran").lines().count() == count;
+    wait_until("the run", || runs(1) && project.ok(&["drain"]).stdout == "nothing was left behind\n");
+    let state = project.home().join(".local/state/knockon");
+    let store = state.join("knockon.db");
+    let mut bytes = std::fs::read(&store).unwrap();
+    let half = bytes.len().min(4096);
+    bytes[half..].fill(0xff);
+    bytes[100..half].fill(0xff);
+    std::fs::write(&store, bytes).unwrap();
+    let _ = std::fs::remove_file(state.join("knockon.db-wal"));
+    assert_eq!(statuses(&emit(&project, &[])), ["h detached"]);
+    wait_until("the next run", || runs(2));
+    assert!(
+        std::fs::read_dir(&state)
+            .unwrap()
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().contains("damaged"))
+    );
+    std::fs::remove_dir_all(state.join("owners")).unwrap();
+    std::fs::write(state.join("owners"), "").unwrap();
+    let ran = project.run(&["emit", "a.b", "--json"]);
+    assert_eq!(statuses(&serde_json::from_str(&ran.stdout).unwrap()), ["h success"], "waited for: {ran:?}");
+    assert!(ran.stderr.contains("waited for") && runs(3), "{ran:?}");
 }

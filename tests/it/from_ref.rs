@@ -114,3 +114,61 @@ fn what_cannot_be_read_from_a_commit_is_told() {
     let bare = TestProject::new();
     assert_eq!(bare.run(&["emit", "a.b", "--config-from-ref", "main"]).code, 2);
 }
+
+#[test]
+fn a_project_that_is_a_part_of_a_repository_has_its_own_hooks() {
+    let project = repository(".knockon");
+    let part = project.root().join("part");
+    std::fs::create_dir_all(part.join(".knockon")).unwrap();
+    crate::support::write(
+        &part.join(".knockon/hooks.yaml"),
+        "version: '1.0'\nhooks:\n- {name: part, events: [{type: '*'}], command: echo part}\n",
+        0o644,
+    );
+    git(&project, &["add", "-A"]);
+    git(&project, &["commit", "-q", "-m", "part"]);
+    let output =
+        project.command(&["emit", "a.b", "--json", "--config-from-ref", "main"]).current_dir(&part).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["results"][0]["stdout"], "part\n", "{document}");
+}
+
+#[test]
+fn nothing_that_is_not_in_the_commit_is_read_or_written() {
+    let project = repository(".knockon");
+    let outside = project.home().join("hooks.yaml");
+    std::fs::write(&outside, "version: '1.0'\nhooks:\n- {name: evil, events: [{type: '*'}], command: echo evil}\n")
+        .unwrap();
+    std::fs::remove_file(project.hooks_folder().join("hooks.yaml")).unwrap();
+    std::os::unix::fs::symlink(&outside, project.hooks_folder().join("hooks.yaml")).unwrap();
+    git(&project, &["add", "-A"]);
+    git(&project, &["commit", "-q", "-m", "link"]);
+    let ran = project.run(&["emit", "a.b", "--config-from-ref", "main"]);
+    assert!(ran.code == 2 && ran.stderr.contains("has no .flowspec"), "{ran:?}");
+
+    // A tree that no git command makes: a link and a folder of one name.
+    let victim = project.home().join("victim");
+    std::fs::create_dir(&victim).unwrap();
+    let make = format!(
+        r##"import subprocess, sys
+def put(kind, data):
+    p = subprocess.run(["git", "hash-object", "-t", kind, "-w", "--literally", "--stdin"], input=data, capture_output=True, check=True)
+    return bytes.fromhex(p.stdout.strip().decode())
+def entry(mode, name, object): return mode + b" " + name + b"\0" + object
+link = put("blob", b"{}")
+file = put("blob", b"#!/bin/sh\n")
+config = put("blob", b"version: '1.0'\nhooks: []\n")
+folder = put("tree", entry(b"100755", b"dropped", file))
+hooks = put("tree", entry(b"120000", b"d", link) + entry(b"40000", b"d", folder) + entry(b"100644", b"hooks.yaml", config))
+root = put("tree", entry(b"40000", b".knockon", hooks))
+commit = subprocess.run(["git", "commit-tree", root.hex(), "-m", "x"], capture_output=True, check=True, env={{"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b", "PATH": "/usr/bin:/bin:/usr/local/bin"}}).stdout.decode().strip()
+print(commit)"##,
+        victim.display()
+    );
+    let output = project.program("python3", &["-c", &make]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let commit = String::from_utf8(output.stdout).unwrap();
+    let ran = project.run(&["emit", "a.b", "--config-from-ref", commit.trim()]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 0, "nothing was written through the link");
+}

@@ -302,3 +302,24 @@ fn a_hook_that_ends_the_process_that_watches_it_ends_nothing_else() {
     assert_eq!(document["results"][1]["status"], "success", "{document}");
     assert!(project.exists("next"));
 }
+
+#[test]
+fn a_hook_that_stops_or_starves_what_watches_it_still_ends() {
+    for command in [
+        "kill -STOP $PPID; sleep 30",
+        "prlimit --pid $PPID --nofile=0:0; sleep 30",
+        "prlimit --pid $PPID --nofile=0:0; echo done",
+    ] {
+        let project = TestProject::new();
+        project.hooks(&format!(
+            "- {{name: hostile, events: [{{type: '*'}}], timeout: 500ms, command: {}}}\n",
+            json!(command)
+        ));
+        project.trust();
+        let started = Instant::now();
+        let document = project.json(&["emit", "a.b", "--json"]);
+        assert!(started.elapsed() < Duration::from_secs(10), "{command}: {:?}", started.elapsed());
+        let ends = command.ends_with("done");
+        assert_eq!(document["results"][0]["status"], if ends { "success" } else { "timeout" }, "{command}: {document}");
+    }
+}

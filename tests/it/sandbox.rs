@@ -75,7 +75,11 @@ fn guard_leaves_the_project_and_takes_the_keys_and_the_network() {
     assert_eq!(answers(&result).len(), 22, "{result}");
     let wanted = ["project", "deeper", "own-tmp", "settings", "dotfile", "list", "system", "null", "answer", "local"];
     assert_eq!(allowed(&result), wanted, "{result}");
-    assert_eq!((&record["sandbox"], &record["enforced"]), (&json!("guard"), &json!(["files", "network"])), "{record}");
+    assert_eq!(
+        (&record["sandbox"], &record["enforced"]),
+        (&json!("guard"), &json!(["files", "metadata", "network"])),
+        "{record}"
+    );
     assert_eq!(record["unenforced"], Value::Null);
     assert!(project.exists("made") && project.exists("a/b/c"));
     assert!(
@@ -102,7 +106,7 @@ fn declared_rights_are_given_and_shown_when_trust_is_asked_for() {
         assert!(allowed.contains(&what.to_owned()), "{what}: {result}");
     }
     assert!(!allowed.contains(&"hooks".to_owned()) && !allowed.contains(&"cloud".to_owned()), "{result}");
-    assert_eq!(record["enforced"], json!(["files"]));
+    assert_eq!(record["enforced"], json!(["files", "metadata"]));
     project.ok(&["untrust"]);
     let shown = project.run(&["trust"]);
     assert!(
@@ -229,4 +233,114 @@ fn what_is_wrong_with_a_sandbox_is_told_with_its_place() {
     {
         assert!(ran.stdout.contains(told), "{told}: {ran:?}");
     }
+}
+
+#[test]
+fn what_belongs_to_a_name_outside_stays_and_processes_outside_go_on() {
+    let command = "chmod 777 \"$HOME/.ssh/id\" && echo chmod; touch -d 2000-01-01 \"$HOME/.ssh/id\" && echo touch; chmod 700 .git && echo git; \
+        prlimit --pid $PPID --nofile=0:0 && echo prlimit; mknod dev b 7 0 && echo mknod; \
+        python3 -c 'import multiprocessing as m; print(m.Pool(2).map(abs, [-1]))'";
+    let (result, _, project) = tried("guard", command);
+    assert_eq!(result["stdout"], "[1]\n", "{result}");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(fs::metadata(project.home().join(".ssh/id")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_project_that_is_the_home_folder_keeps_its_keys() {
+    for sandbox in ["guard", "strict"] {
+        let project = TestProject::new();
+        let home = project.root();
+        project.config(format!(
+            "version: '1.1'\nhooks:\n- {{name: h, events: [{{type: '*'}}], sandbox: {sandbox}, shell: /bin/bash, command: {}}}\n",
+            json!("cat .ssh/id; echo x >> .ssh/authorized_keys; rm .config/knockon/policy.yaml; touch .local/state/knockon/x; echo x > work/made; true")
+        ));
+        for (path, text) in [
+            (".ssh/id", "key"),
+            (".ssh/authorized_keys", ""),
+            (".config/knockon/policy.yaml", "version: '1.0'\n"),
+            (".local/state/knockon/y", ""),
+            ("work/x", ""),
+        ] {
+            fs::create_dir_all(home.join(path).parent().unwrap()).unwrap();
+            write(&home.join(path), text, 0o600);
+        }
+        let own = |arguments: &[&str]| {
+            project.command(arguments).env("HOME", &home).env_remove("XDG_STATE_HOME").output().unwrap()
+        };
+        fs::set_permissions(home.join(".local/state/knockon"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .unwrap();
+        let hash = String::from_utf8(own(&["trust", "--print-hash"]).stdout).unwrap();
+        assert!(own(&["trust", "--hash", hash.trim()]).status.success());
+        let document: Value = serde_json::from_slice(&own(&["emit", "a.b", "--json"]).stdout).unwrap();
+        assert_eq!(document["results"][0]["stdout"], "", "{sandbox}: {document}");
+        assert!(
+            home.join(".config/knockon/policy.yaml").exists() && home.join("work/made").exists(),
+            "{sandbox}: {document}"
+        );
+        assert!(!home.join(".local/state/knockon/x").exists());
+        assert_eq!(fs::read_to_string(home.join(".ssh/authorized_keys")).unwrap(), "");
+    }
+}
+
+#[test]
+fn rights_declared_for_a_milder_level_say_nothing_under_a_policy() {
+    let project = project(
+        "- {name: h, events: [{type: '*'}], sandbox: {level: base, read: [~/.ssh], network: true}, command: 'cat \"$HOME/.ssh/id\"'}\n",
+    );
+    project.ok(&["untrust"]);
+    assert!(project.run(&["trust"]).stdout.contains("declares rights beyond its sandbox: the network; reads ~/.ssh"));
+    project.trust();
+    assert_eq!(project.json(&["emit", "a.b", "--json"])["results"][0]["stdout"], "key");
+    fs::create_dir_all(project.home().join(".config/knockon")).unwrap();
+    write(&project.home().join(".config/knockon/policy.yaml"), "version: '1.0'\nsandbox: guard\n", 0o600);
+    assert_eq!(project.json(&["emit", "a.b", "--json"])["results"][0]["stdout"], "");
+}
+
+#[test]
+fn a_right_that_leads_elsewhere_is_none() {
+    let project = project(
+        "- {name: h, events: [{type: '*'}], sandbox: {level: guard, write: [.git]}, command: 'echo x > \"$HOME/out\"; [ -L .git ] || { mv .git .git2 && ln -s / .git; }'}\n",
+    );
+    project.ok(&["emit", "a.b"]);
+    let document = project.json(&["emit", "a.b", "--json"]);
+    assert!(!project.home().join("out").exists(), "{document}");
+    // What it did to its own right it may do; it gains nothing by it.
+    let linked =
+        self::project("- {name: h, events: [{type: '*'}], sandbox: guard, command: 'touch made; touch .git/evil'}\n");
+    fs::rename(linked.root().join(".git"), linked.root().join("repository")).unwrap();
+    std::os::unix::fs::symlink("repository", linked.root().join(".git")).unwrap();
+    let document = linked.json(&["emit", "a.b", "--json"]);
+    assert!(linked.exists("made") && !linked.exists("repository/evil"), "{document}");
+    std::os::unix::fs::symlink(linked.home(), linked.home().join("me")).unwrap();
+    assert_ne!(linked.json(&["emit", "a.b", "--json"])["results"][0]["stdout"], "key");
+}
+
+#[test]
+fn another_user_is_guarded_as_well() {
+    // Root alone can become somebody else.
+    let own = fs::read_to_string("/proc/self/status").unwrap();
+    if !own.lines().any(|line| line.starts_with("Uid:\t0\t")) {
+        println!("skipped: only root can start a program as another user");
+        return;
+    }
+    let project = TestProject::new();
+    project.config("version: '1.1'\nhooks:\n- {name: h, events: [{type: '*'}], sandbox: guard, shell: /bin/bash, command: 'id -u; touch made; touch .git/evil; cat \"$HOME/.ssh/id\"; touch \"$HOME/x\"; git --version >/dev/null && echo git; true'}\n");
+    fs::create_dir_all(project.root().join(".git")).unwrap();
+    fs::create_dir_all(project.home().join(".ssh")).unwrap();
+    fs::write(project.home().join(".ssh/id"), "key").unwrap();
+    let base = project.root().parent().unwrap().to_owned();
+    let binary = base.join("knockon");
+    fs::copy(env!("CARGO_BIN_EXE_knockon"), &binary).unwrap();
+    assert!(std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(&base).status().unwrap().success());
+    let run = |arguments: &[&str]| {
+        let mut command = project.program("setpriv", &["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(&binary).args(arguments).output().unwrap()
+    };
+    let hash = String::from_utf8(run(&["trust", "--print-hash"]).stdout).unwrap();
+    assert!(run(&["trust", "--hash", hash.trim()]).status.success());
+    let output = run(&["emit", "a.b", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(document["results"][0]["stdout"], "65534\ngit\n", "{document}");
+    assert!(project.exists("made") && !project.exists(".git/evil") && !project.home().join("x").exists());
 }
