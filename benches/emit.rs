@@ -5,15 +5,16 @@
 //! it. The static build is measured beside the plain one after `scripts/build-release`. Needs `cc`; Linux
 //! on x86_64.
 
+mod support;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use support::{NO_OP, assemble};
 
 const ROUNDS: usize = 60;
-
-const NO_OP: &str = ".globl _start\n_start: xor %edi, %edi\n mov $60, %eax\n syscall\n";
 
 /// vfork, execve of argv[1], wait4, exit.
 const LAUNCHER: &str = ".globl _start
@@ -99,14 +100,6 @@ fn binaries() -> Vec<(&'static str, PathBuf)> {
     let mut found = vec![("plain", PathBuf::from(env!("CARGO_BIN_EXE_knockon")))];
     found.extend(released.exists().then_some(("static", released)));
     found
-}
-
-fn assemble(root: &Path, name: &str, source: &str) -> PathBuf {
-    let (input, output) = (root.join(format!("{name}.s")), root.join(name));
-    fs::write(&input, source).expect("the temporary folder can be written");
-    let built = Command::new("cc").args(["-nostdlib", "-static", "-s", "-o"]).args([&output, &input]).status();
-    assert!(built.is_ok_and(|status| status.success()), "cc is needed to build the floor programs");
-    output
 }
 
 /// A trusted project whose hooks run the static no-op; `matching` of them wait for the emitted type.

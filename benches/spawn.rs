@@ -4,6 +4,8 @@
 //! `cargo bench --bench spawn` prints the tables of `docs/performance.md`. Everything is measured in one run,
 //! interleaved, as medians. Needs `cc` and `xargs`; Linux on x86_64.
 
+mod support;
+
 use knockon::config::{self, Limits};
 use knockon::delivery::Delivery;
 use knockon::event::Versions;
@@ -17,9 +19,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use support::{NO_OP, assemble};
 use wait_timeout::ChildExt;
-
-const NO_OP: &str = ".globl _start\n_start: xor %edi, %edi\n mov $60, %eax\n syscall\n";
 
 fn main() {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
@@ -31,14 +32,6 @@ fn main() {
     let no_op = assemble(&root, "no-op", NO_OP);
     one(&root, &no_op);
     many(&root, &no_op);
-}
-
-fn assemble(root: &Path, name: &str, source: &str) -> PathBuf {
-    let (input, output) = (root.join(format!("{name}.s")), root.join(name));
-    fs::write(&input, source).expect("the temporary folder can be written");
-    let built = Command::new("cc").args(["-nostdlib", "-static", "-s", "-o"]).args([&output, &input]).status();
-    assert!(built.is_ok_and(|status| status.success()), "cc is needed to build the floor program");
-    output
 }
 
 /// Something to be timed, with its name.
@@ -57,7 +50,8 @@ struct Setting {
 
 impl Setting {
     fn new(root: &Path, program: &Path, hooks: usize, sandbox: &str) -> Self {
-        let folder = root.join(format!("project-{hooks}-{sandbox}"));
+        let level = sandbox.split(',').next().unwrap_or_default().trim_start_matches("{level: ");
+        let folder = root.join(format!("project-{hooks}-{level}"));
         fs::create_dir_all(folder.join(".knockon")).expect("the temporary folder can be written");
         let mut text = String::from("version: \"1.1\"\nhooks:\n");
         for number in 0..hooks {
@@ -147,7 +141,8 @@ fn std_and_wait_timeout(program: &Path, event: &[u8]) {
 fn one(root: &Path, no_op: &Path) {
     let setting = Setting::new(root, no_op, 1, "base");
     let guarded = Setting::new(root, no_op, 1, "guard");
-    let strict = Setting::new(root, no_op, 1, "strict");
+    // The program lies beside the project: it has to be shown.
+    let strict = Setting::new(root, no_op, 1, &format!("{{level: strict, read: [{}]}}", no_op.display()));
     let program = CString::new(no_op.to_str().expect("text")).expect("no NUL");
     let mut subjects: Vec<Subject<'_>> = vec![
         ("vfork + exec + wait (a)".into(), Box::new(|| vfork_exec_wait(&program))),

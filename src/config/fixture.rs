@@ -1,7 +1,6 @@
 //! `tests:`, the events a hook is tried with and what is expected of it.
 
 use super::diagnostic::Diagnostic;
-use super::document;
 use super::layers::Source;
 use super::model::{Expectation, FileExpectation, Fixture};
 use super::reader::Reader;
@@ -16,13 +15,7 @@ pub const RECORDED_FILE: &str = "hooks.tests.yaml";
 pub fn recorded(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Vec<(String, Fixture)> {
     let name = RECORDED_FILE.to_owned();
     let sources = [Source { path: path.to_owned(), name, bytes: Vec::new() }];
-    let mut reader = Reader { sources: &sources, found: Vec::new() };
-    let (tree, faults) = document::read(bytes, 0);
-    for fault in faults {
-        let mut problem = Diagnostic::error(path, fault.span, fault.code, fault.message);
-        problem.help = fault.help;
-        reader.found.push(problem);
-    }
+    let (mut reader, tree) = Reader::of(path, bytes, &sources);
     let mut fixtures = Vec::new();
     match tree.as_ref().map(|tree| (&tree.value, tree)) {
         None | Some((Value::Null, _)) => {}

@@ -1,7 +1,7 @@
 //! What a user or the administrator of a machine allows hooks at most: `policy.yaml`. It can only take away.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::document::{self, MAX_CONFIG_BYTES};
+use super::document::MAX_CONFIG_BYTES;
 use super::layers::Source;
 use super::model::Hook;
 use super::reader::Reader;
@@ -116,13 +116,7 @@ fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, String> {
 
 fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Option<Limits> {
     let sources = [Source { path: path.to_owned(), name: "policy.yaml".into(), bytes: Vec::new() }];
-    let mut reader = Reader { sources: &sources, found: Vec::new() };
-    let (tree, faults) = document::read(bytes, 0);
-    for fault in faults {
-        let mut problem = Diagnostic::error(path, fault.span, fault.code, fault.message);
-        problem.help = fault.help;
-        reader.found.push(problem);
-    }
+    let (mut reader, tree) = Reader::of(path, bytes, &sources);
     let limits = tree.as_ref().and_then(|tree| reader.policy_file(tree));
     problems.append(&mut reader.found);
     limits

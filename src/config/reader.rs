@@ -1,6 +1,7 @@
 //! Reading a tree: what is wrong is collected with its place, and reading goes on.
 
 use super::diagnostic::{Diagnostic, Related};
+use super::document;
 use super::layers::Source;
 use super::tree::{Key, Node, Span, Value};
 use super::words::Word;
@@ -62,6 +63,19 @@ const FORBIDDEN_KEYS: &[&str] = &[
 
 /// The entries of a mapping.
 pub(super) type Entries = [(Key, Node)];
+
+impl<'a> Reader<'a> {
+    /// A reader for a text of its own, with what is wrong with it as YAML; and the text as a tree.
+    pub(super) fn of(path: &Path, bytes: &[u8], sources: &'a [Source]) -> (Self, Option<Node>) {
+        let (tree, faults) = document::read(bytes, 0);
+        let found = faults.into_iter().map(|fault| {
+            let mut problem = Diagnostic::error(path, fault.span, fault.code, fault.message);
+            problem.help = fault.help;
+            problem
+        });
+        (Reader { sources, found: found.collect() }, tree)
+    }
+}
 
 impl Reader<'_> {
     pub(super) fn known_keys(&mut self, entries: &Entries, known: &[&str], of: &str) {
