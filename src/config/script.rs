@@ -53,6 +53,10 @@ pub enum ScriptFault {
     CarriageReturn(PathBuf),
     /// The interpreter it names is not installed.
     NoInterpreter(PathBuf, String),
+    /// It lies on a file system from which nothing may be executed.
+    NoExecution(PathBuf),
+    /// Somebody has it open for writing.
+    Busy(PathBuf),
     /// The system refused.
     Io(PathBuf, io::Error),
 }
@@ -69,6 +73,8 @@ impl ScriptFault {
             ScriptFault::NoShebang(_) => "script-no-shebang",
             ScriptFault::CarriageReturn(_) => "script-carriage-return",
             ScriptFault::NoInterpreter(..) => "script-no-interpreter",
+            ScriptFault::NoExecution(_) => "script-no-execution",
+            ScriptFault::Busy(_) => "script-busy",
             ScriptFault::Io(..) => "script-unreadable",
         }
     }
@@ -84,6 +90,10 @@ impl ScriptFault {
             ScriptFault::NoShebang(_) => "begin it with `#!/bin/sh` or the like".into(),
             ScriptFault::CarriageReturn(path) => format!("run: sed -i 's/\\r$//' {}", path.display()),
             ScriptFault::NoInterpreter(_, name) => format!("install {name}, or correct the script's first line"),
+            ScriptFault::NoExecution(_) => {
+                "run its interpreter with `command: [sh, …]`, or move the project to another file system".into()
+            }
+            ScriptFault::Busy(_) => "close it where it is written, and emit again".into(),
             ScriptFault::Io(..) => "check the file and its folder".into(),
         }
     }
@@ -107,6 +117,12 @@ impl fmt::Display for ScriptFault {
             }
             ScriptFault::NoInterpreter(path, name) => {
                 write!(f, "the script {} is run by {name}, which is not installed", path.display())
+            }
+            ScriptFault::NoExecution(path) => {
+                write!(f, "the script {} lies on a file system that is mounted noexec", path.display())
+            }
+            ScriptFault::Busy(path) => {
+                write!(f, "the script {} is busy: another program has it open for writing", path.display())
             }
             ScriptFault::Io(path, error) => write!(f, "the script {} cannot be opened: {error}", path.display()),
         }
@@ -156,6 +172,17 @@ impl ScriptFile {
         match find_in_path(name.as_ref(), search) {
             Some(program) => Ok(vec![program.into_os_string(), path]),
             None => Err(ScriptFault::NoInterpreter(self.path.clone(), (*name).to_owned())),
+        }
+    }
+
+    /// Why the system did not execute it.
+    pub fn refused(&self, error: io::Error, search: &OsStr) -> ScriptFault {
+        match error.kind() {
+            io::ErrorKind::ExecutableFileBusy => ScriptFault::Busy(self.path.clone()),
+            io::ErrorKind::PermissionDenied if self.is_executable() && sys::is_noexec(&self.file) => {
+                ScriptFault::NoExecution(self.path.clone())
+            }
+            _ => self.diagnose(search).unwrap_or_else(|| ScriptFault::Io(self.path.clone(), error)),
         }
     }
 

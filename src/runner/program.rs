@@ -129,15 +129,7 @@ impl Program {
     /// Says why the system did not start it.
     pub(super) fn explain(&self, error: SpawnError, delivery: &Delivery<'_>, search: &OsStr) -> ProgramFault {
         match (error.step, &self.script) {
-            (Step::Execute, Some(script)) => match script.diagnose(search) {
-                Some(fault) => ProgramFault::Script(fault),
-                None => {
-                    let path = OsString::from_vec(
-                        self.arguments.first().map(|name| name.as_bytes().to_vec()).unwrap_or_default(),
-                    );
-                    ProgramFault::Script(ScriptFault::Io(path.into(), error.source))
-                }
-            },
+            (Step::Execute, Some(script)) => ProgramFault::Script(script.refused(error.source, search)),
             (Step::Execute, None) => match &delivery.hook.action {
                 Action::Program(arguments) => {
                     ProgramFault::Missing(arguments.first().cloned().unwrap_or_default(), error.source)

@@ -28,8 +28,8 @@ pub use confine::{Confinement, call_filter_bytes};
 pub use execute::Step;
 pub use lock::{LockError, lock_exclusive, try_lock, unlock};
 pub use path::{
-    OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, make_folder_beneath, open_beneath,
-    open_folder, owner, read_capped, user_id,
+    OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, is_noexec, make_folder_beneath,
+    open_beneath, open_folder, owner, read_capped, user_id,
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use platform::{Child, Idle, News, Platform, Poller, SpawnError, Spawning, platform};

@@ -242,6 +242,11 @@ pub fn owner(path: &Path) -> io::Result<Owner> {
     Ok(Owner::of(&statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?))
 }
 
+/// Whether nothing may be executed from the file system that a file lies on.
+pub fn is_noexec(file: &impl AsFd) -> bool {
+    rustix::fs::fstatvfs(file).is_ok_and(|of| of.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+}
+
 /// The effective user id of this process.
 pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()

@@ -323,3 +323,24 @@ fn a_hook_that_stops_or_starves_what_watches_it_still_ends() {
         assert_eq!(document["results"][0]["status"], if ends { "success" } else { "timeout" }, "{command}: {document}");
     }
 }
+
+#[test]
+fn a_script_that_lies_where_nothing_may_be_executed_says_so() {
+    let project = TestProject::trusted("- {name: h, events: [{type: '*'}], script: sub/h.sh}\n");
+    let sub = project.hooks_folder().join("sub");
+    fs::create_dir(&sub).unwrap();
+    let line = format!(
+        "mount -t tmpfs -o noexec,mode=755 none {0} && printf '#!/bin/sh\\n' > {0}/h.sh && chmod 755 {0}/h.sh && \"$KNOCKON_BINARY\" emit a.b --json --trust-hash $(\"$KNOCKON_BINARY\" trust --print-hash)",
+        sub.display()
+    );
+    let output =
+        project.program("unshare", &["--user", "--map-root-user", "--mount", "sh", "-c", &line]).output().unwrap();
+    if !output.status.success() {
+        println!("skipped: this machine lets nobody mount: {}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let result = &document["results"][0];
+    assert!(result["error"].as_str().unwrap().ends_with("lies on a file system that is mounted noexec"), "{document}");
+    assert!(result["help"].as_str().unwrap().contains("another file system"));
+}
