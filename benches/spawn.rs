@@ -9,7 +9,7 @@ mod support;
 use knockon::config::{self, Limits};
 use knockon::delivery::Delivery;
 use knockon::event::Versions;
-use knockon::runner::{CallerEnvironment, Runner, Scratch, Surroundings};
+use knockon::runner::{CallerEnvironment, Runner, Sandboxes, Scratch, Surroundings};
 use knockon::sys::{Platform, platform};
 use knockon::{EventDraft, Project, UserFolders};
 use std::ffi::{CString, c_int, c_void};
@@ -45,6 +45,7 @@ struct Setting {
     caller: CallerEnvironment,
     platform: Box<dyn Platform>,
     scratch: Scratch,
+    sandboxes: Sandboxes,
     limits: Limits,
 }
 
@@ -70,14 +71,23 @@ impl Setting {
         let id = knockon::EventId::generate(now);
         let event = draft.stamp_as(id, now, &project.root_text(), Versions::PUBLISHED).expect("a sound draft");
         let (caller, platform, scratch) = (CallerEnvironment::of_this_process(), platform(), Scratch::default());
-        Setting { project, loaded, event, caller, platform, scratch, limits: Limits::default() }
+        Setting {
+            project,
+            loaded,
+            event,
+            caller,
+            platform,
+            scratch,
+            sandboxes: Sandboxes::default(),
+            limits: Limits::default(),
+        }
     }
 
     /// Runs the first `count` hooks, at most `limit` at a time.
     fn run(&self, count: usize, limit: usize) {
-        let Setting { project, caller, scratch, limits, .. } = self;
+        let Setting { project, caller, scratch, sandboxes, limits, .. } = self;
         let platform = &*self.platform;
-        let surroundings = Surroundings { project, caller, platform, scratch, limits };
+        let surroundings = Surroundings { project, caller, platform, scratch, sandboxes, limits };
         let mut runner = Runner::new(surroundings, None, None);
         let (mut started, mut ended) = (0, 0);
         while ended < count {

@@ -14,7 +14,7 @@ use crate::git::Exported;
 use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
 use crate::registry;
-use crate::runner::{CallerEnvironment, Scratch, Surroundings};
+use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Surroundings};
 use crate::store::Key;
 use crate::sys::{Interrupts, Platform};
 use crate::time::Timestamp;
@@ -74,6 +74,7 @@ pub struct Emitter {
     caller: CallerEnvironment,
     platform: Box<dyn Platform>,
     scratch: Scratch,
+    sandboxes: Sandboxes,
     /// What the user and the machine allow hooks at most.
     limits: Limits,
     /// How many events led to this process (`KNOCKON_CHAIN`).
@@ -162,6 +163,7 @@ impl Emitter {
             caller: CallerEnvironment::of_this_process(),
             platform: crate::sys::platform(),
             scratch: Scratch::default(),
+            sandboxes: Sandboxes::default(),
             limits: Limits::load(user),
             children: Mutex::default(),
             chain: chain_of_this_process(),
@@ -435,6 +437,7 @@ impl Emitter {
                 caller: &self.caller,
                 platform: &*self.platform,
                 scratch: &self.scratch,
+                sandboxes: &self.sandboxes,
                 limits: &self.limits,
             },
             loaded: &plan.loaded,

@@ -4,6 +4,7 @@ use super::attempt::{Effect, Input};
 use super::environment::CallerEnvironment;
 use super::launch::{Running, feed, launch};
 use super::program::ProgramFault;
+use super::sandbox::Sandboxes;
 use super::scratch::Scratch;
 use crate::config::Limits;
 use crate::delivery::{Delivery, Outcome, Status, Stream};
@@ -42,6 +43,8 @@ pub struct Surroundings<'a> {
     pub platform: &'a dyn Platform,
     /// Where files are made that hooks get by name.
     pub scratch: &'a Scratch,
+    /// What sandboxes have in common.
+    pub sandboxes: &'a Sandboxes,
     /// What hooks are allowed at most.
     pub limits: &'a Limits,
 }

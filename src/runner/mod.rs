@@ -18,4 +18,5 @@ mod trace;
 pub use environment::CallerEnvironment;
 pub use event_loop::{Listener, RunId, Runner, Surroundings};
 pub use program::ProgramFault;
+pub use sandbox::Sandboxes;
 pub use scratch::Scratch;

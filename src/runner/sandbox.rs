@@ -9,12 +9,15 @@ use super::program::{Program, ProgramFault};
 use super::scratch::ScratchFolder;
 use crate::config::{Action, Sandbox, SandboxRules, find_in_path};
 use crate::delivery::{Delivery, Enforced};
-use crate::sys::{self, Confinement, Spawning};
+use crate::sys::{self, Confinement, ReadRules, Spawning};
 use std::ffi::{CString, OsString};
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Where keys usually are, below the home folder.
 const KEYS_AT_HOME: &[&str] = &[
@@ -83,6 +86,58 @@ pub(super) struct Boxed {
     pub(super) temporary: Option<ScratchFolder>,
 }
 
+/// What sandboxes have in common: what may be read, which is much, and changes little.
+#[derive(Debug, Default)]
+pub struct Sandboxes {
+    keys: Mutex<Option<(Instant, Vec<PathBuf>)>>,
+    rules: Mutex<Option<KnownRules>>,
+}
+
+/// Rules, since when they are known, and what for: what is left out, and what is let in.
+type KnownRules = (Instant, [Vec<PathBuf>; 2], Arc<ReadRules>);
+
+/// For how long what may be read is taken as known. A file that appears right in a folder that has keys in it can be
+/// read then at the latest.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+impl Sandboxes {
+    /// What nobody in a sandbox reads, as far as it is there; links, and what they lead to.
+    fn keys(&self, home: Option<&Path>, own: &[PathBuf]) -> Vec<PathBuf> {
+        let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, keys)) = known.as_ref().filter(|(since, _)| since.elapsed() < KNOWN_FOR) {
+            return keys.clone();
+        }
+        let mut keys: Vec<PathBuf> =
+            home.iter().flat_map(|home| KEYS_AT_HOME.iter().map(|path| home.join(path))).collect();
+        keys.extend(KEYS_OF_MACHINE.iter().map(PathBuf::from));
+        keys.extend(own.iter().cloned());
+        let keys = keys.into_iter().filter(|path| path.symlink_metadata().is_ok());
+        let keys: Vec<PathBuf> = keys.flat_map(|path| [path.canonicalize().ok(), Some(path)]).flatten().collect();
+        known.insert((Instant::now(), keys)).1.clone()
+    }
+
+    /// Rules for everything but keys, and for what a hook declares.
+    fn rules(&self, places: &Places<'_>) -> io::Result<Option<Arc<ReadRules>>> {
+        let mut known = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readable = places.readable.clone();
+        // They may lie right in a folder that has keys in it, and be newer than the rules.
+        readable.push(places.project.to_owned());
+        readable.extend(places.temporary.parent().map(Path::to_owned));
+        let for_what = [places.keys.clone(), readable.clone()];
+        if let Some((.., rules)) =
+            known.as_ref().filter(|(since, what, _)| since.elapsed() < KNOWN_FOR && *what == for_what)
+        {
+            return Ok(Some(rules.clone()));
+        }
+        let let_in = std::mem::take(&mut readable);
+        for folder in let_in.iter().map(PathBuf::as_path).chain([Path::new("/")]) {
+            all_but(folder, &places.keys, &mut readable);
+        }
+        let Some(rules) = ReadRules::new(paths(&readable))? else { return Ok(None) };
+        Ok(Some(known.insert((Instant::now(), for_what, Arc::new(rules))).2.clone()))
+    }
+}
+
 /// Where things are that a sandbox is about.
 struct Places<'a> {
     project: &'a Path,
@@ -115,7 +170,7 @@ pub(super) fn sandbox(
     let temporary = surroundings.scratch.sub_folder(&base).map_err(|error| ProgramFault::EventFile(base, error))?;
     let places = Places::of(delivery, surroundings, &rules, temporary.path())?;
     let mut boxed = match rules.level {
-        Sandbox::Base | Sandbox::Guard => guard(&rules, &places),
+        Sandbox::Base | Sandbox::Guard => guard(&rules, &places, surroundings.sandboxes),
         Sandbox::Strict => strict(&rules, &places, delivery, program, trusted),
     }?;
     if rules.require && !boxed.enforced.missing.is_empty() {
@@ -153,14 +208,8 @@ impl<'a> Places<'a> {
         let (readable, writable): (Result<Vec<PathBuf>, _>, Result<Vec<PathBuf>, _>) =
             (resolve(&rules.read), resolve(&rules.write));
         let (readable, writable) = (readable?, writable?);
-        let mut keys: Vec<PathBuf> =
-            home.iter().flat_map(|home| KEYS_AT_HOME.iter().map(|path| home.join(path))).collect();
-        keys.extend(KEYS_OF_MACHINE.iter().map(PathBuf::from));
-        keys.extend(surroundings.limits.own.iter().cloned());
-        // A link counts, and what it leads to.
-        let keys = keys.into_iter().filter(|path| path.symlink_metadata().is_ok());
-        let mut keys: Vec<PathBuf> = keys.flat_map(|path| [path.canonicalize().ok(), Some(path)]).flatten().collect();
         let own = &surroundings.limits.own;
+        let mut keys = surroundings.sandboxes.keys(home.as_deref(), own);
         keys.retain(|key| own.contains(key) || !readable.contains(key) && !writable.contains(key));
         let mut kept: Vec<PathBuf> = repository(project);
         kept.extend(delivery.file.hooks_folder.canonicalize());
@@ -171,13 +220,6 @@ impl<'a> Places<'a> {
     /// Whether something in the project is not the hook's to read.
     fn has_keys(&self) -> bool {
         self.keys.iter().any(|key| key.starts_with(self.project))
-    }
-
-    /// Everything that may be read under `guard`.
-    fn all_readable(&self) -> Vec<PathBuf> {
-        let mut readable = self.readable.clone();
-        all_but(Path::new("/"), &self.keys, &mut readable);
-        readable
     }
 }
 
@@ -237,7 +279,7 @@ fn all_but(folder: &Path, excluded: &[PathBuf], all: &mut Vec<PathBuf>) {
     }
 }
 
-fn guard(rules: &SandboxRules, places: &Places<'_>) -> Result<Boxed, ProgramFault> {
+fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> Result<Boxed, ProgramFault> {
     let mut confinement = Confinement::default();
     let shared_memory = places.temporary.join("shm");
     fs::create_dir(&shared_memory).map_err(ProgramFault::System)?;
@@ -257,18 +299,20 @@ fn guard(rules: &SandboxRules, places: &Places<'_>) -> Result<Boxed, ProgramFaul
     }
     writable.extend([places.temporary.clone(), shared_memory.clone()]);
     writable.extend(DEVICES.iter().map(PathBuf::from));
-    let readable = places.all_readable();
-    let files = confinement.files(paths(&readable), paths(&writable)).map_err(ProgramFault::System)?;
-    let calls = confinement.calls(rules.network);
+    let rules = sandboxes.rules(places).map_err(ProgramFault::System)?;
+    let written = confinement.write(paths(&writable)).map_err(ProgramFault::System)?;
+    let files = rules.is_some() && written;
+    rules.into_iter().for_each(|rules| confinement.read(rules));
+    let calls = confinement.calls(wanted.network);
     let mut enforced = Enforced { level: Sandbox::Guard, ..Enforced::default() };
-    for (word, wanted, holds) in [
+    for (word, asked, holds) in [
         ("files", true, files),
         ("metadata", true, kept),
-        ("network", !rules.network, calls),
-        ("limits of others", rules.network, calls),
+        ("network", !wanted.network, calls),
+        ("limits of others", wanted.network, calls),
     ] {
         match holds {
-            _ if !wanted => {}
+            _ if !asked => {}
             true if word != "limits of others" => enforced.held.push(word),
             true => {}
             false => enforced.missing.push(word),

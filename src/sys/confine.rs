@@ -6,8 +6,8 @@
 use super::execute::Step;
 use super::raw::{clone_onto, system_call};
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    Scope,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope,
 };
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
@@ -19,10 +19,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-/// The newest Landlock that is asked for; what an older kernel lacks is left out.
+/// The newest Landlock that is asked for; what an older kernel lacks is left out. What is done to devices beyond
+/// reading and writing is left alone.
 const NEWEST: ABI = ABI::V6;
+const LANDLOCK: ABI = ABI::V3;
 /// Not in libc for all targets: mount_setattr(2), open_tree(2), move_mount(2).
 const MOUNT_ATTR_RDONLY: u64 = 1;
 const OPEN_TREE_CLONE: usize = 1;
@@ -34,14 +36,55 @@ const X32: i64 = 0x4000_0000;
 /// What is taken from a program.
 #[derive(Debug, Default)]
 pub struct Confinement {
-    /// A Landlock ruleset.
-    ruleset: Option<OwnedFd>,
+    /// Two Landlock rulesets: what is done has to be allowed by both.
+    readable: Option<Arc<ReadRules>>,
+    writable: Option<OwnedFd>,
     filter: BpfProgram,
     /// What stays writable of all mounts, and then what of that is read-only again, and then what is put
     /// somewhere else: each with where it is mounted.
     mounts: Vec<Mount>,
     /// Lines for the maps of a user namespace, for a user who may not make a mount namespace otherwise.
     identity: [CString; 2],
+}
+
+/// What a program may read. Made once for many programs: there is much that may be read.
+#[derive(Debug)]
+pub struct ReadRules(OwnedFd);
+
+impl ReadRules {
+    /// Rules that let a program read what is beneath `readable`. Paths that do not exist are passed over. Nothing
+    /// when the kernel cannot do that.
+    ///
+    /// # Errors
+    /// Out of descriptors or memory.
+    pub fn new<'p>(readable: impl Iterator<Item = &'p Path>) -> io::Result<Option<Self>> {
+        let handled = AccessFs::from_read(LANDLOCK);
+        // Names alone are no secret: without them no folder above could be listed.
+        let listed = std::iter::once((Path::new("/"), AccessFs::ReadDir.into()));
+        Ok(ruleset(handled, BitFlags::EMPTY, listed.chain(readable.map(|path| (path, handled))))?.map(ReadRules))
+    }
+}
+
+/// A Landlock ruleset; nothing when the kernel has none.
+fn ruleset<'p>(
+    handled: BitFlags<AccessFs>,
+    scopes: BitFlags<Scope>,
+    rights: impl Iterator<Item = (&'p Path, BitFlags<AccessFs>)>,
+) -> io::Result<Option<OwnedFd>> {
+    let wanted = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(handled);
+    let wanted = wanted.and_then(|wanted| if scopes.is_empty() { Ok(wanted) } else { wanted.scope(scopes) });
+    let created = wanted.and_then(Ruleset::create).map_err(io::Error::other)?;
+    let mut ruleset = created.set_compatibility(CompatLevel::BestEffort);
+    for (path, mut access) in rights {
+        let Ok(fd) = PathFd::new(path) else { continue };
+        let is_folder = rustix::fs::fstat(&fd)
+            .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory);
+        if !is_folder {
+            access &= AccessFs::from_file(LANDLOCK);
+        }
+        ruleset = ruleset.add_rule(PathBeneath::new(fd, access)).map_err(io::Error::other)?;
+    }
+    Ok(ruleset.into())
 }
 
 /// One mount of the program's own.
@@ -60,44 +103,22 @@ const KEPT_CAPABILITIES: usize = 8;
 const LAST_CAPABILITY: usize = 63;
 
 impl Confinement {
-    /// Lets the program read what is beneath `readable` and do anything beneath `writable`, nothing else; and
-    /// keeps it from signalling whoever is not confined with it. Paths that do not exist are passed over.
-    /// Returns whether the kernel can do that.
+    /// Lets the program read what `rules` say, and nothing else.
+    pub fn read(&mut self, rules: Arc<ReadRules>) {
+        self.readable = Some(rules);
+    }
+
+    /// Lets the program change what is beneath `writable`, nothing else; and keeps it from signalling whoever is not
+    /// confined with it. Paths that do not exist are passed over. Returns whether the kernel can do that.
     ///
     /// # Errors
     /// Out of descriptors or memory.
-    pub fn files<'p>(
-        &mut self,
-        readable: impl Iterator<Item = &'p Path>,
-        writable: impl Iterator<Item = &'p Path>,
-    ) -> io::Result<bool> {
-        // What is done to devices beyond reading and writing is left alone.
-        let handled = AccessFs::from_all(ABI::V3);
+    pub fn write<'p>(&mut self, writable: impl Iterator<Item = &'p Path>) -> io::Result<bool> {
+        let handled = AccessFs::from_write(LANDLOCK);
         // No devices: what is on a disk is not the project.
         let all = handled & !(AccessFs::MakeBlock | AccessFs::MakeChar);
-        let created = Ruleset::default()
-            .set_compatibility(CompatLevel::BestEffort)
-            .handle_access(handled)
-            .and_then(|ruleset| ruleset.scope(Scope::from_all(NEWEST)))
-            .and_then(Ruleset::create)
-            .map_err(io::Error::other)?;
-        // Names alone are no secret: without them no folder above could be listed.
-        let listed = std::iter::once((Path::new("/"), AccessFs::ReadDir.into()));
-        let rights = listed
-            .chain(readable.map(|path| (path, AccessFs::from_read(ABI::V3))))
-            .chain(writable.map(|path| (path, all)));
-        let mut ruleset = created.set_compatibility(CompatLevel::BestEffort);
-        for (path, mut access) in rights {
-            let Ok(fd) = PathFd::new(path) else { continue };
-            let is_folder = rustix::fs::fstat(&fd)
-                .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory);
-            if !is_folder {
-                access &= AccessFs::from_file(ABI::V3);
-            }
-            ruleset = ruleset.add_rule(PathBeneath::new(fd, access)).map_err(io::Error::other)?;
-        }
-        self.ruleset = ruleset.into();
-        Ok(self.ruleset.is_some())
+        self.writable = ruleset(handled, Scope::from_all(NEWEST), writable.map(|path| (path, all)))?;
+        Ok(self.writable.is_some())
     }
 
     /// Keeps the program from the limits of other processes, and without `network` from the network: it can make no
@@ -133,9 +154,9 @@ impl Confinement {
         true
     }
 
-    /// The ruleset, for the process that gives its rights up.
-    pub(super) fn ruleset(&self) -> Option<BorrowedFd<'_>> {
-        self.ruleset.as_ref().map(AsFd::as_fd)
+    /// The rulesets, for the process that gives its rights up.
+    pub(super) fn rulesets(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        [self.readable.as_ref().map(|rules| rules.0.as_fd()), self.writable.as_ref().map(AsFd::as_fd)]
     }
 }
 
@@ -228,7 +249,7 @@ extern "C" fn try_to_keep(confinement: *mut c_void) -> c_int {
 ///
 /// # Safety
 /// To be called in that process only, which makes system calls by hand.
-pub(super) unsafe fn give_up(confinement: &Confinement, ruleset: c_int) -> Result<(), (Step, isize)> {
+pub(super) unsafe fn give_up(confinement: &Confinement, rulesets: [c_int; 2]) -> Result<(), (Step, isize)> {
     let confine = |result: isize| if result < 0 { Err((Step::Confine, result)) } else { Ok(()) };
     // SAFETY: plain system calls on values that live as long.
     unsafe {
@@ -241,8 +262,10 @@ pub(super) unsafe fn give_up(confinement: &Confinement, ruleset: c_int) -> Resul
         for capability in KEPT_CAPABILITIES..=LAST_CAPABILITY {
             system_call(libc::SYS_prctl, [libc::PR_CAPBSET_DROP as usize, capability, 0, 0, 0]);
         }
-        if confinement.ruleset.is_some() {
-            confine(system_call(libc::SYS_landlock_restrict_self, [ruleset as usize, 0, 0, 0, 0]))?;
+        for (ruleset, wanted) in rulesets.into_iter().zip(confinement.rulesets()) {
+            if wanted.is_some() {
+                confine(system_call(libc::SYS_landlock_restrict_self, [ruleset as usize, 0, 0, 0, 0]))?;
+            }
         }
         if !confinement.filter.is_empty() {
             let program = libc::sock_fprog {

@@ -24,9 +24,9 @@ pub enum Step {
     Execute,
 }
 
-/// How many descriptors go with an order at most: the three standard streams, a Landlock ruleset, and those that the
+/// How many descriptors go with an order at most: the three standard streams, two Landlock rulesets, and those that the
 /// program gets besides.
-pub(super) const DESCRIPTORS: usize = 4 + FURTHER;
+pub(super) const DESCRIPTORS: usize = 5 + FURTHER;
 /// How many the program can get besides, and the number of the first of them.
 pub(super) const FURTHER: usize = 2;
 pub(super) const FIRST_FURTHER: c_int = 30;
@@ -41,7 +41,7 @@ pub(super) struct Orders {
     environment_pointers: Vec<*const c_char>,
     /// What is taken from it.
     confinement: Option<Confinement>,
-    /// What becomes descriptors 0, 1 and 2, then the ruleset, then what the program gets besides; -1 for none.
+    /// What becomes descriptors 0, 1 and 2, then the rulesets, then what the program gets besides; -1 for none.
     /// Numbers of the process that starts the program.
     pub(super) descriptors: [c_int; DESCRIPTORS],
     /// Where the stack of the new process ends.
@@ -122,7 +122,7 @@ unsafe fn set_up_and_execute(orders: &Orders) -> (Step, isize) {
     if session < 0 {
         return (Step::SetUp, session);
     }
-    let [stdin, stdout, stderr, ruleset, further @ ..] = orders.descriptors;
+    let [stdin, stdout, stderr, readable, writable, further @ ..] = orders.descriptors;
     for (source, target) in [(stdin, 0), (stdout, 1), (stderr, 2)] {
         let done = call(libc::SYS_dup3, source as usize, target, 0);
         if done < 0 {
@@ -140,7 +140,7 @@ unsafe fn set_up_and_execute(orders: &Orders) -> (Step, isize) {
     // Before the folder: it is looked up among the mounts that the program sees.
     if let Some(confinement) = &orders.confinement {
         // SAFETY: this is the process that becomes the program.
-        if let Err(failed) = unsafe { give_up(confinement, ruleset) } {
+        if let Err(failed) = unsafe { give_up(confinement, [readable, writable]) } {
             return failed;
         }
     }

@@ -41,12 +41,13 @@ impl Platform for Linux {
     fn start(&self, spawning: Spawning, stdio: [BorrowedFd<'_>; 3]) -> Result<Box<dyn Child>, SpawnError> {
         let failed = |source| SpawnError { step: Step::Clone, source };
         let Spawning { program, arguments, environment, folder, confinement, further } = spawning;
-        let ruleset = confinement.as_ref().and_then(Confinement::ruleset).map(|fd| fd.try_clone_to_owned());
-        let ruleset = ruleset.transpose().map_err(failed)?;
+        let rulesets = confinement.as_ref().map_or([None, None], Confinement::rulesets);
+        let owned = |fd: Option<BorrowedFd<'_>>| fd.map(|fd| fd.try_clone_to_owned()).transpose();
+        let rulesets = [owned(rulesets[0]).map_err(failed)?, owned(rulesets[1]).map_err(failed)?];
         // Places are told by order: what is not there is stood in for by standard input, and passed over.
         let mut descriptors: Vec<BorrowedFd<'_>> = stdio.to_vec();
-        if ruleset.is_some() || !further.is_empty() {
-            descriptors.push(ruleset.as_ref().map_or(stdio[0], AsFd::as_fd));
+        if rulesets.iter().any(Option::is_some) || !further.is_empty() {
+            descriptors.extend(rulesets.iter().map(|ruleset| ruleset.as_ref().map_or(stdio[0], AsFd::as_fd)));
         }
         descriptors.extend(further.iter().take(FURTHER).map(AsFd::as_fd));
         debug_assert!(descriptors.len() <= DESCRIPTORS);

@@ -24,7 +24,7 @@ mod signal;
 mod supervise;
 mod supervisor;
 
-pub use confine::{Confinement, call_filter_bytes};
+pub use confine::{Confinement, ReadRules, call_filter_bytes};
 pub use execute::Step;
 pub use lock::{LockError, lock_exclusive, try_lock, unlock};
 pub use path::{
