@@ -6,8 +6,8 @@
 use jsonschema::Validator;
 use knockon::config::{
     self, ACTION_KEYS, COALESCE_KEYS, DEFAULTS_KEYS, EXPECT_KEYS, FIXTURE_KEYS, FailMode, HOOK_KEYS, MATCHER_KEYS,
-    Mode, OnBusy, OnTimeout, OutputMode, RETRY_KEYS, SANDBOX_KEYS, Sandbox, StopMode, TEXT_ACTIONS, TOP_KEYS,
-    WEBHOOK_KEYS,
+    Mode, OnBusy, OnTimeout, OutputMode, POLICY_KEYS, RETRY_KEYS, SANDBOX_KEYS, Sandbox, StopMode, TEXT_ACTIONS,
+    TOP_KEYS, WEBHOOK_KEYS,
 };
 use knockon::event::{Event, EventId, SCHEMAS};
 use knockon::matcher::{Filter, OPERATORS};
@@ -408,6 +408,20 @@ fn what_was_valid_in_1_0_is_valid_in_1_1() {
     let plain = "{version: '1.0', defaults: {timeout: 5}, hooks: [{name: a, events: [{type: a.b, filter: {x: [1, w], l_any: [z]}}], script: a.sh}]}";
     let value: Value = serde_saphyr::from_str(plain).unwrap();
     assert!(old.is_valid(&value) && is_config(plain));
+}
+
+#[test]
+fn the_schema_of_a_policy_has_the_keys_the_code_knows() {
+    let schema: Value = serde_json::from_str(schema_text("policy")).unwrap();
+    let keys: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, POLICY_KEYS);
+    let levels: Vec<&str> = schema["properties"]["sandbox"]["enum"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|level| level.as_str().unwrap())
+        .collect();
+    assert_eq!(levels, Sandbox::WORDS);
 }
 
 #[test]

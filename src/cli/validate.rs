@@ -4,7 +4,7 @@ use super::diagnostics::{self, Format};
 use super::error::{CliError, Exit};
 use super::options::ProjectOptions;
 use super::terminal::{Paint, Terminal};
-use crate::config::{Diagnostic, Loaded, Severity, flowspec_refusals, lint, load};
+use crate::config::{Diagnostic, Limits, Loaded, Severity, flowspec_refusals, lint, load};
 use crate::matcher::Matcher;
 use crate::project::{Project, UserFolders};
 use crate::registry;
@@ -76,6 +76,7 @@ fn check(project: &Project, user: &UserFolders, file: Option<&PathBuf>, flowspec
     let all = Loaded { hooks: [&*loaded.hooks, &*loaded.unsound].concat(), ..loaded.clone() };
     problems.extend(Matcher::compile(&all).1);
     problems.extend(registry::unknown_types(&all));
+    problems.extend(Limits::load(user).broken);
     if flowspec {
         problems.extend(loaded.files.iter().flat_map(flowspec_refusals));
     }

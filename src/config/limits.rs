@@ -20,7 +20,7 @@ pub const POLICY_KEYS: &[&str] = &["version", "sandbox", "require", "network", "
 const MACHINE: &str = "/etc/knockon/policy.yaml";
 
 /// What hooks are allowed at most.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// The mildest sandbox.
     pub sandbox: Sandbox,
@@ -33,7 +33,7 @@ pub struct Limits {
     /// Our own folders: no hook in a sandbox reads or writes them.
     pub own: Vec<PathBuf>,
     /// Why no hook may run at all: a policy that cannot be read allows nothing.
-    pub broken: Option<String>,
+    pub broken: Option<Diagnostic>,
 }
 
 impl Default for Limits {
@@ -89,8 +89,11 @@ impl Limits {
 ///
 /// # Errors
 /// It cannot be read, someone else could have written it, or it is not understood.
-fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, String> {
-    let failed = |why: &dyn std::fmt::Display| format!("the policy {} cannot be used: {why}", path.display());
+fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, Diagnostic> {
+    let failed = |why: &dyn std::fmt::Display| {
+        let message = format!("the policy cannot be used, and no hook runs until it can: {why}");
+        Diagnostic::error(path, None, "policy", message)
+    };
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
     let opened =
         sys::open_folder(folder).and_then(|folder| sys::open_beneath(&folder, Path::new(name), OpenMode::File));
@@ -109,7 +112,7 @@ fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, String> {
     let mut problems = Vec::new();
     let limits = parse(path, &bytes, &mut problems);
     match problems.into_iter().find(|problem| problem.severity == Severity::Error) {
-        Some(problem) => Err(format!("the policy {problem}")),
+        Some(problem) => Err(problem),
         None => Ok(limits),
     }
 }

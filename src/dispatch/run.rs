@@ -193,7 +193,8 @@ impl<'r> Run<'r, '_> {
             return Some(Outcome::without_process(Status::Skipped, why));
         }
         if let Some(why) = &self.dispatcher.surroundings.limits.broken {
-            let mut outcome = Outcome { blocked: true, ..Outcome::without_process(Status::Error, why.clone()) };
+            let why = format!("the policy {why}");
+            let mut outcome = Outcome { blocked: true, ..Outcome::without_process(Status::Error, why) };
             outcome.help = Some("mend the policy; until then no hook runs".into());
             return Some(outcome);
         }

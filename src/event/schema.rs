@@ -36,4 +36,10 @@ pub const SCHEMAS: &[Schema] = &[
         file: "hooks-config-1.0.schema.json",
         text: include_str!("../../schemas/hooks-config-1.0.schema.json"),
     },
+    Schema {
+        name: "policy",
+        about: "policy.yaml, version 1.0: what hooks are allowed at most",
+        file: "policy-1.0.schema.json",
+        text: include_str!("../../schemas/policy-1.0.schema.json"),
+    },
 ];

@@ -58,10 +58,12 @@ impl ReadRules {
     /// # Errors
     /// Out of descriptors or memory.
     pub fn new<'p>(readable: impl Iterator<Item = &'p Path>) -> io::Result<Option<Self>> {
-        let handled = AccessFs::from_read(LANDLOCK);
-        // Names alone are no secret: without them no folder above could be listed.
-        let listed = std::iter::once((Path::new("/"), AccessFs::ReadDir.into()));
-        Ok(ruleset(handled, BitFlags::EMPTY, listed.chain(readable.map(|path| (path, handled))))?.map(ReadRules))
+        let read = AccessFs::from_read(LANDLOCK);
+        // Names alone are no secret: without them no folder above could be listed. And rules that do not speak of
+        // moving a file to another folder forbid it; what gains no right by it may be moved.
+        let anywhere = std::iter::once((Path::new("/"), AccessFs::ReadDir | AccessFs::Refer));
+        let rights = anywhere.chain(readable.map(|path| (path, read)));
+        Ok(ruleset(read | AccessFs::Refer, BitFlags::EMPTY, rights)?.map(ReadRules))
     }
 }
 

@@ -48,6 +48,7 @@ fn is_able() -> bool {
 const ATTEMPTS: &str = r#"
 try() { if "${@:2}" >/dev/null 2>&1; then echo "$1: yes"; else echo "$1: no"; fi; }
 try project touch made
+try move bash -c 'mkdir x y; touch x/a; mv x/a y/b; ln y/b x/c'
 try deeper bash -c 'mkdir -p a/b && echo x > a/b/c'
 try git touch .git/hooks/post-checkout
 try hooks touch .knockon/evil.sh
@@ -86,8 +87,9 @@ fn guard_leaves_the_project_and_takes_the_keys_and_the_network() {
         return;
     }
     let (result, record, project) = tried("guard", ATTEMPTS);
-    assert_eq!(answers(&result).len(), 22, "{result}");
-    let wanted = ["project", "deeper", "own-tmp", "settings", "dotfile", "list", "system", "null", "answer", "local"];
+    assert_eq!(answers(&result).len(), 23, "{result}");
+    let wanted =
+        ["project", "move", "deeper", "own-tmp", "settings", "dotfile", "list", "system", "null", "answer", "local"];
     assert_eq!(allowed(&result), wanted, "{result}");
     assert_eq!(
         (&record["sandbox"], &record["enforced"]),
@@ -157,7 +159,7 @@ fn strict_shows_the_system_and_the_project_and_nothing_else() {
         return;
     }
     let (result, record, project) = tried("strict", ATTEMPTS);
-    let wanted = ["project", "deeper", "tmp", "own-tmp", "list", "system", "null", "answer", "local"];
+    let wanted = ["project", "move", "deeper", "tmp", "own-tmp", "list", "system", "null", "answer", "local"];
     let mut allowed = allowed(&result);
     // A folder of its own, which goes with it.
     allowed.retain(|what| !["home", "hooks", "signal"].contains(&what.as_str()));
@@ -245,6 +247,8 @@ fn a_policy_can_only_take_away() {
         let error = document["results"][0]["error"].as_str().unwrap();
         assert!(error.contains("the policy ") && error.contains(told), "{error}");
     }
+    let checked = project.run(&["validate"]);
+    assert!(checked.code == 2 && checked.stdout.contains("policy.yaml:"), "{checked:?}");
     write(&folder.join("policy.yaml"), "version: '1.0'\n", 0o666);
     let document = project.json(&["emit", "a.b", "--json"]);
     assert!(document["results"][0]["error"].as_str().unwrap().contains("can be written by"), "{document}");
