@@ -54,7 +54,7 @@ impl Limits {
             match read(&path, of_machine) {
                 Ok(Some(policy)) => limits.tighten(policy),
                 Ok(None) => {}
-                Err(why) => limits.broken = limits.broken.take().or(Some(why)),
+                Err(why) => limits.broken = limits.broken.take().or(Some(*why)),
             }
         }
         limits
@@ -89,10 +89,10 @@ impl Limits {
 ///
 /// # Errors
 /// It cannot be read, someone else could have written it, or it is not understood.
-fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, Diagnostic> {
+fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, Box<Diagnostic>> {
     let failed = |why: &dyn std::fmt::Display| {
         let message = format!("the policy cannot be used, and no hook runs until it can: {why}");
-        Diagnostic::error(path, None, "policy", message)
+        Box::new(Diagnostic::error(path, None, "policy", message))
     };
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
     let opened =
@@ -112,7 +112,7 @@ fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, Diagnostic> {
     let mut problems = Vec::new();
     let limits = parse(path, &bytes, &mut problems);
     match problems.into_iter().find(|problem| problem.severity == Severity::Error) {
-        Some(problem) => Err(problem),
+        Some(problem) => Err(problem.into()),
         None => Ok(limits),
     }
 }
