@@ -68,6 +68,23 @@ pub fn ignore_file_size_signal() {
 #[derive(Debug)]
 pub struct Interrupts {
     fd: OwnedFd,
+    /// Those that were not blocked before.
+    ours: Vec<i32>,
+}
+
+/// The signals that end a process which does not take them.
+const DEADLY: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+fn set_of(signals: &[i32]) -> libc::sigset_t {
+    // SAFETY: the set is plain data that sigemptyset initialises before any other use.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        set
+    }
 }
 
 impl Drop for Interrupts {
@@ -85,32 +102,26 @@ impl Interrupts {
     /// # Errors
     /// The system is out of descriptors or memory.
     pub fn open() -> io::Result<Self> {
-        // SAFETY: the set is plain data that sigemptyset initialises before any other use.
-        let fd = unsafe {
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-                libc::sigaddset(&raw mut set, signal);
-            }
-            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-            libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC)
+        let set = set_of(&DEADLY);
+        // SAFETY: both sets are initialised; the call writes the second before it is read.
+        let (fd, ours) = unsafe {
+            let mut before = set_of(&[]);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
+            let ours = DEADLY.into_iter().filter(|signal| libc::sigismember(&raw const before, *signal) == 0);
+            (libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC), ours.collect())
         };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: a new descriptor that nobody else knows.
-        Ok(Interrupts { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+        Ok(Interrupts { fd: unsafe { OwnedFd::from_raw_fd(fd) }, ours })
     }
 
-    /// Lets the three signals be deadly again, in the calling thread: nobody takes them any more.
+    /// Lets the signals be deadly again that were before, in the calling thread: nobody takes them any more.
     pub fn release(&self) {
-        // SAFETY: as in `open`.
+        let set = set_of(&self.ours);
+        // SAFETY: an initialised set; the second one is not asked for.
         unsafe {
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-                libc::sigaddset(&raw mut set, signal);
-            }
             libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
         }
     }
