@@ -3,7 +3,7 @@
 //! `git` itself reads them, kept from everything that a repository could make it run: no hooks, no helpers, no
 //! fetching of what is missing.
 
-use crate::project::{Layout, Project};
+use crate::project::Layout;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -64,6 +64,8 @@ pub struct Exported {
     pub config: PathBuf,
     /// The commit, as 40 or 64 hexadecimal digits.
     pub commit: String,
+    /// The folder of the project whose hooks they are.
+    pub root: PathBuf,
 }
 
 impl Drop for Exported {
@@ -101,37 +103,49 @@ impl Entry {
     }
 }
 
-/// Writes the hooks folder of `name`, a branch, tag or commit, into a new folder in `base`.
+/// Writes the hooks folder of `name`, a branch, tag or commit, into a new folder in `base`: that of the project that
+/// `start` is in, or with `exact` of `start` itself.
 ///
 /// # Errors
 /// See [`GitError`].
-pub fn export(project: &Project, name: &str, base: &Path) -> Result<Exported, GitError> {
-    let git = Git { root: project.root() };
+pub fn export(start: &Path, exact: bool, name: &str, base: &Path) -> Result<Exported, GitError> {
+    let git = Git { root: start };
     let shown = || crate::text::one_line(name);
     let wanted = format!("{name}^{{commit}}");
     let commit = git.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted], b"");
-    let commit =
-        commit.map_err(|error| if matches!(error, GitError::Git(_)) { GitError::NoCommit(shown()) } else { error })?;
+    let commit = commit.map_err(|error| {
+        if matches!(&error, GitError::Git(said) if said.is_empty()) { GitError::NoCommit(shown()) } else { error }
+    })?;
     let commit = String::from_utf8_lossy(&commit).trim().to_owned();
-    // A project may be a part of a repository.
-    let prefix =
-        String::from_utf8_lossy(&git.run(&["rev-parse", "--show-prefix"], b"")?).trim_end_matches('\n').to_owned();
-    for layout in [Layout::Flowspec, Layout::Knockon] {
-        let Some(hooks_folder) = layout.hooks_folder() else { continue };
-        let entries = git.entries(&commit, &prefix, hooks_folder)?;
-        // A link would lead to what is not in the commit.
-        let is = |entry: &Entry, config: &str| entry.path == config.as_bytes() && entry.is_file();
-        let has = |config: &&&str| entries.iter().any(|entry| is(entry, config));
-        let Some(config) = layout.config_files().iter().find(has) else { continue };
-        let unnamed = |error| GitError::Io(base.to_owned(), error);
-        let random = getrandom::u64().map_err(|error| unnamed(io::Error::other(error)))?;
-        let folder = base.join(format!("knockon-ref-{random:016x}"));
-        DirBuilder::new().mode(0o700).create(&folder).map_err(unnamed)?;
-        let exported = Exported { config: folder.join(config), folder, commit };
-        git.write(&entries, &exported.folder, hooks_folder)?;
-        return Ok(exported);
+    // A project may be a part of a repository: the nearest folder that has hooks in the commit, whatever lies there.
+    let line = |arguments: &[&str]| {
+        let said = git.run(arguments, b"")?;
+        Ok(String::from_utf8_lossy(&said).strip_suffix('\n').unwrap_or_default().to_owned())
+    };
+    let (top, mut prefix) = (line(&["rev-parse", "--show-toplevel"])?, line(&["rev-parse", "--show-prefix"])?);
+    loop {
+        for layout in [Layout::Flowspec, Layout::Knockon] {
+            let Some(hooks_folder) = layout.hooks_folder() else { continue };
+            let entries = git.entries(&commit, &prefix, hooks_folder)?;
+            // A link would lead to what is not in the commit.
+            let is = |entry: &Entry, config: &str| entry.path == config.as_bytes() && entry.is_file();
+            let has = |config: &&&str| entries.iter().any(|entry| is(entry, config));
+            let Some(config) = layout.config_files().iter().find(has) else { continue };
+            let unnamed = |error| GitError::Io(base.to_owned(), error);
+            let random = getrandom::u64().map_err(|error| unnamed(io::Error::other(error)))?;
+            let folder = base.join(format!("knockon-ref-{random:016x}"));
+            DirBuilder::new().mode(0o700).create(&folder).map_err(unnamed)?;
+            let root = Path::new(&top).join(&prefix);
+            let exported = Exported { config: folder.join(config), folder, commit, root };
+            git.write(&entries, &exported.folder, hooks_folder)?;
+            return Ok(exported);
+        }
+        if exact || prefix.is_empty() {
+            return Err(GitError::NoConfig(shown()));
+        }
+        let above = prefix.trim_end_matches('/').rfind('/').map_or(0, |slash| slash + 1);
+        prefix.truncate(above);
     }
-    Err(GitError::NoConfig(shown()))
 }
 
 struct Git<'a> {
@@ -159,7 +173,14 @@ impl Git<'_> {
         ] {
             command.env(name, value);
         }
-        command.args(["--no-pager", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]);
+        command.args([
+            "--no-pager",
+            "--literal-pathspecs",
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "core.hooksPath=/dev/null",
+        ]);
         command.args(["-c", "core.alternateRefsCommand=", "-c", "protocol.allow=never"]);
         command.arg("-C").arg(self.root).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -6,6 +6,7 @@ use crate::config::{ConfigFile, Loaded, Origin, Severity};
 use crate::dispatch::Skip;
 use crate::emitter::{Emitter, EmitterOptions};
 use crate::event::MAX_BYTES;
+use crate::git::{self, Exported};
 use crate::project::{Project, UserFolders};
 use crate::sys::Interrupts;
 use crate::text::nearest;
@@ -64,14 +65,15 @@ impl ProjectOptions {
     /// `look_only`: nothing is going to be run, and a signal ends knockon as usual.
     pub(super) fn emitter(&self, trust: &TrustOptions, look_only: bool) -> Result<Emitter, CliError> {
         let user = UserFolders::of_this_process();
-        let project = self.project(&user)?;
-        let export = |name: &String| {
-            let exported = crate::git::export(&project, name, &std::env::temp_dir());
-            exported.map_err(|error| CliError::usage(format!("--config-from-ref: {error}")))
+        let commit = trust.config_from_ref.as_ref().map(|name| self.export(name)).transpose()?;
+        let project = match &commit {
+            Some(commit) => Project::at(&commit.root)
+                .map_err(|error| CliError::usage(format!("the project folder {}: {error}", commit.root.display())))?,
+            None => self.project(&user)?,
         };
         let options = EmitterOptions {
             config: if trust.config_from_ref.is_some() { None } else { self.config() },
-            commit: trust.config_from_ref.as_ref().map(export).transpose()?,
+            commit,
             trust_hash: trust.hash()?,
             // Without it, a signal ends knockon at once and the hook is left alone: still better than
             // not running the hook at all.
@@ -81,6 +83,14 @@ impl ProjectOptions {
             program: std::env::current_exe().ok(),
         };
         Ok(Emitter::open(project, &user, options))
+    }
+
+    /// The hooks of a commit: those of the project that is named, else of the one that this folder is in there.
+    fn export(&self, name: &str) -> Result<Exported, CliError> {
+        let here = || std::env::current_dir().map_err(|error| CliError::io("the current folder", &error));
+        let start = self.project_root.clone().map_or_else(here, Ok)?;
+        let exported = git::export(&start, self.project_root.is_some(), name, &std::env::temp_dir());
+        exported.map_err(|error| CliError::usage(format!("--config-from-ref: {error}")))
     }
 
     /// Opens the emitter for commands that only look.

@@ -6,7 +6,7 @@ use crate::config::{Diagnostic, Severity};
 use crate::text::{one_line, terminal_safe, terminal_safe_json};
 use serde::Serialize;
 use std::io::{self, BufRead, Write};
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// A colour of ours.
@@ -43,41 +43,65 @@ pub(super) struct Terminal {
     live: Option<LiveWriter>,
 }
 
-/// How many pieces of output may wait to be written while hooks run.
-const WAITING_PIECES: usize = 4096;
+/// How much output may wait to be written while hooks run, in bytes.
+const MOST_WAITING: usize = 6 * 1024 * 1024;
 
 /// Writes to standard output beside the hooks that run, so that a reader who stalls stalls no deadline.
 #[derive(Debug)]
 struct LiveWriter {
-    pieces: mpsc::SyncSender<String>,
+    waiting: Arc<(Mutex<Waiting>, Condvar)>,
     thread: JoinHandle<Option<io::Error>>,
     /// Bytes for which there was no room.
     lost: usize,
 }
 
+/// What is to be written.
+#[derive(Debug, Default)]
+struct Waiting {
+    text: String,
+    done: bool,
+}
+
 impl LiveWriter {
     fn start() -> Self {
-        let (pieces, waiting) = mpsc::sync_channel::<String>(WAITING_PIECES);
+        let waiting: Arc<(Mutex<Waiting>, Condvar)> = Arc::default();
+        let theirs = waiting.clone();
         let thread = std::thread::spawn(move || {
             let mut stdout = io::stdout().lock();
-            waiting.iter().find_map(|piece| stdout.write_all(piece.as_bytes()).and_then(|()| stdout.flush()).err())
+            while let Some(text) = next_text(&theirs) {
+                if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+                    return Some(error);
+                }
+            }
+            None
         });
-        LiveWriter { pieces, thread, lost: 0 }
+        LiveWriter { waiting, thread, lost: 0 }
     }
 
-    fn send(&mut self, text: String) {
-        match self.pieces.try_send(text) {
-            Ok(()) => {}
-            Err(mpsc::TrySendError::Full(text)) => self.lost += text.len(),
-            // The reader has gone; `finish` says why.
-            Err(mpsc::TrySendError::Disconnected(_)) => {}
+    fn send(&mut self, text: &str) {
+        let mut waiting = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.text.len() + text.len() > MOST_WAITING {
+            self.lost += text.len();
+        } else {
+            waiting.text.push_str(text);
+            self.waiting.1.notify_one();
         }
     }
 
     fn finish(self) -> (usize, Option<io::Error>) {
-        drop(self.pieces);
+        self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner).done = true;
+        self.waiting.1.notify_one();
         (self.lost, self.thread.join().ok().flatten())
     }
+}
+
+/// All that waits to be written; nothing when there will be no more.
+fn next_text((waiting, changed): &(Mutex<Waiting>, Condvar)) -> Option<String> {
+    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    while waiting.text.is_empty() && !waiting.done {
+        waiting = changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+    }
+    Some(std::mem::take(&mut waiting.text)).filter(|text| !text.is_empty())
 }
 
 impl Terminal {
@@ -132,7 +156,7 @@ impl Terminal {
 
     fn send(&mut self) {
         let text = std::mem::take(&mut self.out);
-        self.live.get_or_insert_with(LiveWriter::start).send(text);
+        self.live.get_or_insert_with(LiveWriter::start).send(&text);
     }
 
     /// Waits until all that was told while hooks ran is written.
@@ -220,7 +244,7 @@ impl Terminal {
     fn flush(&mut self) {
         if let Some(live) = &mut self.live {
             // In its turn.
-            return live.send(std::mem::take(&mut self.out));
+            return live.send(&std::mem::take(&mut self.out));
         }
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(self.out.as_bytes()).and_then(|()| stdout.flush());

@@ -144,11 +144,11 @@ pub struct Answer {
 fn read(bytes: &[u8]) -> Result<Answer, String> {
     let json = Json::parse(bytes).map_err(|error| error.to_string())?;
     let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let mut reading =
-        Reading { answer: Answer::default(), stop_reason: None, reasons: [None, None], decisions: [None, None] };
+    let mut reading = Reading::default();
     for (key, value) in &object {
         reading.member(key, value);
     }
+    let accepted = std::mem::take(&mut reading.accepted);
     let mut answer = reading.finish();
     // Byte for byte: a number must stay the number it is.
     if answer.updated_input.is_some() {
@@ -156,11 +156,10 @@ fn read(bytes: &[u8]) -> Result<Answer, String> {
         answer.updated_input = input.and_then(|input| RawValue::from_string(input.text().to_owned()).ok());
     }
     let asked: Vec<Json<'_>> = json.get("emit").map(|list| list.items().collect()).unwrap_or_default();
-    if asked.len() == answer.follow_ups.len() {
-        for (follow_up, asked) in answer.follow_ups.iter_mut().zip(asked) {
-            if let Some(context) = asked.get("context").filter(|context| context.kind() == Kind::Object) {
-                context.text().clone_into(&mut follow_up.context);
-            }
+    for (follow_up, at) in answer.follow_ups.iter_mut().zip(accepted) {
+        let context = asked.get(at).and_then(|asked| asked.get("context"));
+        if let Some(context) = context.filter(|context| context.kind() == Kind::Object) {
+            context.text().clone_into(&mut follow_up.context);
         }
     }
     Ok(answer)
@@ -229,18 +228,22 @@ impl Answer {
 }
 
 /// An answer that is being read.
+#[derive(Default)]
 struct Reading {
     answer: Answer,
     stop_reason: Option<String>,
     /// The two places of a decision, and their reasons: the tool's own, and that of the agent's event.
     decisions: [Option<Decision>; 2],
     reasons: [Option<String>; 2],
+    /// Which entries of `emit` were accepted.
+    accepted: Vec<usize>,
 }
 
 impl Reading {
     fn finish(self) -> Answer {
-        let Reading { mut answer, stop_reason, decisions: [own, specific], reasons: [own_reason, specific_reason] } =
-            self;
+        let Reading {
+            mut answer, stop_reason, decisions: [own, specific], reasons: [own_reason, specific_reason], ..
+        } = self;
         // Two words of one hook: the stricter counts, with its reason.
         answer.decision = own.max(specific);
         answer.reason = if specific > own { specific_reason.or(own_reason) } else { own_reason.or(specific_reason) };
@@ -253,6 +256,8 @@ impl Reading {
 
     fn member(&mut self, key: &str, value: &Value) {
         match key {
+            // As good as absent.
+            _ if value.is_null() => {}
             "continue" => self.answer.stop = (self.flag(key, value) == Some(false)).then_some(None),
             "stopReason" => self.stop_reason = self.text(key, value),
             "decision" => self.decisions[0] = self.decide(key, value),
@@ -280,6 +285,7 @@ impl Reading {
 
     fn specific(&mut self, key: &str, value: &Value) {
         match key {
+            _ if value.is_null() => {}
             "hookEventName" => self.answer.hook_event_name = self.text(key, value),
             "permissionDecision" => self.decisions[1] = self.decide(key, value),
             "permissionDecisionReason" => self.reasons[1] = self.text(key, value),
@@ -333,15 +339,15 @@ impl Reading {
         pause.map(|pause| pause.min(LONGEST_PAUSE))
     }
 
-    fn list(&mut self, key: &str, value: &Value, item: fn(&mut Self, &Value)) {
+    fn list(&mut self, key: &str, value: &Value, item: fn(&mut Self, usize, &Value)) {
         let Value::Array(items) = value else { return self.wrong(key, "a list", value) };
-        items.iter().take(MAX_ITEMS).for_each(|value| item(self, value));
+        items.iter().take(MAX_ITEMS).enumerate().for_each(|(at, value)| item(self, at, value));
         if items.len() > MAX_ITEMS {
             self.answer.problems.push(format!("`{key}` in its answer has more than {MAX_ITEMS} entries"));
         }
     }
 
-    fn follow_up(&mut self, value: &Value) {
+    fn follow_up(&mut self, at: usize, value: &Value) {
         let kind = value.get("type").and_then(Value::as_str).map(str::parse::<EventType>);
         let context = match value.get("context") {
             None | Some(Value::Null) => Some("{}".to_owned()),
@@ -349,13 +355,16 @@ impl Reading {
             Some(_) => None,
         };
         match (kind, context) {
-            (Some(Ok(kind)), Some(context)) => self.answer.follow_ups.push(FollowUp { kind, context }),
+            (Some(Ok(kind)), Some(context)) => {
+                self.answer.follow_ups.push(FollowUp { kind, context });
+                self.accepted.push(at);
+            }
             (Some(Err(error)), _) => self.answer.problems.push(format!("`emit` in its answer: {error}")),
             _ => self.wrong("emit", "{\"type\": …, \"context\": {…}}", value),
         }
     }
 
-    fn annotation(&mut self, value: &Value) {
+    fn annotation(&mut self, _at: usize, value: &Value) {
         let Some(message) = value.get("message").and_then(Value::as_str) else {
             return self.wrong("annotations", "{\"message\": …, \"file\": …, \"line\": …, \"level\": …}", value);
         };
@@ -442,6 +451,7 @@ impl Merged {
                 merged.decided_by = Some(hook.to_owned());
             } else if answer.decision == strictest && merged.reason.is_none() {
                 merged.reason.clone_from(&answer.reason);
+                merged.decided_by = answer.reason.as_ref().map(|_| hook.to_owned()).or(merged.decided_by.take());
             }
             join(&mut merged.system_message, answer.system_message.as_deref());
             join(&mut specific.additional_context, answer.additional_context.as_deref());

@@ -408,8 +408,10 @@ impl Emitter {
         Ok(Preview { event, hooks, warnings })
     }
 
-    /// Lets signals end this process as usual again, when no hook is run any more.
+    /// Lets signals end this process as usual again, when no hook is run any more. What such an end would leave behind
+    /// is removed before.
     pub fn release_signals(&self) {
+        self.scratch.clear();
         if let Some(interrupts) = &self.options.interrupts {
             interrupts.release();
         }

@@ -57,7 +57,8 @@ const KEYS_AT_HOME: &[&str] = &[
 /// And below the root.
 const KEYS_OF_MACHINE: &[&str] = &["/etc/shadow", "/etc/gshadow", "/etc/ssl/private", "/etc/sudoers", "/etc/sudoers.d"];
 /// Devices that a program may write to.
-const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+const DEVICES: &[&str] =
+    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"];
 /// What `strict` shows of the machine.
 const SYSTEM: &[&str] = &[
     "/usr",
@@ -119,7 +120,7 @@ impl Sandboxes {
     /// Rules for everything but keys, and for what a hook declares.
     fn rules(&self, places: &Places<'_>) -> io::Result<Option<Arc<ReadRules>>> {
         let mut known = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut readable = places.readable.clone();
+        let mut readable = [places.readable.as_slice(), &places.writable].concat();
         // They may lie right in a folder that has keys in it, and be newer than the rules.
         readable.push(places.project.to_owned());
         readable.extend(places.temporary.parent().map(Path::to_owned));
@@ -131,7 +132,7 @@ impl Sandboxes {
         }
         let let_in = std::mem::take(&mut readable);
         for folder in let_in.iter().map(PathBuf::as_path).chain([Path::new("/")]) {
-            all_but(folder, &places.keys, &mut readable);
+            places.allow(folder, &places.keys, &mut readable);
         }
         let Some(rules) = ReadRules::new(paths(&readable))? else { return Ok(None) };
         Ok(Some(known.insert((Instant::now(), for_what, Arc::new(rules))).2.clone()))
@@ -146,6 +147,8 @@ struct Places<'a> {
     kept: Vec<PathBuf>,
     /// What is neither read nor written.
     keys: Vec<PathBuf>,
+    /// Whether the hooks folder or the repository is found by a link.
+    linked: bool,
     readable: Vec<PathBuf>,
     writable: Vec<PathBuf>,
     temporary: PathBuf,
@@ -204,22 +207,48 @@ impl<'a> Places<'a> {
     ) -> Result<Self, ProgramFault> {
         let project = surroundings.project.root();
         let home = surroundings.caller.home();
-        let resolve = |paths: &[String]| paths.iter().map(|path| right(path, project, home.as_deref())).collect();
-        let (readable, writable): (Result<Vec<PathBuf>, _>, Result<Vec<PathBuf>, _>) =
-            (resolve(&rules.read), resolve(&rules.write));
-        let (readable, writable) = (readable?, writable?);
         let own = &surroundings.limits.own;
+        let resolve = |paths: &[String]| -> Result<Vec<PathBuf>, ProgramFault> {
+            let rights = paths.iter().map(|path| right(path, project, home.as_deref(), own));
+            // What is not there is passed over.
+            let rights = rights.filter(|path| path.as_ref().map_or(true, |path| path.symlink_metadata().is_ok()));
+            rights.collect()
+        };
+        let (readable, mut writable) = (resolve(&rules.read)?, resolve(&rules.write)?);
+        let repository = repository(project);
+        if writable.contains(&project.join(".git")) {
+            // Where it is a file, it stands for what it names.
+            writable.extend(repository.iter().cloned());
+        }
         let mut keys = surroundings.sandboxes.keys(home.as_deref(), own);
         keys.retain(|key| own.contains(key) || !readable.contains(key) && !writable.contains(key));
-        let mut kept: Vec<PathBuf> = repository(project);
-        kept.extend(delivery.file.hooks_folder.canonicalize());
+        let hooks_folder = &delivery.file.hooks_folder;
+        // Links can be exchanged for something else; what they lead to cannot.
+        let linked = [&project.join(".git"), hooks_folder]
+            .into_iter()
+            .any(|path| path.starts_with(project) && path.canonicalize().is_ok_and(|real| real != **path));
+        let mut kept = repository;
+        kept.extend(hooks_folder.canonicalize());
         kept.retain(|path| path.starts_with(project) && path != project && !writable.contains(path));
-        Ok(Places { kept, keys, temporary: temporary.to_owned(), project, home, readable, writable })
+        Ok(Places { kept, keys, linked, temporary: temporary.to_owned(), project, home, readable, writable })
     }
 
-    /// Whether something in the project is not the hook's to read.
-    fn has_keys(&self) -> bool {
-        self.keys.iter().any(|key| key.starts_with(self.project))
+    /// The folders between the project and what stays read-only in it: mounted themselves, so that none can be renamed.
+    fn between(&self) -> Vec<PathBuf> {
+        let mut between: Vec<PathBuf> = Vec::new();
+        for kept in &self.kept {
+            let above = kept.ancestors().skip(1).take_while(|folder| *folder != self.project);
+            between.extend(above.filter(|folder| folder.starts_with(self.project)).map(Path::to_owned));
+        }
+        between.sort();
+        between.dedup();
+        between
+    }
+
+    /// Adds a right: all of it, but for the keys in it.
+    fn allow(&self, path: &Path, excluded: &[PathBuf], all: &mut Vec<PathBuf>) {
+        let below: Vec<PathBuf> = excluded.iter().filter(|key| key.starts_with(path)).cloned().collect();
+        all_but(path, &below, all);
     }
 }
 
@@ -231,7 +260,7 @@ fn paths(paths: &[PathBuf]) -> impl Iterator<Item = &Path> {
 ///
 /// # Errors
 /// It is a link, which a hook could lead elsewhere, or everything.
-fn right(path: &str, project: &Path, home: Option<&Path>) -> Result<PathBuf, ProgramFault> {
+fn right(path: &str, project: &Path, home: Option<&Path>, own: &[PathBuf]) -> Result<PathBuf, ProgramFault> {
     let refused = |why: &str| ProgramFault::Sandbox(format!("the right to `{}` {why}", crate::text::one_line(path)));
     let (base, below) = match (path.strip_prefix("~/"), home) {
         (Some(below), Some(home)) => (home, below),
@@ -240,6 +269,9 @@ fn right(path: &str, project: &Path, home: Option<&Path>) -> Result<PathBuf, Pro
     };
     let base = base.canonicalize().unwrap_or_else(|_| base.to_owned());
     let wanted: PathBuf = base.join(below).components().collect();
+    if own.iter().any(|own| wanted.starts_with(own)) {
+        return Err(refused("is knockon's own"));
+    }
     match wanted.canonicalize() {
         Ok(real) if real != wanted => {
             Err(refused(&format!("leads over a link to {}; write where it leads", real.display())))
@@ -247,7 +279,6 @@ fn right(path: &str, project: &Path, home: Option<&Path>) -> Result<PathBuf, Pro
         Ok(real) if project.starts_with(&real) || home.is_some_and(|home| home.starts_with(&real)) => {
             Err(refused("is more than the project or the home folder"))
         }
-        // What is not there is passed over.
         _ => Ok(wanted),
     }
 }
@@ -283,20 +314,25 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> R
     let mut confinement = Confinement::default();
     let shared_memory = places.temporary.join("shm");
     fs::create_dir(&shared_memory).map_err(ProgramFault::System)?;
-    let own = [places.project.to_owned(), places.temporary.clone()];
-    let moved = Some((shared_memory.as_path(), Path::new("/dev/shm")));
+    let mut own = vec![places.project.to_owned(), places.temporary.clone()];
+    own.extend(places.between());
+    let everybodys = Path::new("/dev/shm");
+    // What lies there would be hidden.
+    let used = own.iter().chain(&places.kept).chain(&places.writable).chain(&places.readable);
+    let in_use = used.into_iter().any(|path| path.starts_with(everybodys)) || !everybodys.is_dir();
+    let moved = Some((shared_memory.as_path(), everybodys)).filter(|_| !in_use);
     let kept = confinement.keep(paths(&own), paths(&places.kept), paths(&places.writable), moved);
-    let mut writable: Vec<PathBuf> = Vec::new();
-    // Landlock knows no exceptions beneath what it allows. Without mounts of its own, and where there are keys in
-    // the project, the hook cannot make new entries right in the folders above them.
-    let whole = kept && !places.has_keys();
+    // Landlock knows no exceptions beneath what it allows. Without mounts of its own, and where there are keys, the hook
+    // cannot make new entries right in the folders above them.
     let mut excluded = places.keys.clone();
     if !kept {
         excluded.extend(places.kept.iter().cloned());
     }
+    let mut writable: Vec<PathBuf> = Vec::new();
     for path in std::iter::once(places.project).chain(paths(&places.writable)) {
-        if whole { writable.push(path.to_owned()) } else { all_but(path, &excluded, &mut writable) }
+        places.allow(path, &excluded, &mut writable);
     }
+    let whole = writable.iter().any(|path| path == places.project);
     writable.extend([places.temporary.clone(), shared_memory.clone()]);
     writable.extend(DEVICES.iter().map(PathBuf::from));
     let rules = sandboxes.rules(places).map_err(ProgramFault::System)?;
@@ -320,6 +356,9 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> R
     }
     if files && !whole {
         enforced.held.push("new entries in the project's folder");
+    }
+    if places.linked {
+        enforced.missing.push("exchanging the link to its hooks folder or repository");
     }
     Ok(Boxed { confinement: Some(confinement), enforced, ..Boxed::default() })
 }
@@ -353,6 +392,9 @@ fn strict(
     }
     add(&[word("--bind"), word(places.project), word(places.project)]);
     let hooks_folder = delivery.file.hooks_folder.as_path();
+    for path in &places.between() {
+        add(&[word("--bind"), word(path), word(path)]);
+    }
     for path in places.kept.iter().filter(|path| path.as_path() != hooks_folder) {
         add(&[word("--ro-bind-try"), word(path), word(path)]);
     }
@@ -402,6 +444,9 @@ fn strict(
     arguments.append(&mut program.arguments);
     program.arguments = arguments;
     let mut enforced = Enforced { level: Sandbox::Strict, held: vec!["files", "processes"], missing: Vec::new() };
+    if places.linked {
+        enforced.missing.push("exchanging the link to its hooks folder or repository");
+    }
     if !rules.network {
         enforced.held.push("network");
     }

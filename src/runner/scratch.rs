@@ -106,11 +106,18 @@ impl Drop for ScratchFile {
     }
 }
 
+impl Scratch {
+    /// Removes the folder; one that is needed later is made anew.
+    pub fn clear(&self) {
+        if let Some(folder) = self.folder.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A hook may have put something there.
+            let _ = fs::remove_dir(&folder).or_else(|_| fs::remove_dir_all(&folder));
+        }
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Some(folder) = self.folder.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            // A hook may have put something there.
-            let _ = fs::remove_dir(&*folder).or_else(|_| fs::remove_dir_all(&*folder));
-        }
+        self.clear();
     }
 }

@@ -223,7 +223,9 @@ fn identity() -> [CString; 2] {
 fn can_keep() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
     *CAN.get_or_init(|| {
-        let confinement = Confinement { identity: identity(), ..Confinement::default() };
+        let sample = c"/proc".to_owned();
+        let mounts = vec![Mount { source: sample.clone(), target: sample, read_only: true }];
+        let confinement = Confinement { identity: identity(), mounts, ..Confinement::default() };
         let mut stack = vec![0_u64; 2048];
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         let mut status: c_int = -1;
@@ -243,8 +245,10 @@ fn can_keep() -> bool {
 
 extern "C" fn try_to_keep(confinement: *mut c_void) -> c_int {
     // SAFETY: whoever made this process passes one that lives as long.
-    let done = unsafe { own_mounts(&*confinement.cast::<Confinement>()) };
-    c_int::from(done < 0)
+    unsafe {
+        let confinement = &*confinement.cast::<Confinement>();
+        c_int::from(own_mounts(confinement) < 0 || mount_all(&confinement.mounts) < 0)
+    }
 }
 
 /// Gives up the rights, in the process that becomes the program.

@@ -36,7 +36,9 @@ pub(super) fn distrust_of_script(file: &ConfigFile, path: &ScriptPath, script: &
     match way(&file.hooks_folder, path.as_path()) {
         Some(way) => {
             let folders = way.iter().filter(|step| step.is_dir()).map(PathBuf::as_path);
-            std::iter::once(file.hooks_folder.as_path()).chain(folders).find_map(distrust)
+            // A link has no mode of its own; what it leads to has.
+            let hooks_folder = file.hooks_folder.canonicalize().unwrap_or_else(|_| file.hooks_folder.clone());
+            std::iter::once(hooks_folder.as_path()).chain(folders).find_map(distrust)
         }
         None => Some(format!("the script {} is a link that leads out of the hooks folder", path.as_str())),
     }

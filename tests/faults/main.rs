@@ -630,7 +630,7 @@ const EVERYDAY: [(&str, &str); 20] = [
     ("jq", "jq -r .event_type > type.txt"),
     ("bash with temporary files", "t=$(mktemp) && echo x > $t && sort $t && rm $t"),
     ("tar and gzip", "tar czf src.tgz hello.c && tar tzf src.tgz"),
-    ("find and sed", "find . -name '*.c' -exec sed -i s/Hello/Hi/ {} +"),
+    ("find and sed", "find . -maxdepth 1 -name '*.c' -exec sed -i s/Hello/Hi/ {} +"),
     ("a local socket", "python3 -c 'import socket; a, b = socket.socketpair(); a.send(b\"x\"); b.recv(1)'"),
 ];
 

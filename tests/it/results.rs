@@ -192,3 +192,16 @@ fn what_hooks_said_weighs_more_than_a_report_that_cannot_be_written() {
     let parse = "import xml.etree.ElementTree as e\ne.parse('out.xml')";
     assert!(odd.program("python3", &["-c", parse]).status().unwrap().success());
 }
+
+#[test]
+fn nothing_is_lost_on_the_way_to_a_reader_who_reads() {
+    let project = trusted("- {name: n, events: [{type: '*'}], output: live, command: 'seq 1 60000'}\n");
+    let ran = project.ok(&["emit", "a.b"]);
+    let numbers: Vec<&str> = ran.stdout.lines().filter_map(|line| line.strip_prefix("n | ")).collect();
+    assert_eq!(
+        (numbers.len(), numbers.first(), numbers.last()),
+        (60_000, Some(&"1"), Some(&"60000")),
+        "{}",
+        ran.stderr
+    );
+}

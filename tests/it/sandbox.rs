@@ -395,3 +395,47 @@ fn another_user_is_guarded_as_well() {
     assert_eq!(document["results"][0]["stdout"], "65534\ngit\n", "{document}");
     assert!(project.exists("made") && !project.exists(".git/evil") && !project.home().join("x").exists());
 }
+
+#[test]
+fn a_right_gives_what_it_names_and_no_keys_in_it() {
+    if !is_able() {
+        return;
+    }
+    let rights = "{level: guard, require: true, read: [~/.ssh/id, nowhere], write: [~/.config, ~/.aws/none, made/up]}";
+    let (result, record, project) = tried(
+        rights,
+        "cat \"$HOME/.ssh/id\"; echo; cat \"$HOME/.config/gh/hosts.yml\"; echo x > \"$HOME/.config/gh/hosts.yml\"; echo x > \"$HOME/.config/other\" && echo other; \
+         mkdir -p \"$HOME/.config/knockon\"; echo x > \"$HOME/.config/knockon/hooks.yaml\" && echo own; true",
+    );
+    assert_eq!(result["stdout"], "key\nother\n", "{result} {record}");
+    assert!(!project.home().join(".config/knockon/hooks.yaml").exists());
+    let (own, ..) = tried("{level: guard, write: [~/.config/knockon]}", "true");
+    assert!(own["error"].as_str().unwrap().contains("is knockon's own"), "{own}");
+}
+
+#[test]
+fn a_folder_above_what_is_kept_cannot_be_renamed() {
+    if !is_able() {
+        return;
+    }
+    for sandbox in ["guard", "strict"] {
+        let project = TestProject::flowspec();
+        project.config(format!("version: '1.1'\nhooks:\n- {{name: h, events: [{{type: '*'}}], sandbox: {sandbox}, shell: /bin/bash, command: 'mv .flowspec .fs; mkdir -p .flowspec/hooks; echo x > .flowspec/new && echo new; echo x > .flowspec/hooks/evil; true'}}\n"));
+        project.trust();
+        let document = project.json(&["emit", "a.b", "--json"]);
+        assert_eq!(document["results"][0]["stdout"], "new\n", "{sandbox}: {document}");
+        assert!(!project.exists(".fs") && !project.exists(".flowspec/hooks/evil"));
+    }
+}
+
+#[test]
+fn what_lies_in_shared_memory_is_not_hidden() {
+    if !is_able() {
+        return;
+    }
+    let project = project(
+        "- {name: h, events: [{type: '*'}], sandbox: guard, fail_mode: stop, command: 'echo \"{\\\"decision\\\": \\\"deny\\\"}\" > \"$HOOK_RESPONSE\"'}\n",
+    );
+    let output = project.command(&["emit", "a.b"]).env("TMPDIR", "/dev/shm").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
