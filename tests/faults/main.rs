@@ -678,3 +678,47 @@ fn everyday_hooks_run_unchanged_under_guard() {
     }
     assert!(failed.len() <= 1, "{failed:#?}");
 }
+
+#[test]
+#[ignore = "slow; scripts/faults runs it"]
+fn what_cannot_be_executed_is_told_and_not_guessed() {
+    let hook = |name: &str| format!("- {{name: {name}, events: [{{type: '*'}}], script: {name}}}\n");
+    let project = trusted(&["none", "carriage", "missing", "empty"].map(hook).concat());
+    project.script("none", "echo ran by whatever\n");
+    project.script("carriage", "#!/bin/sh\r\necho hi\r\n");
+    project.script("missing", "#!/no/interpreter\n");
+    project.script("empty", "");
+    project.trust();
+    let document = project.json(&["emit", "a.b", "--json"]);
+    let told = ["does not say what runs it", "CR LF", "/no/interpreter, which is not installed", "is empty"];
+    for (result, told) in document["results"].as_array().unwrap().iter().zip(told) {
+        assert_eq!((&result["status"], &result["stdout"]), (&json!("error"), &json!("")), "{result}");
+        assert!(result["error"].as_str().unwrap().contains(told) && result["help"].is_string(), "{result}");
+    }
+    let guessed = project.program("/bin/sh", &["-c", ".knockon/none"]).output().unwrap();
+    assert_eq!(guessed.stdout, b"ran by whatever\n");
+    figure("no shebang, CR LF, no interpreter, empty", "an error of its own each; control: run by /bin/sh in silence");
+}
+
+#[test]
+#[ignore = "slow; scripts/faults runs it"]
+fn nothing_is_inherited_by_accident() {
+    let look = "ls /proc/$$/fd | tr '\\n' ' '; grep -E '^Sig(Blk|Ign)' /proc/self/status | tr '\\n' ' '; umask";
+    let project = trusted(&format!("- {{name: look, events: [{{type: '*'}}], command: {}}}\n", json!(look)));
+    let spoilt = |line: &str| {
+        let script = format!("trap '' PIPE HUP; umask 0; exec 7</dev/null; {line}");
+        String::from_utf8(project.program("/bin/bash", &["-c", &script]).output().unwrap().stdout).unwrap()
+    };
+    let document: Value = serde_json::from_str(&spoilt("exec \"$KNOCKON_BINARY\" emit a.b --json")).unwrap();
+    let clean = document["results"][0]["stdout"].as_str().unwrap();
+    let is_clean =
+        |text: &str| !text.contains(" 7 ") && text.contains("SigIgn:\t0000000000000000") && text.ends_with("0022\n");
+    assert!(is_clean(clean), "{clean}");
+    let naive = spoilt(&format!("bash -c {}", shell_quoted(look)));
+    assert!(!is_clean(&naive) && naive.contains(" 7 ") && naive.ends_with("0000\n"), "{naive}");
+    figure("descriptors, ignored signals, umask of the caller", "none reaches the hook; control: all of them do");
+}
+
+fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
