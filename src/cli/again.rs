@@ -45,6 +45,32 @@ impl Shown {
     }
 }
 
+/// How hooks are run again, and how that is shown.
+#[derive(Args, Debug)]
+struct How {
+    #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
+    project: ProjectOptions,
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+impl How {
+    /// The emitter for a configuration without errors, and the hook of this name in it.
+    fn open(
+        &self,
+        hook: Option<&str>,
+        look_only: bool,
+        terminal: &mut Terminal,
+    ) -> Result<(Emitter, Option<usize>), CliError> {
+        let emitter = self.project.emitter(&self.trust, look_only)?;
+        require_sound(&emitter, terminal)?;
+        let hook = hook.map(|name| find_hook(emitter.loaded(), name)).transpose()?;
+        Ok((emitter, hook))
+    }
+}
+
 /// Run hooks again with an event of the past: those that did not come to a good end, or one by its name.
 #[derive(Args, Debug)]
 pub(super) struct Retry {
@@ -55,18 +81,12 @@ pub(super) struct Retry {
     #[arg(value_name = "HOOK")]
     hook: Option<String>,
     #[command(flatten)]
-    shown: Shown,
-    #[command(flatten)]
-    project: ProjectOptions,
-    #[command(flatten)]
-    trust: TrustOptions,
+    how: How,
 }
 
 impl super::Command for Retry {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
-        let emitter = self.project.emitter(&self.trust, false)?;
-        require_sound(&emitter, terminal)?;
-        let hook = self.hook.as_deref().map(|name| find_hook(emitter.loaded(), name)).transpose()?;
+        let (emitter, hook) = self.how.open(self.hook.as_deref(), false, terminal)?;
         let past = Past::of(&emitter, self.event).map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
         let Some(past) = past else {
             let error = CliError::usage(format!("the audit log has no event {}", self.event));
@@ -74,14 +94,14 @@ impl super::Command for Retry {
         };
         let hooks = hook.map_or_else(|| past.unfinished(&emitter), |hook| vec![hook]);
         if hooks.is_empty() {
-            if self.shown.json {
+            if self.how.shown.json {
                 terminal.json(&json!({ "event": null, "hooks_executed": 0, "results": [] }));
             } else {
                 terminal.line("nothing to try again: every hook of this event ended well");
             }
             return Ok(Exit::Fine);
         }
-        Ok(self.shown.run(terminal, |watcher| {
+        Ok(self.how.shown.run(terminal, |watcher| {
             let report = past.retry(&emitter, &hooks, watcher);
             emitter.release_signals();
             report
@@ -108,33 +128,27 @@ pub(super) struct Replay {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    shown: Shown,
-    #[command(flatten)]
-    project: ProjectOptions,
-    #[command(flatten)]
-    trust: TrustOptions,
+    how: How,
 }
 
 impl super::Command for Replay {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
-        let emitter = self.project.emitter(&self.trust, self.dry_run)?;
-        require_sound(&emitter, terminal)?;
-        let hook = self.hook.as_deref().map(|name| find_hook(emitter.loaded(), name)).transpose()?;
+        let (emitter, hook) = self.how.open(self.hook.as_deref(), self.dry_run, terminal)?;
         let pattern = self.kind.as_deref().map(TypeGlob::parse).transpose();
         let pattern = pattern.map_err(|error| CliError::usage(format!("--type: {error}")))?;
         let events = replay::events(&emitter, self.since, self.until);
         let mut events = events.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
         events.retain(|event| pattern.as_ref().is_none_or(|pattern| pattern.matches(event.kind().as_str())));
-        if events.is_empty() && !self.shown.json {
+        if events.is_empty() && !self.how.shown.json {
             terminal.line(&format!("the audit log has no such event since {}", self.since));
         }
         let mut worst = Exit::Fine;
         for event in events {
             if self.dry_run {
-                preview(&emitter, &event, hook, self.shown.json, terminal);
+                preview(&emitter, &event, hook, self.how.shown.json, terminal);
                 continue;
             }
-            let exit = self.shown.run(terminal, |watcher| replay::replay(&emitter, event, hook, watcher));
+            let exit = self.how.shown.run(terminal, |watcher| replay::replay(&emitter, event, hook, watcher));
             worst = if worst == Exit::Fine { exit } else { worst };
             if let Exit::Interrupted(_) = exit {
                 return Ok(exit);

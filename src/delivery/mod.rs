@@ -1,8 +1,10 @@
 //! One event for one hook, and how carrying it out ended: the words the rooms above share.
 
 mod answer;
+mod merged;
 
-pub use answer::{Annotation, Answer, Decision, FollowUp, MAX_ANSWER, Merged, Specific, Wish};
+pub use answer::{Annotation, Answer, Decision, FollowUp, MAX_ANSWER, Wish};
+pub use merged::{Merged, Specific};
 
 use crate::config::{ConfigFile, Hook, Sandbox};
 use crate::event::Event;

@@ -1,6 +1,6 @@
 //! What hooks, users and machines do to a runner, for real, each beside what a naive runner makes of it.
 //!
-//! Slow, so not part of `cargo test`: `scripts/faults` runs it, with the counts that `docs/reliability.md` tells;
+//! Slow, so a target that `cargo test` leaves out unless it is named: `scripts/faults` runs it, with the counts that `docs/reliability.md` tells;
 //! `scripts/faults --short` with fewer. A test prints its figures.
 
 #[path = "../it/support/mod.rs"]
@@ -78,7 +78,6 @@ fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn what_a_hook_hides_is_ended_with_it() {
     let mark = mark("hide");
     let (name, value) = mark.split_once('=').unwrap();
@@ -108,7 +107,6 @@ fn what_a_hook_hides_is_ended_with_it() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn a_killed_knockon_leaves_nothing_whenever_it_is_killed() {
     let mark = mark("kill");
     let (name, value) = mark.split_once('=').unwrap();
@@ -162,7 +160,6 @@ fn a_killed_knockon_leaves_nothing_whenever_it_is_killed() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn output_that_stays_open_delays_nothing() {
     let project = trusted("- {name: leaky, events: [{type: '*'}], command: 'sleep 3 & echo done'}\n");
     let began = Instant::now();
@@ -186,7 +183,6 @@ fn output_that_stays_open_delays_nothing() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn a_large_event_nobody_reads_hangs_nobody() {
     let project = trusted("- {name: deaf, events: [{type: '*'}], command: 'head -c 200000 /dev/zero; true'}\n");
     let path = project.file("event.json", format!(r#"{{"pad":"{}"}}"#, "x".repeat(8_000_000)));
@@ -229,7 +225,6 @@ const HOSTILE: [&str; 20] = [
 ];
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn hostile_hooks_end_when_their_time_is_up() {
     let limit = Duration::from_millis(500 + 5000 + 250);
     let mark = mark("hostile");
@@ -286,7 +281,6 @@ fn peak_of(run: impl FnOnce() -> Child) -> (u64, std::process::ExitStatus) {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn endless_output_takes_no_memory_and_is_counted() {
     let bytes = count(10_000_000_000, 300_000_000);
     let config = |bytes: usize| {
@@ -319,7 +313,6 @@ fn endless_output_takes_no_memory_and_is_counted() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn bytes_stay_bytes() {
     let project = trusted("- {name: binary, events: [{type: '*'}], command: 'printf \"\\377\\000\\n\"; exit 1'}\n");
     let document = project.json(&["emit", "a.b", "--json"]);
@@ -348,7 +341,6 @@ fn bytes_stay_bytes() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn a_script_that_is_still_being_written_is_waited_for() {
     let project = trusted("- {name: fresh, events: [{type: '*'}], script: fresh.sh}\n");
     project.script("fresh.sh", "#!/bin/sh\necho ran\n");
@@ -373,7 +365,6 @@ fn a_script_that_is_still_being_written_is_waited_for() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn the_second_interrupt_ends_at_once() {
     let project = trusted(
         "- {name: deaf, events: [{type: '*'}], timeout: 60, command: 'trap \"\" TERM; touch up; while :; do sleep 0.05; done'}\n",
@@ -416,7 +407,6 @@ fn emitter(project: &TestProject) -> Emitter {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn ten_thousand_hooks_in_a_row_leave_no_trace() {
     let project = trusted("- {name: h, events: [{type: '*'}], command: [/bin/true]}\n");
     let emitter = emitter(&project);
@@ -443,7 +433,6 @@ fn ten_thousand_hooks_in_a_row_leave_no_trace() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn out_of_descriptors_or_processes_is_an_error_and_no_more() {
     let project = trusted(
         "- {name: h, events: [{type: '*'}], command: touch ran}\n- {name: i, events: [{type: '*'}], command: touch ran}\n",
@@ -480,7 +469,6 @@ fn out_of_descriptors_or_processes_is_an_error_and_no_more() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn killed_at_any_system_call_the_log_stays_whole() {
     let mark = mark("sweep");
     let (name, value) = mark.split_once('=').unwrap();
@@ -554,7 +542,6 @@ fn swap(folder: &Path, stop: &AtomicBool) {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn a_script_that_is_swapped_under_us_does_not_run_in_strict() {
     let tries = count(3000, 150);
     let mut foreign = Vec::new();
@@ -635,7 +622,6 @@ const EVERYDAY: [(&str, &str); 20] = [
 ];
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn everyday_hooks_run_unchanged_under_guard() {
     let hook = |(n, (_, command)): (usize, &(&str, &str))| {
         format!(
@@ -680,7 +666,6 @@ fn everyday_hooks_run_unchanged_under_guard() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn what_cannot_be_executed_is_told_and_not_guessed() {
     let hook = |name: &str| format!("- {{name: {name}, events: [{{type: '*'}}], script: {name}}}\n");
     let project = trusted(&["none", "carriage", "missing", "empty"].map(hook).concat());
@@ -701,7 +686,6 @@ fn what_cannot_be_executed_is_told_and_not_guessed() {
 }
 
 #[test]
-#[ignore = "slow; scripts/faults runs it"]
 fn nothing_is_inherited_by_accident() {
     let look = "ls /proc/$$/fd | tr '\\n' ' '; grep -E '^Sig(Blk|Ign)' /proc/self/status | tr '\\n' ' '; umask";
     let project = trusted(&format!("- {{name: look, events: [{{type: '*'}}], command: {}}}\n", json!(look)));
