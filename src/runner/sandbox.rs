@@ -132,7 +132,7 @@ impl Sandboxes {
         }
         let let_in = std::mem::take(&mut readable);
         for folder in let_in.iter().map(PathBuf::as_path).chain([Path::new("/")]) {
-            places.allow(folder, &places.keys, &mut readable);
+            allow(folder, &places.keys, &mut readable);
         }
         let Some(rules) = ReadRules::new(paths(&readable))? else { return Ok(None) };
         Ok(Some(known.insert((Instant::now(), for_what, Arc::new(rules))).2.clone()))
@@ -244,12 +244,12 @@ impl<'a> Places<'a> {
         between.dedup();
         between
     }
+}
 
-    /// Adds a right: all of it, but for the keys in it.
-    fn allow(&self, path: &Path, excluded: &[PathBuf], all: &mut Vec<PathBuf>) {
-        let below: Vec<PathBuf> = excluded.iter().filter(|key| key.starts_with(path)).cloned().collect();
-        all_but(path, &below, all);
-    }
+/// Adds a right: all of it, but for the keys in it.
+fn allow(path: &Path, excluded: &[PathBuf], all: &mut Vec<PathBuf>) {
+    let below: Vec<PathBuf> = excluded.iter().filter(|key| key.starts_with(path)).cloned().collect();
+    all_but(path, &below, all);
 }
 
 fn paths(paths: &[PathBuf]) -> impl Iterator<Item = &Path> {
@@ -330,7 +330,7 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> R
     }
     let mut writable: Vec<PathBuf> = Vec::new();
     for path in std::iter::once(places.project).chain(paths(&places.writable)) {
-        places.allow(path, &excluded, &mut writable);
+        allow(path, &excluded, &mut writable);
     }
     let whole = writable.iter().any(|path| path == places.project);
     writable.extend([places.temporary.clone(), shared_memory.clone()]);

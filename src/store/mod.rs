@@ -5,7 +5,7 @@
 
 mod outbox;
 
-pub use outbox::{Key, NewDelivery, Outbox, Owner, Queued, Settling, Stored};
+pub use outbox::{Key, NewDelivery, Outbox, Owner, Queued, Stored};
 
 use crate::project::UserFolders;
 use crate::sys;

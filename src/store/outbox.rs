@@ -115,9 +115,6 @@ pub enum Stored {
     Joined(u32),
 }
 
-/// What is left of a delivery after an attempt to settle it.
-pub type Settling = Result<(), StoreError>;
-
 /// The process that carries deliveries out: alive as long as its lock is held.
 #[derive(Debug)]
 pub struct Owner {
@@ -258,7 +255,7 @@ impl Outbox {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn settle(&mut self, id: i64) -> Settling {
+    pub fn settle(&mut self, id: i64) -> Result<(), StoreError> {
         self.store.write(|connection| connection.execute("DELETE FROM delivery WHERE id = ?1", [id]).map(drop))
     }
 }
