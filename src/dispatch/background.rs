@@ -26,6 +26,7 @@ pub struct Background<'a> {
     /// The processes that were started, until they are removed.
     pub children: &'a Mutex<Vec<Child>>,
     found: OnceLock<Result<PathBuf, String>>,
+    opened: Mutex<Option<Outbox>>,
 }
 
 impl<'a> Background<'a> {
@@ -37,7 +38,7 @@ impl<'a> Background<'a> {
         search: &'a OsStr,
         children: &'a Mutex<Vec<Child>>,
     ) -> Self {
-        Background { user, key, program, search, children, found: OnceLock::new() }
+        Background { user, key, program, search, children, found: OnceLock::new(), opened: Mutex::new(None) }
     }
 
     /// Whether deliveries can be handed over.
@@ -46,7 +47,8 @@ impl<'a> Background<'a> {
     /// They cannot; says why.
     pub fn ready(&self) -> Result<(), String> {
         let found = self.found.get_or_init(|| {
-            Outbox::open(self.user).map_err(|error| error.to_string())?;
+            let outbox = Outbox::open(self.user).map_err(|error| error.to_string())?;
+            *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(outbox);
             let own = self.program.map(Path::to_owned);
             own.or_else(|| find_in_path("knockon".as_ref(), self.search))
                 .ok_or_else(|| "there is no program `knockon` to carry it out in the background".into())
@@ -68,7 +70,8 @@ impl<'a> Background<'a> {
     fn try_to_store(&self, deliveries: &[Delivery<'_>]) -> Result<(Vec<Stored>, Option<Owner>), String> {
         self.ready()?;
         let text = |error: crate::store::StoreError| error.to_string();
-        let mut outbox = Outbox::open(self.user).map_err(text)?;
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut outbox = opened.map_or_else(|| Outbox::open(self.user), Ok).map_err(text)?;
         let owner = outbox.new_owner().map_err(text)?;
         let new: Vec<NewDelivery<'_>> = deliveries.iter().map(new_delivery).collect();
         let stored = outbox.store(&self.key, &owner, &new).map_err(text)?;
