@@ -53,6 +53,22 @@ impl Entry {
         self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// A text field that is there and says something.
+    pub fn filled(&self, field: &str) -> Option<&str> {
+        Some(self.text(field)).filter(|text| !text.is_empty())
+    }
+
+    /// A field.
+    pub fn value(&self, field: &str) -> Option<&Value> {
+        self.fields.get(field)
+    }
+
+    /// The fields that are not among `known`, such as those of a later version; never the event.
+    pub fn further<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let known = |name: &str| known.contains(&name) || name == "event_text";
+        self.fields.iter().map(|(name, value)| (name.as_str(), value)).filter(move |(name, _)| !known(name))
+    }
+
     /// A number field.
     pub fn number(&self, field: &str) -> Option<f64> {
         self.fields.get(field).and_then(Value::as_f64)
