@@ -172,6 +172,7 @@ impl Drain<'_> {
                 chain: queued.chain,
                 coalesced: now.events,
                 attended: true,
+                due: Some(queued.due),
             };
             matches.push(Match { hook, entry: None });
             ids.insert(queued.hook.clone(), queued.id);

@@ -95,7 +95,7 @@ pub fn try_out(emitter: &Emitter, trial: &Trial) -> Result<Tried, EventError> {
     if !matched || !about_a_run {
         return Ok(tried);
     }
-    let report = emitter.emit_to_hook(draft, trial.hook, Emission { source: "test", watcher: None });
+    let report = emitter.emit_to_hook(draft, trial.hook, Emission { source: "test", ..Emission::default() });
     tried.blocked = report.dispatched.blocked.clone();
     let Some(hook) = report.hooks().first().filter(|_| tried.blocked.is_none()) else { return Ok(tried) };
     tried.ran = true;

@@ -36,7 +36,7 @@
 //! | 0 ground | [`json`], [`time`], [`text`], [`event`], [`sys`] |
 //! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`cache`], [`trust`], [`delivery`], [`graph`] |
 //! | 2 doing | [`runner`], [`audit`] |
-//! | 4 services | [`dispatch`], [`emitter`], [`explanation`], [`fixtures`], [`scaffold`] |
+//! | 4 services | [`dispatch`], [`doctor`], [`emitter`], [`explanation`], [`fixtures`], [`metrics`], [`scaffold`] |
 //! | 5 doors | [`cli`] |
 
 pub mod audit;
@@ -45,6 +45,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod dispatch;
+pub mod doctor;
 pub mod drain;
 pub mod emitter;
 pub mod event;
@@ -54,6 +55,7 @@ pub mod git;
 pub mod graph;
 pub mod json;
 pub mod matcher;
+pub mod metrics;
 pub mod project;
 pub mod registry;
 pub mod replay;

@@ -47,6 +47,13 @@ impl Timestamp {
     }
 }
 
+/// Reads how long before `now`, such as `30m`, `2h`, `7d` or `2w`, or a time as [`Timestamp::read`] does.
+pub fn read_since(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let Some(ago) = parse_span(text) else { return Timestamp::read(text) };
+    let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+    Some(Timestamp::from_millis(now.as_millis().saturating_sub(ago)))
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}", self.0)
@@ -74,6 +81,18 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "m" => number.checked_mul(60).map(Duration::from_secs),
         _ => None,
     }
+}
+
+/// Reads a longer span, such as `90s`, `30m`, `2h`, `7d` or `2w`.
+pub fn parse_span(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = match &text[digits..] {
+        "h" => 3600,
+        "d" => 24 * 3600,
+        "w" => 7 * 24 * 3600,
+        _ => return parse_duration(text),
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
 }
 
 /// A duration as a configuration writes it: `30 s`, `500 ms`.

@@ -29,6 +29,8 @@ const ROOMS: &[(&str, u32, &[&str])] = &[
     ("replay", 4, &["dispatch", "emitter"]),
     ("explanation", 4, &["emitter"]),
     ("fixtures", 4, &["emitter"]),
+    ("metrics", 4, &[]),
+    ("doctor", 4, &["emitter"]),
     ("scaffold", 4, &[]),
     ("cli", 5, &[]),
 ];

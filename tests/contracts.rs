@@ -5,9 +5,9 @@
 
 use jsonschema::Validator;
 use knockon::config::{
-    self, ACTION_KEYS, COALESCE_KEYS, DEFAULTS_KEYS, EXPECT_KEYS, FIXTURE_KEYS, FailMode, HOOK_KEYS, MATCHER_KEYS,
-    Mode, OnBusy, OnTimeout, OutputMode, POLICY_KEYS, RETRY_KEYS, SANDBOX_KEYS, Sandbox, StopMode, TEXT_ACTIONS,
-    TOP_KEYS, WEBHOOK_KEYS,
+    self, ACTION_KEYS, AUDIT_KEYS, AuditSettings, COALESCE_KEYS, DEFAULTS_KEYS, Durability, EXPECT_KEYS, FIXTURE_KEYS,
+    FailMode, HOOK_KEYS, MATCHER_KEYS, Mode, OnBusy, OnTimeout, OutputMode, POLICY_KEYS, RETRY_KEYS, SANDBOX_KEYS,
+    SETTINGS_KEYS, Sandbox, StopMode, TEXT_ACTIONS, TOP_KEYS, WEBHOOK_KEYS,
 };
 use knockon::event::{Event, EventId, SCHEMAS};
 use knockon::matcher::{Filter, OPERATORS};
@@ -422,6 +422,22 @@ fn the_schema_of_a_policy_has_the_keys_the_code_knows() {
         .map(|level| level.as_str().unwrap())
         .collect();
     assert_eq!(levels, Sandbox::WORDS);
+}
+
+#[test]
+fn the_schema_of_the_settings_has_the_keys_the_code_knows() {
+    let schema: Value = serde_json::from_str(schema_text("settings")).unwrap();
+    let keys = |schema: &Value| -> Vec<String> { schema["properties"].as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(keys(&schema), SETTINGS_KEYS);
+    assert_eq!(keys(&schema["properties"]["audit"]), AUDIT_KEYS);
+    assert_eq!(schema["properties"]["audit"]["properties"]["durability"]["enum"], serde_json::json!(Durability::WORDS));
+    let defaults = &schema["properties"]["audit"]["properties"];
+    let built_in = AuditSettings::default();
+    assert_eq!((built_in.max_size, &defaults["max_size"]["default"]), (10_000_000, &"10MB".into()));
+    assert_eq!(defaults["keep"]["default"], built_in.keep);
+    assert_eq!((built_in.retention.as_secs(), &defaults["retention"]["default"]), (30 * 24 * 3600, &"30d".into()));
+    assert_eq!(defaults["durability"]["default"], built_in.durability.as_str());
+    assert_eq!(defaults["compress"]["default"], built_in.compress);
 }
 
 #[test]

@@ -1,55 +1,71 @@
 //! Appending a line so that no other writer, kill or full disk can tear, lose or double one.
 //!
 //! Under an exclusive `flock`: is this still the file at that path, does it end in a whole line, what
-//! was the last line; then one `write`.
+//! was the last line; then one `write`. The lock may be kept for the records that come right after.
 
+use super::end::Open;
+use super::link::Point;
+use super::place::{CURRENT, Place};
 use super::record::AuditRecord;
-use crate::project::{Layout, Project, UserFolders};
+use super::rotate;
+use super::seal::{Head, Seal, Seals};
+use super::side::{Side, Waiting};
+use crate::config::{AuditSettings, Diagnostic, Durability, UserSettings};
+use crate::project::{Project, UserFolders};
 use crate::sys::{self, LockError, OpenFault, Owner};
-use crate::text::hex;
-use sha2::{Digest, Sha256};
+use crate::time::Timestamp;
+use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How long to wait for another writer. One holds the lock for microseconds; who holds it for longer
 /// is stopped or stuck, and the caller must not hang with it.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-/// Longer than any line we write: an event of 8 MiB as an escaped string. A file that does not end in a
-/// line within this is none of ours, and is not read into memory.
-const LONGEST_LINE: u64 = 32 * 1024 * 1024;
-/// `prev` of the first line.
-const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// How many records are written under one lock at most, before others are let in.
+const LEASE: u32 = 64;
+/// After how many leases in a row a process that met nobody leaves the lock for a moment all the same.
+const LEASES_ALONE: u32 = 16;
+/// That moment.
+const PAUSE: Duration = Duration::from_micros(60);
+/// How often a process that lives on seals what it wrote, and looks for what others wrote beside the log.
+const EVERY: Duration = Duration::from_secs(1);
 
 /// A project's audit log.
 #[derive(Debug)]
 pub struct AuditLog {
-    /// The folder that nothing may lead out of, and the file below it.
-    folder: PathBuf,
-    name: PathBuf,
-    open: Mutex<Option<Open>>,
+    pub(super) place: Option<Place>,
+    pub(super) seal: Option<Seal>,
+    project: String,
+    user: UserFolders,
+    settings: OnceLock<(AuditSettings, Vec<Diagnostic>)>,
+    inner: Mutex<Inner>,
     /// How long the lock was waited for in vain. It is not waited for again: a caller waits at most once.
     gave_up: OnceLock<Duration>,
 }
 
-/// The file, and what we knew of its end after our last line.
-#[derive(Debug)]
-struct Open {
-    file: File,
-    end: Option<End>,
-}
-
-/// The end of the log.
-#[derive(Clone, Debug)]
-struct End {
-    size: u64,
-    seq: u64,
-    /// SHA-256 of the last line, without its line feed.
-    hash: String,
+/// What one process knows of the log.
+#[derive(Debug, Default)]
+pub(super) struct Inner {
+    open: Option<Open>,
+    /// Where its records go while the lock is not to be had.
+    side: Option<Side>,
+    /// The end of the log when we first saw it.
+    found: Option<Point>,
+    /// Whether lines were written since the last seal.
+    unsealed: bool,
+    sealed: Option<Instant>,
+    /// The last line that is known to be on the disk.
+    synced: Option<Head>,
+    /// When somebody was last looked for who could not have the lock.
+    looked: Option<Instant>,
+    /// Whether older files are to be compressed.
+    to_compress: bool,
+    /// Leases in a row without a pause, and whether the last one had to be waited for.
+    leases: (u32, bool),
+    line: Vec<u8>,
 }
 
 /// Why a record was not written.
@@ -59,7 +75,7 @@ pub enum AuditError {
     NoPlace,
     /// The file or its folder cannot be opened.
     Open(PathBuf, OpenFault),
-    /// Its lock was not to be had.
+    /// Its lock was not to be had, and neither could the record be kept beside it.
     Lock(PathBuf, LockError),
     /// It cannot be read or written.
     Io(PathBuf, io::Error),
@@ -81,167 +97,361 @@ impl std::error::Error for AuditError {}
 impl AuditLog {
     /// The log of a project. Nothing is opened or made yet.
     pub fn of(project: &Project, user: &UserFolders) -> Self {
-        let (folder, name) = match project.layout() {
-            Layout::Flowspec => (project.root().to_owned(), PathBuf::from(".flowspec/hooks/audit.log")),
-            Layout::Knockon => (project.root().to_owned(), PathBuf::from(".knockon/audit.log")),
-            Layout::Bare => match &user.state {
-                Some(state) => (state.join("projects").join(project.key()), PathBuf::from("audit.log")),
-                None => (PathBuf::new(), PathBuf::new()),
-            },
-        };
-        AuditLog { folder, name, open: Mutex::new(None), gave_up: OnceLock::new() }
+        AuditLog {
+            place: Place::of(project, user),
+            seal: Seal::of(project, user),
+            project: project.root_text(),
+            user: user.clone(),
+            settings: OnceLock::new(),
+            inner: Mutex::default(),
+            gave_up: OnceLock::new(),
+        }
     }
 
-    /// Opens the log for reading, without following a link out of its folder; nothing when there is none.
-    pub(super) fn open_to_read(&self) -> Result<Option<File>, AuditError> {
-        let opened = sys::open_folder(&self.folder)
-            .and_then(|folder| sys::open_beneath(&folder, &self.name, sys::OpenMode::File));
-        match opened {
-            Ok(file) => Ok(Some(file)),
-            Err(OpenFault::Missing) => Ok(None),
-            Err(fault) => Err(AuditError::Open(self.path(), fault)),
-        }
+    /// The path of the project it is about.
+    pub fn project(&self) -> &str {
+        &self.project
     }
 
     /// Where the log is.
     pub fn path(&self) -> PathBuf {
-        self.folder.join(&self.name)
+        self.place.as_ref().map(Place::path).unwrap_or_default()
+    }
+
+    /// How it is kept.
+    pub fn settings(&self) -> &AuditSettings {
+        &self.all_settings().0
+    }
+
+    /// What is wrong with the user's settings.
+    pub fn problems(&self) -> &[Diagnostic] {
+        &self.all_settings().1
+    }
+
+    fn all_settings(&self) -> &(AuditSettings, Vec<Diagnostic>) {
+        self.settings.get_or_init(|| {
+            let (settings, problems) = UserSettings::load(&self.user);
+            (settings.audit, problems)
+        })
     }
 
     /// Writes one record as the last line. It is handed to the system when this returns, and survives
-    /// the end of this process; a power cut may take the last seconds.
+    /// the end of this process; a power cut may take the last seconds, unless the user's settings ask for
+    /// `durability: fsync`. While another process is stuck with the lock, the record is kept in a file beside the
+    /// log, and put into it by the next writer who has the lock.
     ///
     /// # Errors
     /// See [`AuditError`]; the log is as it was then.
     pub fn append(&self, record: &AuditRecord<'_>) -> Result<(), AuditError> {
-        if self.name.as_os_str().is_empty() {
-            return Err(AuditError::NoPlace);
-        }
+        let written = self.append_and_hold(record);
+        written.and(self.release())
+    }
+
+    /// As [`AuditLog::append`], and keeps the lock for what is written right after: until
+    /// [`AuditLog::release`].
+    ///
+    /// # Errors
+    /// See [`AuditError`]; the log is as it was then.
+    pub(crate) fn append_and_hold(&self, record: &AuditRecord<'_>) -> Result<(), AuditError> {
+        let place = self.place()?;
         let body = serde_json::to_string(record).map_err(|error| AuditError::Io(self.path(), error.into()))?;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut current = self.locked(open.take())?;
-        let appended = current.append(&body).map_err(|error| AuditError::Io(self.path(), error));
-        // Closing would give the lock back as well; so does this, and the file stays open.
-        let unlocked = sys::unlock(&current.file).map_err(|error| AuditError::Io(self.path(), error));
-        if appended.is_ok() && unlocked.is_ok() {
-            *open = Some(current);
+        let mut inner = self.inner();
+        match self.hold(&mut inner) {
+            Ok(()) => self.write(&mut inner, &body, place),
+            Err(AuditError::Lock(path, busy @ LockError::Busy(_))) => {
+                let kept = inner.keep_beside(place, &body, self.is_durable());
+                kept.map_err(|_| AuditError::Lock(path, busy))
+            }
+            Err(error) => Err(error),
         }
-        appended.and(unlocked)
+    }
+
+    /// Lets others write: to be called before anything that takes time.
+    ///
+    /// # Errors
+    /// The disk did not take what was written (`durability: fsync`).
+    pub(crate) fn release(&self) -> Result<(), AuditError> {
+        if self.is_durable() {
+            return self.sync();
+        }
+        let mut inner = self.inner();
+        self.unlock(&mut inner)?;
+        self.compress(&mut inner);
+        if inner.sealed.get_or_insert_with(Instant::now).elapsed() >= EVERY {
+            self.seal(&mut inner);
+        }
+        Ok(())
+    }
+
+    /// Lets others write, and waits until what was written is on the disk.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn sync(&self) -> Result<(), AuditError> {
+        let mut inner = self.inner();
+        self.unlock(&mut inner)?;
+        let failed = |error| AuditError::Io(self.path(), error);
+        let Inner { open, synced, .. } = &mut *inner;
+        if let Some(open) = open.as_mut().filter(|open| open.dirty) {
+            open.file.sync_data().map_err(failed)?;
+            if std::mem::take(&mut open.fresh) {
+                open.folder.sync().map_err(failed)?;
+            }
+            open.dirty = false;
+            *synced = open.head(Timestamp::now());
+        }
+        inner.side.as_mut().map_or(Ok(()), Side::sync).map_err(failed)
+    }
+
+    /// What to tell whoever waited in vain for the lock, if somebody did.
+    pub fn stuck(&self) -> Option<String> {
+        let waited = self.gave_up.get().filter(|waited| !waited.is_zero())?;
+        let (path, waited) = (self.path(), crate::time::human(*waited));
+        Some(format!(
+            "another process held the lock of the audit log {} for {waited}; records are kept beside it until it lets \
+             go (`knockon doctor` names that process)",
+            path.display()
+        ))
+    }
+
+    fn is_durable(&self) -> bool {
+        self.settings().durability == Durability::Fsync
+    }
+
+    pub(super) fn place(&self) -> Result<&Place, AuditError> {
+        self.place.as_ref().ok_or(AuditError::NoPlace)
+    }
+
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lock unless it is held, and finds the end of the log.
+    pub(super) fn hold(&self, inner: &mut Inner) -> Result<(), AuditError> {
+        if let Some(open) = &mut inner.open
+            && open.lease > 0
+        {
+            open.lease -= 1;
+            if open.lease > 0 {
+                return Ok(());
+            }
+            self.unlock(inner)?;
+            inner.leases.0 += 1;
+            if inner.leases.1 || inner.leases.0.is_multiple_of(LEASES_ALONE) {
+                std::thread::sleep(PAUSE);
+            }
+        }
+        let result = self.take(inner);
+        if result.is_err() {
+            inner.open = None;
+        }
+        result?;
+        if inner.looked.is_none_or(|looked| looked.elapsed() >= EVERY) || inner.side.is_some() {
+            inner.looked = Some(Instant::now());
+            // What cannot be merged now is merged later; the lock may be gone, though.
+            if self.merge(inner).is_err() && inner.open.as_ref().is_none_or(|open| open.lease == 0) {
+                return self.take(inner);
+            }
+        }
+        Ok(())
     }
 
     /// The file at our path, locked: a rotation between opening and locking is noticed.
-    fn locked(&self, mut open: Option<Open>) -> Result<Open, AuditError> {
+    fn take(&self, inner: &mut Inner) -> Result<(), AuditError> {
+        let place = self.place()?;
+        let failed = |error| AuditError::Io(self.path(), error);
         for _ in 0..100 {
-            let current = match open.take() {
-                Some(open) => open,
-                None => Open { file: self.open_file()?, end: None },
-            };
-            let wait = if self.gave_up.get().is_some() { Duration::ZERO } else { LOCK_WAIT };
-            sys::lock_exclusive(&current.file, wait).map_err(|error| {
-                let error = match error {
-                    LockError::Busy(waited) => LockError::Busy(*self.gave_up.get_or_init(|| waited)),
-                    error => error,
-                };
-                AuditError::Lock(self.path(), error)
-            })?;
-            let ours = Owner::of_open(&current.file).map(|owner| owner.identity);
-            if let (Ok(ours), Ok(there)) = (ours, sys::owner(&self.path()))
-                && ours == there.identity
-            {
-                return Ok(current);
+            if inner.open.is_none() {
+                inner.open = Some(self.open_file(place)?);
             }
-        }
-        let moved = io::Error::new(io::ErrorKind::ResourceBusy, "it is replaced again and again");
-        Err(AuditError::Io(self.path(), moved))
-    }
-
-    fn open_file(&self) -> Result<File, AuditError> {
-        let failed = |fault| AuditError::Open(self.path(), fault);
-        if !self.folder.is_dir() {
-            // The user's state folder, private as the specification asks.
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
-            made.map_err(|error| AuditError::Io(self.path(), error))?;
-        }
-        let root = sys::open_folder(&self.folder).map_err(failed)?;
-        match sys::append_beneath(&root, &self.name) {
-            Err(OpenFault::Missing) => {
-                let hooks = self.name.parent().unwrap_or(Path::new("."));
-                let (parent, name) = (hooks.parent(), hooks.file_name());
-                if let (Some(parent), Some(name)) = (parent, name) {
-                    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-                    sys::make_folder_beneath(&root, parent, Path::new(name)).map_err(failed)?;
+            let Some(open) = &mut inner.open else { continue };
+            let at_once = sys::try_lock(&open.file).map_err(failed)?;
+            inner.leases.1 = !at_once;
+            if !at_once {
+                let wait = if self.gave_up.get().is_some() { Duration::ZERO } else { LOCK_WAIT };
+                sys::lock_exclusive(&open.file, wait).map_err(|error| {
+                    let error = match error {
+                        LockError::Busy(waited) => LockError::Busy(*self.gave_up.get_or_init(|| waited)),
+                        error => error,
+                    };
+                    AuditError::Lock(self.path(), error)
+                })?;
+            }
+            match open.folder.owner(OsStr::new(CURRENT)) {
+                Ok(there) if there.identity == open.identity => {
+                    open.lease = LEASE;
+                    if open.end.is_none_or(|end| end.size != there.size) {
+                        open.end = None;
+                        let end = open.find_end(place, self.seal.as_ref(), there.size).map_err(failed)?;
+                        open.end = Some(end);
+                    }
+                    if let (None, Some(end)) = (inner.found, open.end) {
+                        inner.found = Some(end.point);
+                    }
+                    return Ok(());
                 }
-                sys::append_beneath(&root, &self.name).map_err(failed)
+                // It was replaced.
+                _ => inner.open = None,
             }
-            opened => opened.map_err(failed),
         }
+        Err(failed(io::Error::new(io::ErrorKind::ResourceBusy, "it is replaced again and again")))
     }
-}
 
-impl Open {
-    fn append(&mut self, body: &str) -> io::Result<()> {
-        let size = Owner::of_open(&self.file)?.size;
-        let end = match self.end.take().filter(|end| end.size == size) {
-            Some(end) => end,
-            None => self.find_end(size)?,
+    fn open_file(&self, place: &Place) -> Result<Open, AuditError> {
+        let folder = place.make_folder()?;
+        let opened = |fault| AuditError::Open(self.path(), fault);
+        let (file, fresh) = match folder.append_existing(OsStr::new(CURRENT)) {
+            Err(OpenFault::Missing) => (folder.append(OsStr::new(CURRENT)).map_err(opened)?, true),
+            found => (found.map_err(opened)?, false),
         };
-        // A line that someone else wrote can have any number in it; one without a next counts as none.
-        let seq = end.seq.checked_add(1).unwrap_or(1);
-        let mut line = format!("{{\"seq\":{seq},\"prev\":\"{}\",{}", end.hash, &body[1..]);
-        let hash = hex(&Sha256::digest(line.as_bytes()));
-        line.push('\n');
-        match self.file.write(line.as_bytes()) {
-            Ok(written) if written == line.len() => {
-                self.end = Some(End { size: end.size + written as u64, seq, hash });
-                Ok(())
-            }
-            written => {
-                // A full disk took a part of the line: take it back, so that no reader meets half a line.
-                self.file.set_len(end.size)?;
-                Err(written.err().unwrap_or_else(|| io::ErrorKind::StorageFull.into()))
-            }
+        let owner = Owner::of_open(&file).map_err(|error| AuditError::Io(self.path(), error))?;
+        Ok(Open { folder, file, identity: owner.identity, end: None, lease: 0, dirty: false, fresh })
+    }
+
+    /// Writes a line under the lock, into the next file when this one is full.
+    pub(super) fn write(&self, inner: &mut Inner, body: &str, place: &Place) -> Result<(), AuditError> {
+        let failed = |error| AuditError::Io(self.path(), error);
+        let most = self.settings().max_size;
+        let full = |open: &Open| open.end.is_some_and(|end| end.size > 0 && end.size + body.len() as u64 + 128 > most);
+        if inner.open.as_ref().is_some_and(full) {
+            // A log that cannot be rotated grows on: a record is worth more than a size.
+            let _ = self.rotate(inner, place);
+        }
+        let Inner { open: Some(open), line, .. } = inner else { return Err(AuditError::NoPlace) };
+        let written = open.append(body, line).map_err(failed);
+        if written.is_err() {
+            // What we know of its end may be wrong by now.
+            open.end = None;
+            let _ = self.unlock(inner);
+            inner.open = None;
+        } else {
+            inner.unsealed = true;
+        }
+        written
+    }
+
+    /// Begins the next file, under the lock of the one that is full.
+    pub(super) fn rotate(&self, inner: &mut Inner, place: &Place) -> Result<(), AuditError> {
+        let failed = |error| AuditError::Io(self.path(), error);
+        let durable = self.is_durable();
+        let Some(open) = &inner.open else { return Ok(()) };
+        if durable || open.dirty {
+            open.file.sync_data().map_err(failed)?;
+        }
+        rotate::shift(self, place, &open.folder)?;
+        inner.to_compress = self.settings().compress;
+        // The old file is let go when the new one is locked.
+        let _old = inner.open.take();
+        self.take(inner)
+    }
+
+    /// Compresses what was rotated, while nobody waits for it.
+    fn compress(&self, inner: &mut Inner) {
+        if std::mem::take(&mut inner.to_compress)
+            && let Some(place) = &self.place
+        {
+            // What fails now is done after the next rotation.
+            let _ = rotate::compress(self, inner, place);
         }
     }
 
-    /// Reads the last whole line. What follows it was never acknowledged (its writer died while
-    /// writing) and is taken away.
-    fn find_end(&self, size: u64) -> io::Result<End> {
-        let (end, line) = last_line(&self.file, size)?;
-        if end < size {
-            self.file.set_len(end)?;
+    /// Puts what others, or we, could not write into the log where it belongs.
+    fn merge(&self, inner: &mut Inner) -> Result<(), AuditError> {
+        let place = self.place()?;
+        let own = inner.side.take();
+        let Some(open) = &inner.open else { return Ok(()) };
+        let mut waiting = match Waiting::find(place, &open.folder, own)? {
+            Some(waiting) => waiting,
+            None => return Ok(()),
+        };
+        while let Some(body) = waiting.next()? {
+            // The lock is kept, however many there are.
+            if let Some(open) = &mut inner.open {
+                open.lease = LEASE;
+            }
+            self.write(inner, &body, place)?;
         }
-        let Some(line) = line else { return Ok(End { size: 0, seq: 0, hash: NO_HASH.into() }) };
-        #[derive(serde::Deserialize)]
-        struct Numbered {
-            seq: u64,
+        Ok(())
+    }
+
+    /// Puts what is beside the log into it, when the lock is to be had at once.
+    pub fn merge_what_waits(&self) {
+        let Ok(place) = self.place() else { return };
+        if !matches!(place.folder(), Ok(Some(folder)) if Waiting::is_there(&folder)) {
+            return;
         }
-        let seq = serde_json::from_slice(&line).map_or(0, |Numbered { seq }| seq);
-        Ok(End { size: end, seq, hash: hex(&Sha256::digest(&line)) })
+        let _ = self.gave_up.set(Duration::ZERO);
+        let mut inner = self.inner();
+        let _ = self.hold(&mut inner);
+        let _ = self.unlock(&mut inner);
+    }
+
+    pub(super) fn unlock(&self, inner: &mut Inner) -> Result<(), AuditError> {
+        let Some(open) = inner.open.as_mut().filter(|open| open.lease > 0) else { return Ok(()) };
+        open.lease = 0;
+        // Closing would give the lock back as well; so does this, and the file stays open.
+        let unlocked = sys::unlock(&open.file).map_err(|error| AuditError::Io(self.path(), error));
+        if unlocked.is_err() {
+            inner.open = None;
+        }
+        unlocked
+    }
+
+    /// Seals the end of the chain as we know it. A seal that cannot be written costs nobody anything but its proof:
+    /// `audit verify` and `doctor` tell.
+    fn seal(&self, inner: &mut Inner) {
+        let Inner { open: Some(open), found: Some(found), synced, .. } = inner else { return };
+        let now = Timestamp::now();
+        let (Some(seal), Some(end), Some(head), Ok(place)) = (&self.seal, open.end, open.head(now), self.place())
+        else {
+            return;
+        };
+        let booted = now.as_millis().saturating_sub(sys::uptime_millis());
+        let mut sweep = false;
+        let sealed = seal.change(|seals| {
+            seals.add((head, synced.take()), found.seq, booted, |before| open.has(before, *found, end, place));
+            sweep = now.as_millis().saturating_sub(seals.swept) > rotate::SWEEP_EVERY.as_millis() as u64;
+            if sweep {
+                seals.swept = now.as_millis();
+            }
+        });
+        inner.unsealed = sealed.is_err();
+        inner.sealed = Some(Instant::now());
+        if sweep && self.hold(inner).is_ok() {
+            rotate::sweep(self, inner, place, now);
+            let _ = self.unlock(inner);
+        }
+    }
+
+    /// Changes what is sealed.
+    pub(super) fn change_seal(&self, change: impl FnOnce(&mut Seals)) -> Result<(), AuditError> {
+        let Some(seal) = &self.seal else { return Ok(()) };
+        seal.change(change).map_err(|error| AuditError::Io(seal.path().to_owned(), error))
     }
 }
 
-/// Where the last whole line of `file` ends, and the line itself.
-fn last_line(file: &File, size: u64) -> io::Result<(u64, Option<Vec<u8>>)> {
-    let mut window: u64 = 8 * 1024;
-    loop {
-        let from = size.saturating_sub(window);
-        let mut bytes = vec![0; usize::try_from(size - from).unwrap_or(0)];
-        file.read_exact_at(&mut bytes, from)?;
-        if let Some(end) = bytes.iter().rposition(|&byte| byte == b'\n') {
-            let start = bytes[..end].iter().rposition(|&byte| byte == b'\n');
-            if start.is_some() || from == 0 {
-                let line = bytes[start.map_or(0, |at| at + 1)..end].to_vec();
-                return Ok((from + end as u64 + 1, Some(line)));
-            }
-        } else if from == 0 {
-            return Ok((0, None));
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        let mut inner = std::mem::take(&mut *self.inner());
+        let _ = self.unlock(&mut inner);
+        self.compress(&mut inner);
+        if inner.unsealed {
+            self.seal(&mut inner);
         }
-        if window >= LONGEST_LINE {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "its last line is longer than any record; move it away",
-            ));
-        }
-        window *= 8;
+    }
+}
+
+impl Inner {
+    pub(super) fn open(&self) -> Option<&Open> {
+        self.open.as_ref()
+    }
+
+    /// Keeps a record in a file of this process's own.
+    fn keep_beside(&mut self, place: &Place, body: &str, durable: bool) -> Result<(), AuditError> {
+        let side = match &mut self.side {
+            Some(side) => side,
+            none => none.insert(Side::new(&place.make_folder()?, place)?),
+        };
+        side.append(body, durable).map_err(|error| AuditError::Io(place.path(), error))
     }
 }

@@ -1,32 +1,21 @@
-//! Reading the log from its end.
+//! One record as it stands in the log, and the records of one event or from some time on.
 
 use super::append::{AuditError, AuditLog};
+use super::lines::{each_line_with, find_offset};
+use super::place::Segment;
+use super::rotate::time_in;
 use crate::event::EventId;
+use crate::json::Json;
 use crate::time::Timestamp;
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 
-/// How much is read at a time, at first.
-const BLOCK: u64 = 64 * 1024;
-/// How much of a log is read at most, whatever was asked for.
-const MOST: u64 = 256 * 1024 * 1024;
-/// Longer than any record: an event of 8 MiB as an escaped string.
-const MOST_OF_A_LINE: u64 = 64 * 1024 * 1024;
-
-/// The last records of a log.
-#[derive(Clone, Debug, Default)]
-pub struct Tail {
-    /// The records, oldest first.
-    pub entries: Vec<Entry>,
-    /// Lines among them that are no JSON object.
-    pub unreadable: usize,
-    /// Whether there is a log with something in it.
-    pub exists: bool,
-}
+/// How far clocks may disagree, or be set back, and a record still be found by its time.
+const SLACK: u64 = 5 * 60 * 1000;
 
 /// One record as it stands in the log, with every field, known to this version or not.
 #[derive(Clone, Debug)]
@@ -40,7 +29,8 @@ pub struct Entry {
 
 impl Entry {
     /// Reads a line. An event may have in it what a tree of values cannot hold: it stays as it is written.
-    fn read(line: String) -> Option<Self> {
+    pub(super) fn read(line: &[u8]) -> Option<Self> {
+        let line = String::from_utf8_lossy(line).into_owned();
         let raw: BTreeMap<String, &RawValue> = serde_json::from_str(&line).ok()?;
         let event = raw.get("event").map(|event| event.get().to_owned());
         let field = |(name, value): (String, &RawValue)| Some((name, serde_json::from_str(value.get()).ok()?));
@@ -73,25 +63,18 @@ impl Entry {
     pub fn number(&self, field: &str) -> Option<f64> {
         self.fields.get(field).and_then(Value::as_f64)
     }
-}
 
-impl AuditLog {
-    /// The last `count` records; none when there is no log.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub fn tail(&self, count: usize) -> Result<Tail, AuditError> {
-        let failed = |error| AuditError::Io(self.path(), error);
-        let Some(file) = self.open_to_read()? else { return Ok(Tail::default()) };
-        let exists = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
-        let mut tail = Tail { exists, ..Tail::default() };
-        for line in last_lines(&file, count).map_err(failed)? {
-            match Entry::read(line) {
-                Some(entry) => tail.entries.push(entry),
-                None => tail.unreadable += 1,
-            }
+    /// When it was written.
+    pub fn time(&self) -> Option<Timestamp> {
+        Timestamp::parse(self.text("timestamp"))
+    }
+
+    /// The event that a record of an event keeps, byte for byte.
+    pub fn event(&self) -> Option<Vec<u8>> {
+        if let Some(text) = self.fields.get("event_text").and_then(Value::as_str) {
+            return Some(text.as_bytes().to_vec());
         }
-        Ok(tail)
+        self.event.as_ref().map(|event| event.as_bytes().to_vec())
     }
 }
 
@@ -104,8 +87,29 @@ impl AuditLog {
         let wanted = id.to_string();
         let mut entries: Vec<Entry> = Vec::new();
         // Most lines are about other events; looking for the id is quicker than reading JSON.
-        self.scan(&wanted, |entry| {
+        self.scan(Some(&wanted), None, |entry| {
             if entry.text("event_id") == wanted {
+                entries.push(entry);
+            }
+        })?;
+        Ok(entries)
+    }
+
+    /// Every record of one event, and the records of the events that it caused, oldest first.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn about_event(&self, id: EventId) -> Result<Vec<Entry>, AuditError> {
+        let wanted = id.to_string();
+        let mut entries: Vec<Entry> = Vec::new();
+        // A cause is told without the prefix.
+        self.scan(Some(id.ulid()), None, |entry| {
+            let caused = || {
+                let event = entry.event()?;
+                let cause = Json::parse(&event).ok()?.get("causation_id")?.as_str()?.into_owned();
+                Some(cause == id.ulid() || cause == wanted)
+            };
+            if entry.text("event_id") == wanted || (entry.text("status") == "emitted" && caused() == Some(true)) {
                 entries.push(entry);
             }
         })?;
@@ -117,63 +121,70 @@ impl AuditLog {
     /// # Errors
     /// The log cannot be read.
     pub fn events_since(&self, since: Timestamp, mut each: impl FnMut(Entry)) -> Result<(), AuditError> {
-        let since = since.to_string();
-        self.scan("\"emitted\"", |entry| {
-            // One form, so that the order of the texts is that of the times.
-            if entry.text("status") == "emitted" && entry.text("timestamp") >= since.as_str() {
+        self.scan(Some("\"emitted\""), Some(since), |entry| {
+            if entry.text("status") == "emitted" {
                 each(entry);
             }
         })
     }
 
-    /// Reads the log line by line; gives each record with `part` in its line.
-    fn scan(&self, part: &str, mut each: impl FnMut(Entry)) -> Result<(), AuditError> {
-        let failed = |error| AuditError::Io(self.path(), error);
-        let Some(file) = self.open_to_read()? else { return Ok(()) };
-        let mut reader = BufReader::with_capacity(256 * 1024, file);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = (&mut reader).take(MOST_OF_A_LINE).read_until(b'\n', &mut line).map_err(failed)?;
-            if read == 0 {
-                return Ok(());
-            }
-            let text = String::from_utf8_lossy(&line);
-            if text.contains(part)
-                && let Some(entry) = Entry::read(text.trim_end().to_owned())
-            {
-                each(entry);
-            }
+    /// Every record from `since` on, oldest first.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn since(&self, since: Option<Timestamp>, each: impl FnMut(Entry)) -> Result<(), AuditError> {
+        self.scan(None, since, each)
+    }
+
+    /// Every record from `since` on with `part` in its line, oldest first.
+    fn scan(
+        &self,
+        part: Option<&str>,
+        since: Option<Timestamp>,
+        mut each: impl FnMut(Entry),
+    ) -> Result<(), AuditError> {
+        let part = part.map(|part| Finder::new(part.as_bytes()));
+        for segment in self.segments()?.iter().rev() {
+            let failed = |error| AuditError::Io(self.path(), error);
+            let Some(offset) = beginning(segment, since).map_err(failed)? else { continue };
+            each_line_with(segment, part.as_ref(), offset, &mut |line| {
+                if let Some(entry) = Entry::read(line)
+                    // One form, so that the order of the texts is that of the times.
+                    && since.is_none_or(|since| entry.time().is_none_or(|time| time >= since))
+                {
+                    each(entry);
+                }
+                Ok(())
+            })
+            .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The files of the log, newest first.
+    pub(super) fn segments(&self) -> Result<Vec<Segment>, AuditError> {
+        let place = self.place()?;
+        match place.folder()? {
+            Some(folder) => place.segments(&folder),
+            None => Ok(Vec::new()),
         }
     }
 }
 
-impl Entry {
-    /// The event that a record of an event keeps, byte for byte.
-    pub fn event(&self) -> Option<Vec<u8>> {
-        if let Some(text) = self.fields.get("event_text").and_then(Value::as_str) {
-            return Some(text.as_bytes().to_vec());
-        }
-        self.event.as_ref().map(|event| event.as_bytes().to_vec())
+/// Where to begin to read a file for records from `since` on; nothing when it has none.
+pub(super) fn beginning(segment: &Segment, since: Option<Timestamp>) -> io::Result<Option<u64>> {
+    let Some(since) = since.map(|since| since.as_millis().saturating_sub(SLACK)) else { return Ok(Some(0)) };
+    let written = u64::try_from(segment.file.metadata()?.mtime()).unwrap_or(u64::MAX);
+    if written.saturating_add(1).saturating_mul(1000) < since {
+        return Ok(None);
     }
-}
-
-/// The last `count` whole lines, oldest first, read block by block from the end.
-fn last_lines(file: &File, count: usize) -> io::Result<Vec<String>> {
-    let mut from = file.metadata()?.len();
-    let mut bytes: Vec<u8> = Vec::new();
-    // One line feed more than lines: the one before the first of them.
-    while from > 0 && (bytes.len() as u64) < MOST && bytes.iter().filter(|&&byte| byte == b'\n').count() <= count {
-        let start = from.saturating_sub(BLOCK.max(bytes.len() as u64));
-        let mut block = vec![0; usize::try_from(from - start).unwrap_or(0)];
-        file.read_exact_at(&mut block, start)?;
-        block.append(&mut bytes);
-        bytes = block;
-        from = start;
+    if segment.compressed {
+        return Ok(Some(0));
     }
-    // A line that is still being written has no end yet.
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    let lines: Vec<&[u8]> = bytes[..whole].split_inclusive(|&byte| byte == b'\n').collect();
-    let wanted = &lines[lines.len().saturating_sub(count)..];
-    Ok(wanted.iter().map(|line| String::from_utf8_lossy(line).trim_end().to_owned()).collect())
+    let is_late = |line: &[u8]| {
+        // A record that was kept beside the log stands later than its time.
+        let merged = memchr::memmem::find(&line[..line.len().min(200)], b"\"merged\"").is_some();
+        time_in(line).filter(|_| !merged).map(|time| time.as_millis() >= since)
+    };
+    find_offset(segment, is_late).map(Some)
 }

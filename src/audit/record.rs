@@ -7,6 +7,7 @@ use crate::time::{Timestamp, millis};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::time::Duration;
 
 /// The most characters kept of a failed hook's output.
 const TAIL_CHARACTERS: usize = 2000;
@@ -26,6 +27,10 @@ pub struct AuditRecord<'a> {
     signal: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waited_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overhead_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +90,8 @@ impl<'a> AuditRecord<'a> {
             exit_code: None,
             signal: None,
             duration_ms: None,
+            waited_ms: None,
+            overhead_ms: None,
             pid: None,
             attempt: None,
             stdout_lines: None,
@@ -111,12 +118,14 @@ impl<'a> AuditRecord<'a> {
 
     /// That an event was made, with its exact bytes: enough to run its hooks again later.
     /// `commit`: where the hooks were read from, when they are not those of the project as it lies there.
-    pub fn emitted(event: &'a Event, commit: Option<&'a str>, now: Timestamp) -> Self {
+    /// `overhead`: what it took to make it.
+    pub fn emitted(event: &'a Event, commit: Option<&'a str>, overhead: Duration, now: Timestamp) -> Self {
         let text = event.json().text();
         let as_it_is = text.len() == event.bytes().len() && !text.contains(['\n', '\r']);
         let raw = as_it_is.then(|| RawValue::from_string(text.to_owned()).ok()).flatten();
         let event_text = if raw.is_some() { None } else { std::str::from_utf8(event.bytes()).ok() };
-        AuditRecord { event: raw, event_text, config_commit: commit, ..Self::new(event, "emitted", now) }
+        let overhead_ms = Some(millis(overhead));
+        AuditRecord { event: raw, event_text, config_commit: commit, overhead_ms, ..Self::new(event, "emitted", now) }
     }
 
     /// That a hook is about to be started.
@@ -139,6 +148,8 @@ impl<'a> AuditRecord<'a> {
             exit_code: outcome.exit_code,
             signal: outcome.signal,
             duration_ms: ran.then(|| millis(outcome.duration)),
+            waited_ms: Some(millis(outcome.waited)).filter(|waited| *waited > 0.0),
+            overhead_ms: ran.then(|| millis(outcome.overhead)),
             pid: outcome.pid,
             stdout_lines: ran.then_some(outcome.stdout.lines),
             stderr_lines: ran.then_some(outcome.stderr.lines),

@@ -87,6 +87,9 @@ pub(super) struct EmitOptions {
     /// summary in Markdown); repeat for more
     #[arg(long, value_name = "FORM", conflicts_with = "dry_run")]
     pub(super) report: Vec<Wanted>,
+    /// Return only when the event is on the disk; exit with 74 when it cannot be stored
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) durable: bool,
     /// Exit with 3 when hooks did not run because they are not trusted
     #[arg(long)]
     pub(super) strict: bool,
@@ -173,7 +176,7 @@ impl EmitOptions {
         let report = {
             let live = Live::new(show, terminal);
             let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
-            emitter.emit_as(draft, Emission { source, watcher })
+            emitter.emit_as(draft, Emission { source, watcher, durable: self.durable })
         };
         emitter.release_signals();
         terminal.end_live();

@@ -9,6 +9,7 @@ mod audit;
 mod completions;
 mod config;
 mod diagnostics;
+mod doctor;
 mod emit;
 mod error;
 mod events;
@@ -25,6 +26,8 @@ mod run;
 mod scanning;
 mod schema;
 mod snippet;
+mod stats;
+mod story;
 mod terminal;
 mod test;
 mod trust;
@@ -71,6 +74,8 @@ const COMMANDS: &[Row] = &[
     row::<trust::Trust>("trust", "Review the project's hooks and allow exactly this content to run"),
     row::<trust::Untrust>("untrust", "Take the trust in the project's hooks back"),
     row::<audit::Audit>("audit", "Show what happened: the last records of the audit log"),
+    row::<stats::Stats>("stats", "Show how hooks fared: how often, how well, how long, and what they cost"),
+    row::<doctor::Doctor>("doctor", "Check that everything is as it should be, and say what to do"),
     row::<again::Retry>("retry", "Run the hooks of an event again that did not come to a good end"),
     row::<again::Replay>("replay", "Deliver events of the past to the hooks that they trigger now"),
     row::<again::Drain>("drain", "Carry out what was left behind in the background"),

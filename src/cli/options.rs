@@ -10,6 +10,7 @@ use crate::git::{self, Exported};
 use crate::project::{Project, UserFolders};
 use crate::sys::Interrupts;
 use crate::text::nearest;
+use crate::time::{Timestamp, read_since};
 use crate::trust::ContentHash;
 use clap::Args;
 use std::fs::File;
@@ -176,4 +177,10 @@ pub(super) fn require_sound(emitter: &Emitter, terminal: &mut Terminal) -> Resul
         true => Err(CliError::new(Exit::Usage, "the configuration has errors; its hooks are off")
             .hint("`knockon validate` checks it again")),
     }
+}
+
+/// How long ago, or when.
+pub(super) fn point_in_time(text: &str) -> Result<Timestamp, String> {
+    read_since(text, Timestamp::now())
+        .ok_or_else(|| "write how long ago, such as 30m, 2h or 7d, or a time, such as 2026-11-21".into())
 }

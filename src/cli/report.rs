@@ -55,6 +55,9 @@ pub(super) fn show(
 
 /// What is told on standard error, whatever the form of the result.
 fn notes(report: &EmitReport, terminal: &mut Terminal) {
+    if let Some(why) = &report.not_stored {
+        terminal.note(&format!("the event is not stored: {}", terminal_safe(why)));
+    }
     for warning in report.warnings.iter().chain(&report.dispatched.unrecorded) {
         terminal.warning(warning);
     }
@@ -90,6 +93,9 @@ fn exit(report: &EmitReport, strict: bool, terminal: &mut Terminal) -> Exit {
         let message = if hook.outcome.blocked { hook.outcome.blocked_because() } else { hook.outcome.summary() };
         terminal.note(&format!("`{}` stops this: {}", hook.name, terminal_safe(&message)));
         return Exit::Stopped;
+    }
+    if report.not_stored.is_some() {
+        return Exit::Io;
     }
     let own = if strict && report.dispatched.blocked.is_some() { Exit::Untrusted } else { Exit::Fine };
     report.followed.iter().map(|followed| exit(followed, strict, terminal)).fold(own, |exit, followed| match exit {
@@ -172,6 +178,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     event: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_stored: Option<&'a str>,
     error: Option<String>,
     hooks_executed: usize,
     all_successful: bool,
@@ -244,6 +252,7 @@ impl<'a> Document<'a> {
             answer: report.answer.as_ref(),
             followed: report.followed.iter().map(Document::of).collect(),
             event: report.event.as_ref().and_then(|event| raw(event.json().text())),
+            not_stored: report.not_stored.as_deref(),
             error: report.refused.as_ref().map(ToString::to_string),
             hooks_executed: report.hooks().iter().filter(|hook| hook.outcome.pid.is_some()).count(),
             all_successful: report.all_successful(),

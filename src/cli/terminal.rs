@@ -40,6 +40,8 @@ pub(super) struct Terminal {
     /// Whether standard output is a terminal.
     is_terminal: bool,
     failed: Option<io::Error>,
+    /// Whether the reader has seen enough.
+    closed: bool,
     live: Option<LiveWriter>,
 }
 
@@ -115,7 +117,7 @@ impl Terminal {
             Ok("never") => (false, false),
             _ => (out && wanted, err && wanted),
         };
-        Terminal { out: String::new(), colour, is_terminal: out, failed: None, live: None }
+        Terminal { out: String::new(), colour, is_terminal: out, failed: None, closed: false, live: None }
     }
 
     /// A text in a colour, for standard output.
@@ -241,7 +243,26 @@ impl Terminal {
         read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
     }
 
-    fn flush(&mut self) {
+    /// Whether nobody reads the result any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether standard output is a terminal.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// A part of the result that is no line. The text must be harmless: see [`crate::text`].
+    pub(super) fn text(&mut self, text: &str) {
+        self.out.push_str(text);
+        if self.out.len() > 64 * 1024 {
+            self.flush();
+        }
+    }
+
+    /// Hands what was told so far to its reader.
+    pub(super) fn flush(&mut self) {
         if let Some(live) = &mut self.live {
             // In its turn.
             return live.send(&std::mem::take(&mut self.out));
@@ -251,7 +272,7 @@ impl Terminal {
         self.out.clear();
         match written {
             // The reader has seen enough, as `| head` does.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
             Err(error) => self.failed = Some(error),
             Ok(()) => {}
         }

@@ -67,7 +67,7 @@ impl Test {
         let report = {
             let live = Live::new(show, terminal);
             let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
-            emitter.emit_to_hook(draft, hook, Emission { source: "test", watcher })
+            emitter.emit_to_hook(draft, hook, Emission { source: "test", watcher, ..Emission::default() })
         };
         emitter.release_signals();
         terminal.end_live();

@@ -94,21 +94,7 @@ fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, Box<Diagnostic>
         let message = format!("the policy cannot be used, and no hook runs until it can: {why}");
         Box::new(Diagnostic::error(path, None, "policy", message))
     };
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    let opened =
-        sys::open_folder(folder).and_then(|folder| sys::open_beneath(&folder, Path::new(name), OpenMode::File));
-    let file = match opened {
-        Ok(file) => file,
-        Err(OpenFault::Missing) => return Ok(None),
-        Err(fault) => return Err(failed(&fault)),
-    };
-    let owner = Owner::of_open(&file).map_err(|error| failed(&error))?;
-    // Root's word counts for everyone.
-    let owner = if of_machine && owner.uid == 0 { Owner { uid: sys::user_id(), ..owner } } else { owner };
-    if let Some(why) = owner.distrust() {
-        return Err(failed(&format!("it {why}")));
-    }
-    let bytes = sys::read_capped(&file, MAX_CONFIG_BYTES).map_err(|error| failed(&error))?;
+    let Some(bytes) = own_file(path, of_machine).map_err(|why| failed(&why))? else { return Ok(None) };
     let mut problems = Vec::new();
     let limits = parse(path, &bytes, &mut problems);
     match problems.into_iter().find(|problem| problem.severity == Severity::Error) {
@@ -117,12 +103,45 @@ fn read(path: &Path, of_machine: bool) -> Result<Option<Limits>, Box<Diagnostic>
     }
 }
 
+/// The bytes of a file that only the user, or the administrator, can have written; nothing when there is none.
+///
+/// # Errors
+/// It cannot be read, or someone else could have written it.
+pub(super) fn own_file(path: &Path, of_machine: bool) -> Result<Option<Vec<u8>>, String> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let opened =
+        sys::open_folder(folder).and_then(|folder| sys::open_beneath(&folder, Path::new(name), OpenMode::File));
+    let file = match opened {
+        Ok(file) => file,
+        Err(OpenFault::Missing) => return Ok(None),
+        Err(fault) => return Err(fault.to_string()),
+    };
+    let owner = Owner::of_open(&file).map_err(|error| error.to_string())?;
+    // Root's word counts for everyone.
+    let owner = if of_machine && owner.uid == 0 { Owner { uid: sys::user_id(), ..owner } } else { owner };
+    if let Some(why) = owner.distrust() {
+        return Err(format!("it {why}"));
+    }
+    sys::read_capped(&file, MAX_CONFIG_BYTES).map(Some).map_err(|error| error.to_string())
+}
+
 fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Option<Limits> {
-    let sources = [Source { path: path.to_owned(), name: "policy.yaml".into(), bytes: Vec::new() }];
+    parse_own(path, bytes, problems, |reader, tree| reader.policy_file(tree))
+}
+
+/// Reads a file of a form of its own; `part` is what it holds.
+pub(super) fn parse_own<T>(
+    path: &Path,
+    bytes: &[u8],
+    problems: &mut Vec<Diagnostic>,
+    part: impl FnOnce(&mut Reader<'_>, &Node) -> Option<T>,
+) -> Option<T> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let sources = [Source { path: path.to_owned(), name, bytes: Vec::new() }];
     let (mut reader, tree) = Reader::of(path, bytes, &sources);
-    let limits = tree.as_ref().and_then(|tree| reader.policy_file(tree));
+    let found = tree.as_ref().and_then(|tree| part(&mut reader, tree));
     problems.append(&mut reader.found);
-    limits
+    found
 }
 
 impl Reader<'_> {

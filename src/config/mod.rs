@@ -5,7 +5,7 @@
 //! `model` (`words`: its choices) and reports every problem at once: `settings` reads the keys that hooks and defaults share,
 //! `action` what a hook does, `policy` how it is run, `sandbox` what it may touch, `fixture` what it is tried with, `reader` collects
 //! what is wrong. `load` finds and reads the files, `script` opens a hook's script, `lint` makes the checks
-//! that only `validate` needs, `limits` reads what the user or the machine allows at most, `flowspec` says what flowspec would refuse, `diagnostic` is how a problem is told. Filter values and globs stay as
+//! that only `validate` needs, `limits` reads what the user or the machine allows at most, `user` what the user prefers, `flowspec` says what flowspec would refuse, `diagnostic` is how a problem is told. Filter values and globs stay as
 //! written: the matcher room owns their meaning.
 
 mod action;
@@ -26,6 +26,7 @@ mod scalar;
 mod script;
 mod settings;
 mod tree;
+mod user;
 mod words;
 
 pub use action::{ACTION_KEYS, TEXT_ACTIONS, WEBHOOK_KEYS};
@@ -47,4 +48,5 @@ pub use sandbox::{SANDBOX_KEYS, SandboxRules};
 pub use script::{ScriptFault, ScriptFile, find_in_path};
 pub use settings::{BUILT_IN, DEFAULTS_KEYS, RETRY_KEYS};
 pub use tree::{Key, Node, Span, Value};
-pub use words::{FailMode, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};
+pub use user::{AUDIT_KEYS, AuditSettings, SETTINGS_KEYS, UserSettings};
+pub use words::{Durability, FailMode, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};

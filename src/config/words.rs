@@ -52,6 +52,16 @@ pub(super) trait Word: Sized {
 }
 
 words! {
+    /// When a record of the audit log counts as written.
+    Durability {
+        /// When the system has it: it survives the end of this process, not a power cut.
+        Relaxed = "relaxed",
+        /// When the disk has it.
+        Fsync = "fsync",
+    }
+}
+
+words! {
     /// What a failure with `fail_mode: stop` ends.
     StopMode {
         /// What was not started yet.

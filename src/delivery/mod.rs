@@ -9,6 +9,7 @@ pub use merged::{Merged, Specific};
 use crate::config::{ConfigFile, Hook, Sandbox};
 use crate::event::Event;
 use crate::sys::{Signal, Usage};
+use crate::time::Timestamp;
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Occasion {
     pub coalesced: Option<u32>,
     /// Whether hooks that could go on alone are waited for all the same.
     pub attended: bool,
+    /// When it was to be carried out, when it came out of the queue of what nobody waits for.
+    pub due: Option<Timestamp>,
 }
 
 /// How a hook's run ended, or why it did not begin; the word in the audit log (ADR-006).
@@ -227,6 +230,10 @@ pub struct Outcome {
     pub help: Option<String>,
     /// From the start of the program to its end.
     pub duration: Duration,
+    /// How long it waited in the queue of what nobody waits for, and for its group.
+    pub waited: Duration,
+    /// What knockon itself took to start it and to see its end.
+    pub overhead: Duration,
     /// The process id, when there was a process.
     pub pid: Option<i32>,
     /// Whether something it started kept its output open after it had ended.
@@ -254,6 +261,8 @@ impl Outcome {
             reason: Some(reason.into()),
             help: None,
             duration: Duration::ZERO,
+            waited: Duration::ZERO,
+            overhead: Duration::ZERO,
             pid: None,
             leaky: false,
             usage: Usage::default(),

@@ -166,6 +166,8 @@ impl<'a> Dispatcher<'a> {
             handed: Vec::new(),
             reports: deliveries.iter().map(|_| None).collect(),
             attempts: vec![1; deliveries.len()],
+            asked: vec![None; deliveries.len()],
+            begun: vec![None; deliveries.len()],
             last: deliveries.iter().map(|_| None).collect(),
             stopped: None,
             dispatched: &mut dispatched,

@@ -39,6 +39,10 @@ pub(super) struct Run<'r, 'a> {
     /// By match.
     pub(super) reports: Vec<Option<HookReport>>,
     pub(super) attempts: Vec<u32>,
+    /// Since when each waits for its group.
+    pub(super) asked: Vec<Option<Instant>>,
+    /// When the attempt that is under way was begun, and how long it had waited.
+    pub(super) begun: Vec<Option<(Instant, Duration)>>,
     /// How the last attempt ended of those that are to be tried again.
     pub(super) last: Vec<Option<Outcome>>,
     /// The hook whose failure ended it.
@@ -95,10 +99,17 @@ impl<'r> Run<'r, '_> {
     fn begin(&mut self, index: usize) {
         match self.enter_group(index) {
             Entry::Entered => {}
-            Entry::Busy(until) => return self.plan.defer(index, until),
+            Entry::Busy(until) => {
+                self.asked[index].get_or_insert_with(Instant::now);
+                return self.plan.defer(index, until);
+            }
             Entry::Refused(outcome) => return self.finish(index, *outcome),
         }
         let delivery = self.delivery(index);
+        let for_group = self.asked[index].take().map_or(Duration::ZERO, |asked| asked.elapsed());
+        let first = self.attempts[index] == 1;
+        let waited = self.in_queue().filter(|_| first).unwrap_or(for_group);
+        self.begun[index] = Some((Instant::now(), waited));
         self.record(&AuditRecord::started(&delivery, Timestamp::now()));
         if let Some(watcher) = self.dispatcher.watcher {
             watcher.started(delivery.hook, delivery.attempt);
@@ -209,7 +220,11 @@ impl<'r> Run<'r, '_> {
         Some(Outcome { blocked: true, ..Outcome::without_process(Status::Error, error.to_string()) })
     }
 
-    fn finish(&mut self, index: usize, outcome: Outcome) {
+    fn finish(&mut self, index: usize, mut outcome: Outcome) {
+        if let Some((begun, waited)) = self.begun[index].take() {
+            outcome.overhead = begun.elapsed().saturating_sub(outcome.duration);
+            outcome.waited = waited;
+        }
         self.record(&AuditRecord::finished(&self.delivery(index), &outcome, Timestamp::now()));
         self.tell_end(index, &outcome);
         self.conclude(index, outcome);
@@ -228,6 +243,12 @@ impl<'r> Run<'r, '_> {
         }
         self.entered[index] = None;
         self.report(index, outcome);
+    }
+
+    /// How long ago the delivery was due, when it comes out of the queue of what nobody waits for.
+    fn in_queue(&self) -> Option<Duration> {
+        let due = self.dispatcher.occasion.due?.as_millis();
+        Some(Duration::from_millis(Timestamp::now().as_millis().saturating_sub(due)))
     }
 
     fn tell_end(&self, index: usize, outcome: &Outcome) {

@@ -24,6 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 /// The most events that follow from one, through the answers of hooks.
 const MAX_FOLLOW_UPS: usize = 1000;
@@ -79,6 +80,8 @@ pub struct Emitter {
     limits: Limits,
     /// How many events led to this process (`KNOCKON_CHAIN`).
     chain: u32,
+    /// When it was opened, until the first event is made: opening it is part of what that one takes.
+    opened: Mutex<Option<Instant>>,
     /// Processes that carry out what nobody waits for.
     children: Mutex<Vec<Child>>,
     options: EmitterOptions,
@@ -108,6 +111,9 @@ pub struct Emission<'a> {
     pub source: &'static str,
     /// Who sees what happens while it happens.
     pub watcher: Option<&'a dyn Watcher>,
+    /// Whether its producer asks for an acknowledgement: the event is on the disk before a hook runs, and
+    /// [`EmitReport::not_stored`] says when it is not.
+    pub durable: bool,
 }
 
 /// How many events led to this process; what is no number counts as too many.
@@ -121,6 +127,10 @@ fn chain_of_this_process() -> u32 {
 struct Course<'a> {
     occasion: Occasion,
     watcher: Option<&'a dyn Watcher>,
+    /// Whether the event has to be on the disk.
+    durable: bool,
+    /// Since when its event is being made.
+    begun: Instant,
     /// How often hooks were tried with the event before.
     earlier: &'a BTreeMap<usize, u32>,
 }
@@ -143,6 +153,7 @@ impl Emitter {
     /// told in every report.
     pub fn open(project: Project, user: &UserFolders, options: EmitterOptions) -> Self {
         let commit = options.commit.as_ref().map(|commit| (commit.config.as_path(), Origin::Commit));
+        let opened = Instant::now();
         let named = commit.or_else(|| Some((options.config.as_deref()?, Origin::Project)));
         let (found, problems) = config::find(&project, user, named);
         let cache = ConfigCache::of(user);
@@ -167,6 +178,7 @@ impl Emitter {
             limits: Limits::load(user),
             children: Mutex::default(),
             chain: chain_of_this_process(),
+            opened: Mutex::new(Some(opened)),
             user: user.clone(),
             project,
             kept: Mutex::new(kept),
@@ -211,6 +223,11 @@ impl Emitter {
         Some(Plan { loaded, matcher, problems })
     }
 
+    /// Why the policy lets no hook run, if it does not.
+    pub fn policy_problem(&self) -> Option<&Diagnostic> {
+        self.limits.broken.as_ref()
+    }
+
     /// Its audit log.
     pub fn audit(&self) -> &AuditLog {
         &self.audit
@@ -231,14 +248,19 @@ impl Emitter {
     /// Never panics, and returns no error the caller would have to handle: the report has it all. Hooks
     /// run in the calling thread; several threads may share one emitter.
     pub fn emit(&self, draft: EventDraft) -> EmitReport {
-        self.emit_as(draft, Emission { source: "library", watcher: None })
+        self.emit_as(draft, Emission { source: "library", ..Emission::default() })
     }
 
     /// As [`Emitter::emit`], with a watcher.
     pub fn emit_as(&self, draft: EventDraft, emission: Emission<'_>) -> EmitReport {
         let occasion = Occasion { source: emission.source, chain: self.chain, ..Occasion::default() };
-        let course = Course { occasion, watcher: emission.watcher, earlier: NEVER };
-        self.emit_on(draft, course, &mut { MAX_FOLLOW_UPS })
+        self.emit_on(draft, self.course(occasion, emission), &mut { MAX_FOLLOW_UPS })
+    }
+
+    fn course<'a>(&self, occasion: Occasion, emission: Emission<'a>) -> Course<'a> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Emission { watcher, durable, .. } = emission;
+        Course { occasion, watcher, durable, begun: opened.unwrap_or_else(Instant::now), earlier: NEVER }
     }
 
     fn emit_on(&self, draft: EventDraft, course: Course<'_>, left: &mut usize) -> EmitReport {
@@ -267,7 +289,7 @@ impl Emitter {
         let follow_ups: Vec<FollowUp> = answers.flat_map(|answer| answer.follow_ups.iter().cloned()).collect();
         let Occasion { chain, attended, .. } = course.occasion;
         let occasion = Occasion { source: "hook", chain: chain.saturating_add(1), attended, ..Occasion::default() };
-        let course = Course { occasion, earlier: NEVER, ..course };
+        let course = Course { occasion, earlier: NEVER, begun: Instant::now(), ..course };
         for follow_up in follow_ups {
             let Some(fewer) = left.checked_sub(1) else {
                 let warning =
@@ -298,7 +320,7 @@ impl Emitter {
         let occasion = Occasion { source: emission.source, chain: self.chain, attended: true, ..Occasion::default() };
         match self.stamp(draft) {
             Ok(event) => {
-                let course = Course { occasion, watcher: emission.watcher, earlier: NEVER };
+                let course = self.course(occasion, emission);
                 self.send(&mut report, event, self.whole(), &[Match { hook, entry: None }], course);
             }
             Err(refused) => self.refuse(&mut report, refused),
@@ -319,18 +341,26 @@ impl Emitter {
     fn send(&self, report: &mut EmitReport, event: Event, plan: &Plan, matches: &[Match], course: Course<'_>) {
         let mut unrecorded = Vec::new();
         let mut record = |record: &AuditRecord<'_>| {
-            if let Err(error) = self.audit.append(record) {
-                note(&mut unrecorded, &error);
+            let appended = self.audit.append(record);
+            if let Err(error) = &appended {
+                note(&mut unrecorded, error);
             }
+            appended
         };
         let now = Timestamp::now();
         let commit = self.options.commit.as_ref().map(|commit| commit.commit.as_str());
-        record(&AuditRecord::emitted(&event, commit, now));
+        let recorded = record(&AuditRecord::emitted(&event, commit, course.begun.elapsed(), now));
+        if course.durable {
+            let stored = recorded.and_then(|()| self.audit.sync());
+            report.not_stored = stored.err().map(|error| error.to_string());
+        }
         for problem in plan.problems.iter().filter(|problem| problem.severity == Severity::Error) {
-            record(&AuditRecord::problem(&event, problem.to_string(), now));
+            // What goes wrong is kept by `record`.
+            let _ = record(&AuditRecord::problem(&event, problem.to_string(), now));
         }
         report.problems = plan.problems.clone();
         self.dispatch(report, &event, plan, matches, course);
+        report.warnings.extend(self.audit.stuck());
         report.dispatched.unrecorded.splice(0..0, unrecorded);
         report.dispatched.unrecorded.dedup();
         report.event = Some(event);
@@ -347,7 +377,7 @@ impl Emitter {
         watcher: Option<&dyn Watcher>,
     ) -> EmitReport {
         let mut report = EmitReport { problems: self.problems().to_vec(), ..EmitReport::default() };
-        let course = Course { occasion, watcher, earlier };
+        let course = Course { earlier, ..self.course(occasion, Emission { watcher, ..Emission::default() }) };
         self.dispatch(&mut report, &event, self.whole(), matches, course);
         report.event = Some(event);
         self.follow(&mut report, course, &mut { MAX_FOLLOW_UPS });
@@ -360,7 +390,7 @@ impl Emitter {
     }
 
     fn dispatch(&self, report: &mut EmitReport, event: &Event, plan: &Plan, matches: &[Match], course: Course<'_>) {
-        let Course { occasion, watcher, earlier } = course;
+        let Course { occasion, watcher, earlier, .. } = course;
         let key = Key {
             project: self.project.root().to_owned(),
             config: self.options.config.as_ref().map(|path| std::path::absolute(path).unwrap_or(path.clone())),

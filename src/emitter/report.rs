@@ -15,6 +15,8 @@ pub struct EmitReport {
     pub event: Option<Event>,
     /// Why no event was made.
     pub refused: Option<EventError>,
+    /// Why it is not on the disk, when its producer asked for that.
+    pub not_stored: Option<String>,
     /// How its hooks fared.
     pub dispatched: Dispatched,
     /// What is wrong with the configuration.

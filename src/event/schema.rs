@@ -42,4 +42,16 @@ pub const SCHEMAS: &[Schema] = &[
         file: "policy-1.0.schema.json",
         text: include_str!("../../schemas/policy-1.0.schema.json"),
     },
+    Schema {
+        name: "settings",
+        about: "settings.yaml, version 1.0: what a user prefers",
+        file: "settings-1.0.schema.json",
+        text: include_str!("../../schemas/settings-1.0.schema.json"),
+    },
+    Schema {
+        name: "audit",
+        about: "one line of the audit log, version 1.0",
+        file: "audit-record-1.0.schema.json",
+        text: include_str!("../../schemas/audit-record-1.0.schema.json"),
+    },
 ];

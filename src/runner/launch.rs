@@ -142,6 +142,8 @@ impl Running<'_> {
             reason,
             help: None,
             duration: self.ended_at.unwrap_or_else(Instant::now) - self.started,
+            waited: Duration::ZERO,
+            overhead: Duration::ZERO,
             pid,
             leaky: self.attempt.leaky,
             usage,

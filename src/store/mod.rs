@@ -163,6 +163,45 @@ impl Store {
     }
 }
 
+/// What the store of a user holds, looked at without changing anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// Deliveries that are stored.
+    pub stored: usize,
+    /// Those of them whose process is gone.
+    pub left_behind: usize,
+}
+
+/// Looks at the store of a user; nothing when there is none.
+///
+/// # Errors
+/// It cannot be read, or is damaged.
+pub fn inspect(user: &UserFolders) -> Result<Option<Inspected>, StoreError> {
+    let Some(path) = user.state.as_ref().map(|folder| folder.join(FILE)) else { return Ok(None) };
+    if !path.exists() {
+        return Ok(None);
+    }
+    let failed = |error| StoreError::Sqlite(path.clone(), error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    let store = Store { connection, path: path.clone() };
+    let version = store.version().map_err(failed)?;
+    if version > VERSION {
+        return Err(StoreError::Newer(path, version));
+    }
+    let sound: String = store.read(|connection| connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+    if sound != "ok" {
+        return Err(StoreError::Io(path, io::Error::new(io::ErrorKind::InvalidData, sound)));
+    }
+    outbox::inspect(&store).map(Some)
+}
+
+/// The version of SQLite that is compiled in.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 fn is_damaged(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     let torn = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));

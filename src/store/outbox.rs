@@ -3,7 +3,7 @@
 //! Each belongs to the process that carries it out. That one holds a lock as long as it lives, so that others
 //! see when it is gone, whatever became of it; what it had not settled is then anybody's.
 
-use super::{Store, StoreError};
+use super::{Inspected, Store, StoreError};
 use crate::event::EventId;
 use crate::project::UserFolders;
 use crate::sys;
@@ -344,6 +344,17 @@ fn store_one(
         ],
     )?;
     Ok(Stored::New)
+}
+
+/// How many deliveries are stored, and how many of those belong to nobody any more.
+pub(super) fn inspect(store: &Store) -> Result<Inspected, StoreError> {
+    let folder = store.path.with_file_name("owners");
+    let owners: Vec<String> = store.read(|connection| {
+        let mut query = connection.prepare("SELECT owner FROM delivery")?;
+        query.query_map([], |row| row.get(0))?.collect()
+    })?;
+    let left_behind = owners.iter().filter(|owner| !is_alive(&folder, owner)).count();
+    Ok(Inspected { stored: owners.len(), left_behind })
 }
 
 #[cfg(test)]

@@ -162,6 +162,13 @@ impl Confinement {
     }
 }
 
+/// What this system can keep a program from, by the words of [`crate::delivery::Enforced`].
+pub fn abilities() -> [(&'static str, bool); 3] {
+    let landlock = ruleset(AccessFs::from_write(LANDLOCK), Scope::from_all(NEWEST), std::iter::empty());
+    let files = matches!(landlock, Ok(Some(_)));
+    [("files", files), ("network", !filter(false).is_empty()), ("metadata", can_keep())]
+}
+
 /// The filter of [`Confinement::calls`], as bytes for whoever installs it by itself; empty where there is none.
 pub fn call_filter_bytes(network: bool) -> Vec<u8> {
     let instructions = filter(network).iter();

@@ -61,6 +61,34 @@ pub fn try_lock(file: &impl AsFd) -> io::Result<bool> {
     }
 }
 
+/// A process that holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// The name of its program.
+    pub name: String,
+    /// Whether it is stopped, and will not let go by itself.
+    pub stopped: bool,
+}
+
+/// Who holds the lock on a file, as far as this system tells (`/proc/locks`, proc(5)).
+pub fn lock_holder(file: &impl AsFd) -> Option<Holder> {
+    let inode = rustix::fs::fstat(file).ok()?.st_ino.to_string();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // 1: FLOCK  ADVISORY  WRITE 708 08:03:1234 0 EOF; whoever waits has `->` behind the number.
+    let held = locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", pid, file, ..] = words[..] else { return None };
+        // Some file systems tell another device here than stat does: the inode has to do.
+        (file.rsplit(':').next() == Some(inode.as_str())).then(|| pid.parse().ok()).flatten()
+    });
+    let pid: u32 = held?;
+    let of = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let stopped = of("status").lines().any(|line| line.starts_with("State:") && line.contains("stopped"));
+    Some(Holder { pid, name: of("comm").trim().to_owned(), stopped })
+}
+
 /// Gives a lock back.
 ///
 /// # Errors

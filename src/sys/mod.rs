@@ -5,11 +5,12 @@
 //! that process does, `execute` the last steps before a program runs, `raw` the system calls by hand that both
 //! are bound to, `confine` takes rights away before. `process` tells endings, `pipe` makes pipes and reads and writes them without blocking, `poll`
 //! waits, `signal` turns signals into readable events, `path` opens files without following links out of a
-//! folder, `private` keeps files that are the user's alone, `lock` takes file locks with a bound. Nothing here
+//! folder, `folder` works in one that is held open, `private` keeps files that are the user's alone, `lock` takes file locks with a bound. Nothing here
 //! knows what a hook is.
 
 mod confine;
 mod execute;
+mod folder;
 mod linux;
 mod lock;
 mod path;
@@ -24,9 +25,10 @@ mod signal;
 mod supervise;
 mod supervisor;
 
-pub use confine::{Confinement, ReadRules, call_filter_bytes};
+pub use confine::{Confinement, ReadRules, abilities, call_filter_bytes};
 pub use execute::Step;
-pub use lock::{LockError, lock_exclusive, try_lock, unlock};
+pub use folder::Folder;
+pub use lock::{Holder, LockError, lock_exclusive, lock_holder, try_lock, unlock};
 pub use path::{
     OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, is_noexec, make_folder_beneath,
     open_beneath, open_folder, owner, read_capped, user_id,
@@ -44,6 +46,17 @@ pub use signal::{Interrupts, Signal, ignore_file_size_signal};
 /// The name of this machine, as `hostname` prints it.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The release of the system, as `uname -r` prints it.
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// How long this machine has been up, in milliseconds, sleep included.
+pub fn uptime_millis() -> u64 {
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(up.tv_sec).unwrap_or(0) * 1000 + u64::try_from(up.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
 /// How many more descriptors this process may open, with some left for files.

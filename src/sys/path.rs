@@ -142,7 +142,7 @@ fn walk(folder: &impl AsFd, path: &Path, flags: OFlags, mode: Mode) -> Result<Ow
     at.ok_or(OpenFault::Missing)
 }
 
-fn fault(error: Errno) -> OpenFault {
+pub(super) fn fault(error: Errno) -> OpenFault {
     match error {
         Errno::NOENT | Errno::NOTDIR => OpenFault::Missing,
         Errno::XDEV | Errno::LOOP => OpenFault::Outside,
@@ -153,7 +153,7 @@ fn fault(error: Errno) -> OpenFault {
     }
 }
 
-fn checked(fd: OwnedFd, mode: OpenMode) -> Result<File, OpenFault> {
+pub(super) fn checked(fd: OwnedFd, mode: OpenMode) -> Result<File, OpenFault> {
     use rustix::fs::FileType;
     let stat = fstat(&fd).map_err(fault)?;
     let found = match FileType::from_raw_mode(stat.st_mode) {
@@ -202,7 +202,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         Owner {
             uid: stat.st_uid,
             mode: stat.st_mode & 0o7777,

@@ -34,7 +34,6 @@ fn every_step_is_on_record_with_the_fields_of_the_contract() {
 
 #[test]
 fn each_line_links_to_the_one_before() {
-    use sha2::{Digest, Sha256};
     let project = TestProject::trusted("- {name: a, events: [{type: '*'}], command: 'true'}\n");
     for _ in 0..3 {
         project.ok(&["emit", "spec.created"]);
@@ -44,7 +43,7 @@ fn each_line_links_to_the_one_before() {
     for line in log.lines() {
         let record: Value = serde_json::from_str(line).unwrap();
         assert_eq!(record["prev"], before, "{line}");
-        before = Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        before = blake3::hash(line.as_bytes()).to_hex().to_string();
     }
     assert_eq!(log.lines().count(), 9);
 }
@@ -148,12 +147,21 @@ fn a_lock_that_somebody_holds_costs_an_emit_two_seconds_in_all() {
     let ran = project.ok(&["emit", "spec.created"]);
     let took = started.elapsed();
     assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(6), "{took:?}");
-    assert_eq!(ran.stderr.matches("another process held the lock for").count(), 1, "{ran:?}");
+    assert_eq!(ran.stderr.matches("another process held the lock of the audit log").count(), 1, "{ran:?}");
     assert_eq!(project.read("ran").lines().count(), 4, "the hooks ran");
+    let findings = project.run(&["doctor"]);
+    let own = std::process::id();
+    assert!(findings.stdout.contains(&format!("! lock: process {own} (")), "who has it is named: {findings:?}");
+    assert!(findings.stdout.contains("1 file beside the log"), "{findings:?}");
     drop(held);
     assert_eq!(project.audit().len(), 5, "the log is as it was");
     project.ok(&["emit", "spec.created"]);
-    assert_eq!(project.audit().len(), 10, "the next emit asks again");
+    let records = project.audit();
+    assert_eq!(records.len(), 15, "what was kept beside it is in it, and the next emit asks again");
+    let merged = |record: &Value| record.get("merged").is_some();
+    assert_eq!(records.iter().map(merged).collect::<Vec<_>>(), [[false; 5], [true; 5], [false; 5]].concat());
+    assert!(!project.hooks_folder().join("audit.log.side").exists());
+    assert!(project.ok(&["audit", "verify"]).stdout.starts_with("valid: 15 records"));
 }
 
 #[test]

@@ -90,7 +90,8 @@ fn schemas_and_events_can_be_asked_for() {
     let project = TestProject::bare();
     assert_eq!(
         project.ok(&["schema"]).stdout,
-        "event       a base event, version 1.0\nconfig      hooks.yaml, version 1.1\nconfig-1.0  hooks.yaml, version 1.0: what ADR-007 describes\npolicy      policy.yaml, version 1.0: what hooks are allowed at most\n"
+        "event       a base event, version 1.0\nconfig      hooks.yaml, version 1.1\nconfig-1.0  hooks.yaml, version 1.0: what ADR-007 describes\npolicy      policy.yaml, version 1.0: what hooks are allowed at most\n\
+         settings    settings.yaml, version 1.0: what a user prefers\naudit       one line of the audit log, version 1.0\n"
     );
     for (name, id) in
         [("event", "urn:knockon:schema:base-event:1.0"), ("config", "urn:knockon:schema:hooks-config:1.1")]

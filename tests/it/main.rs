@@ -3,6 +3,9 @@
 
 mod answers;
 mod audit;
+mod audit_ask;
+mod audit_files;
+mod audit_seal;
 mod background;
 mod bad_input;
 mod cache;

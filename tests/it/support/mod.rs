@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -167,8 +168,14 @@ impl TestProject {
 
     /// The audit log, record by record.
     pub fn audit(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.hooks_folder().join("audit.log")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+        let numbered = (1..10).rev().map(|number| format!("audit.log.{number}"));
+        let names = numbered.chain(["audit.log".to_owned()]);
+        let text = |name: String| fs::read_to_string(self.hooks_folder().join(name)).unwrap_or_default();
+        let text: String = names.map(text).collect();
+        let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let records: Vec<Value> = text.lines().map(read).collect();
+        records.iter().filter(|record| record["event_type"].is_string()).for_each(check_record);
+        records
     }
 
     /// `hook status` of every record that has a hook, and the status of the others.
@@ -179,6 +186,21 @@ impl TestProject {
         };
         self.audit().iter().map(story).collect()
     }
+}
+
+/// Whether a record is as its published schema says, with no field that the schema does not know.
+fn check_record(record: &Value) {
+    static SCHEMA: LazyLock<(jsonschema::Validator, Value)> = LazyLock::new(|| {
+        let text = knockon::event::SCHEMAS.iter().find(|schema| schema.name == "audit").unwrap().text;
+        let schema: Value = serde_json::from_str(text).unwrap();
+        (jsonschema::validator_for(&schema).unwrap(), schema)
+    });
+    let (validator, schema) = &*SCHEMA;
+    let problems: Vec<String> = validator.iter_errors(record).map(|problem| problem.to_string()).collect();
+    assert!(problems.is_empty(), "{problems:?}: {record}");
+    let unknown: Vec<&String> =
+        record.as_object().unwrap().keys().filter(|key| schema["properties"].get(key).is_none()).collect();
+    assert!(unknown.is_empty(), "{unknown:?} is not in the schema: {record}");
 }
 
 fn finish(child: Child) -> Ran {

@@ -1,0 +1,166 @@
+//! The end of the log: the last whole line, what it hashes to, and the write that adds the next.
+
+use super::lines::{each_line, find_point};
+use super::link::{Link, NO_HASH, Point, compose, hash};
+use super::place::{Place, Segment};
+use super::seal::{Before, Head, Seal};
+use crate::sys::Folder;
+use crate::time::Timestamp;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+
+/// Longer than any line we write: an event of 8 MiB as an escaped string. A file that does not end in a
+/// line within this is none of ours, and is not read into memory.
+const LONGEST_LINE: u64 = 32 * 1024 * 1024;
+
+/// The file, and what we know of its end.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) folder: Folder,
+    pub(super) file: File,
+    pub(super) identity: (u64, u64),
+    pub(super) end: Option<End>,
+    /// How many more records may be written under the lock that is held; 0 when none is.
+    pub(super) lease: u32,
+    /// Whether lines were written that may not be on the disk.
+    pub(super) dirty: bool,
+    /// Whether the file was made by us and its name may not be on the disk.
+    pub(super) fresh: bool,
+}
+
+/// The end of the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) size: u64,
+    pub(super) point: Point,
+}
+
+impl Open {
+    /// The end of the chain, to be sealed.
+    pub(super) fn head(&self, now: Timestamp) -> Option<Head> {
+        let End { size, point } = self.end?;
+        let hash = point.hash.to_hex().to_string();
+        Some(Head { seq: point.seq, hash, file: self.identity, size, at: now.as_millis() })
+    }
+
+    pub(super) fn append(&mut self, body: &str, line: &mut Vec<u8>) -> io::Result<()> {
+        let Some(end) = self.end else { return Err(io::Error::other("its end is not known")) };
+        let point = compose(line, end.point, body);
+        match self.file.write(line) {
+            Ok(written) if written == line.len() => {
+                self.end = Some(End { size: end.size + written as u64, point });
+                self.dirty = true;
+                Ok(())
+            }
+            written => {
+                // A full disk took a part of the line: take it back, so that no reader meets half a line.
+                self.file.set_len(end.size)?;
+                Err(written.err().unwrap_or_else(|| io::ErrorKind::StorageFull.into()))
+            }
+        }
+    }
+
+    /// Reads the last whole line. What follows it was never acknowledged (its writer died while
+    /// writing) and is taken away.
+    pub(super) fn find_end(&self, place: &Place, seal: Option<&Seal>, size: u64) -> io::Result<End> {
+        let (end, line) = last_line(&self.file, size)?;
+        if end < size {
+            self.file.set_len(end)?;
+        }
+        let point = match line {
+            Some(line) => point_of(&line),
+            // The chain goes on from the file before, or from what was removed because it was old.
+            None => {
+                let segments = place.segments(&self.folder).map_err(|error| io::Error::other(error.to_string()))?;
+                match segments.iter().find(|segment| segment.number > 0) {
+                    Some(before) => end_of(before)?,
+                    None => seal.and_then(|seal| seal.read().ok()??.base_point()).unwrap_or(Point::START),
+                }
+            }
+        };
+        Ok(End { size: end, point })
+    }
+
+    /// Whether the log has a head that was sealed before.
+    pub(super) fn has(&self, head: &Head, found: Point, end: End, place: &Place) -> Before {
+        let Some(point) = head.point() else { return Before::Gone };
+        let there = if point == found || point == end.point {
+            true
+        } else if head.file == self.identity && head.size < end.size {
+            next_is(&self.file, head.size, point)
+        } else {
+            let segments = place.segments(&self.folder).unwrap_or_default();
+            find_point(&segments, point).unwrap_or(false)
+        };
+        if there { Before::There } else { Before::Gone }
+    }
+}
+
+/// Whether the line that begins at `offset` follows `point`.
+fn next_is(file: &File, offset: u64, point: Point) -> bool {
+    let mut beginning = [0; 128];
+    let read = file.read_at(&mut beginning, offset).unwrap_or(0);
+    let link = Link::at_the_beginning(&beginning[..read]);
+    link.is_some_and(|link| link.prev == point.hash && Some(link.seq) == point.seq.checked_add(1))
+}
+
+/// The place of a line in the chain.
+pub(super) fn point_of(line: &[u8]) -> Point {
+    Point { seq: Link::of(line).map_or(0, |link| link.seq), hash: hash(line) }
+}
+
+/// Where the chain stands at the end of an older file.
+pub(super) fn end_of(segment: &Segment) -> io::Result<Point> {
+    if segment.compressed {
+        let mut last = None;
+        each_line(segment, &mut |line| {
+            last = Some(point_of(line));
+            Ok(())
+        })?;
+        return Ok(last.unwrap_or(Point { seq: 0, hash: NO_HASH }));
+    }
+    Ok(last_line_of(segment)?.map_or(Point::START, |line| point_of(&line)))
+}
+
+/// The last whole line of a plain file.
+pub(super) fn last_line_of(segment: &Segment) -> io::Result<Option<Vec<u8>>> {
+    Ok(last_line(&segment.file, segment.size)?.1)
+}
+
+/// The end of the chain in the newest of the files, newest first, that has a record.
+pub(super) fn last_point(segments: &[Segment]) -> io::Result<Option<(&Segment, Point)>> {
+    for segment in segments.iter().filter(|segment| segment.size > 0) {
+        let point = end_of(segment)?;
+        if point != Point::START {
+            return Ok(Some((segment, point)));
+        }
+    }
+    Ok(None)
+}
+
+/// Where the last whole line of `file` ends, and the line itself.
+fn last_line(file: &File, size: u64) -> io::Result<(u64, Option<Vec<u8>>)> {
+    let mut window: u64 = 8 * 1024;
+    loop {
+        let from = size.saturating_sub(window);
+        let mut bytes = vec![0; usize::try_from(size - from).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, from)?;
+        if let Some(end) = bytes.iter().rposition(|&byte| byte == b'\n') {
+            let start = bytes[..end].iter().rposition(|&byte| byte == b'\n');
+            if start.is_some() || from == 0 {
+                let line = bytes[start.map_or(0, |at| at + 1)..end].to_vec();
+                return Ok((from + end as u64 + 1, Some(line)));
+            }
+        } else if from == 0 {
+            return Ok((0, None));
+        }
+        if window >= LONGEST_LINE {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "its last line is longer than any record; move it away",
+            ));
+        }
+        window *= 8;
+    }
+}

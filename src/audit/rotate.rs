@@ -1,0 +1,154 @@
+//! From one file to the next: names moved on, old files removed or compressed.
+
+use super::append::{AuditError, AuditLog, Inner};
+use super::end::end_of;
+use super::place::{CURRENT, Place, Segment, name_of, rotated};
+use crate::sys::{self, Folder, OpenFault};
+use crate::time::Timestamp;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::Duration;
+
+/// How often old files are looked for.
+pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// The compression level: what the reference implementation takes, quick and small enough.
+const LEVEL: i32 = 3;
+/// What a file is called while it is being compressed.
+const COMPRESSING: &str = "audit.log.compressing";
+
+/// Gives every file the next number, and the one that is full the first. Whoever is killed in the middle leaves a gap
+/// that the next rotation closes. To be called under the lock of the one that is full.
+pub(super) fn shift(log: &AuditLog, place: &Place, folder: &Folder) -> Result<(), AuditError> {
+    let failed = |error| AuditError::Io(place.path(), error);
+    let there = rotated(folder).map_err(failed)?;
+    let keep = log.settings().keep;
+    // Up to the first number that is free.
+    let moving: Vec<(u32, bool)> =
+        there.iter().zip(1..).take_while(|((number, _), wanted)| number == wanted).map(|(found, _)| *found).collect();
+    // After the shift, those above `keep` are too many; the one that is full among them when nothing is kept.
+    let surplus = |(number, _): &&(u32, bool)| {
+        let after = if moving.iter().any(|(moved, _)| moved == number) { number + 1 } else { *number };
+        after > keep
+    };
+    for (number, compressed) in there.iter().rev().filter(surplus) {
+        remove(log, place, folder, *number, *compressed)?;
+    }
+    for (number, compressed) in moving.iter().rev().filter(|(number, _)| *number < keep) {
+        let (from, to) = (name_of(*number, *compressed), name_of(number + 1, *compressed));
+        folder.rename(OsStr::new(&from), OsStr::new(&to)).map_err(failed)?;
+        if !compressed {
+            let _ = folder.remove(OsStr::new(&name_of(*number, true)));
+        }
+    }
+    if keep == 0 {
+        return remove(log, place, folder, 0, false);
+    }
+    folder.rename(OsStr::new(CURRENT), OsStr::new(&name_of(1, false))).map_err(failed)
+}
+
+/// Removes a file, after its last line was sealed as the base that the rest stands on.
+fn remove(log: &AuditLog, place: &Place, folder: &Folder, number: u32, compressed: bool) -> Result<(), AuditError> {
+    let name = name_of(number, compressed);
+    let failed = |error| AuditError::Io(place.path_of(&name), error);
+    match folder.read(OsStr::new(&name)) {
+        Ok(file) => {
+            let owner = sys::Owner::of_open(&file).map_err(failed)?;
+            let segment = Segment { number, compressed, file, identity: owner.identity, size: owner.size };
+            let base = end_of(&segment).map_err(failed)?;
+            // A seal that cannot be had keeps nobody from removing what is old; `verify` then says what it cannot know.
+            let _ = log.change_seal(|seals| {
+                let newer = seals.base.as_ref().is_none_or(|(seq, _)| *seq < base.seq);
+                if newer && base.seq > 0 {
+                    seals.base = Some((base.seq, base.hash.to_hex().to_string()));
+                }
+            });
+        }
+        // No file of ours: the name is what has to be free.
+        Err(OpenFault::Missing) => return Ok(()),
+        Err(_) => {}
+    }
+    folder.remove(OsStr::new(&name)).map_err(failed)?;
+    // What was compressed a moment before its writer was killed is there in both forms.
+    let _ = folder.remove(OsStr::new(&name_of(number, true)));
+    Ok(())
+}
+
+/// Removes files whose last record is older than the retention, and begins the next file when the first record of the
+/// current one is. To be called under the lock.
+pub(super) fn sweep(log: &AuditLog, inner: &mut Inner, place: &Place, now: Timestamp) {
+    let Some(open) = inner.open() else { return };
+    let retention = u64::try_from(log.settings().retention.as_millis()).unwrap_or(u64::MAX);
+    let oldest = now.as_millis().saturating_sub(retention);
+    for (number, compressed) in rotated(&open.folder).unwrap_or_default().into_iter().rev() {
+        let name = name_of(number, compressed);
+        let Ok(file) = open.folder.read(OsStr::new(&name)) else { continue };
+        let written = file.metadata().ok().and_then(|metadata| u64::try_from(metadata.mtime()).ok());
+        if written.is_some_and(|seconds| (seconds + 1) * 1000 < oldest) {
+            // What cannot be removed today is tried again tomorrow.
+            let _ = remove(log, place, &open.folder, number, compressed);
+        }
+    }
+    let mut beginning = [0; 512];
+    let read = open.file.read_at(&mut beginning, 0).unwrap_or(0);
+    if time_in(&beginning[..read]).is_some_and(|time| time.as_millis() < oldest) {
+        let _ = log.rotate(inner, place);
+    }
+}
+
+/// The time that a line says, read off its beginning.
+pub(super) fn time_in(line: &[u8]) -> Option<Timestamp> {
+    const FIELD: &[u8] = b"\"timestamp\":\"";
+    let at = memchr::memmem::find(&line[..line.len().min(400)], FIELD)? + FIELD.len();
+    Timestamp::parse(std::str::from_utf8(line.get(at..at + 24)?).ok()?)
+}
+
+/// Compresses every older file but the newest. One process at a time; nobody waits for it, and the lock is held for
+/// the change of names only.
+///
+/// # Errors
+/// A file cannot be read or written; all that was there is still there.
+pub(super) fn compress(log: &AuditLog, inner: &mut Inner, place: &Place) -> Result<(), AuditError> {
+    let failed = |error| AuditError::Io(place.path_of(COMPRESSING), error);
+    let opened = |fault| AuditError::Open(place.path_of(COMPRESSING), fault);
+    loop {
+        let Some(open) = inner.open() else { return Ok(()) };
+        let plain =
+            place.segments(&open.folder)?.into_iter().rfind(|segment| segment.number > 1 && !segment.compressed);
+        let Some(segment) = plain else { return Ok(()) };
+        let fresh = open.folder.append(OsStr::new(COMPRESSING)).map_err(opened)?;
+        let ours = sys::Owner::of_open(&fresh).map_err(failed)?.identity;
+        let is_ours = |folder: &Folder| folder.owner(OsStr::new(COMPRESSING)).is_ok_and(|owner| owner.identity == ours);
+        if !sys::try_lock(&fresh).map_err(failed)? || !is_ours(&open.folder) {
+            // Another process does it.
+            return Ok(());
+        }
+        write_compressed(&segment, &fresh).map_err(failed)?;
+        log.hold(inner)?;
+        let Some(open) = inner.open() else { return Ok(()) };
+        // It may have another number by now, or be gone.
+        let now = place.segments(&open.folder)?;
+        let now = now.iter().find(|other| other.identity == segment.identity && other.number > 1);
+        let replaced = match now {
+            Some(now) => open
+                .folder
+                .rename(OsStr::new(COMPRESSING), OsStr::new(&name_of(now.number, true)))
+                .and_then(|()| open.folder.remove(OsStr::new(&now.name()))),
+            None => open.folder.remove(OsStr::new(COMPRESSING)),
+        };
+        log.unlock(inner)?;
+        replaced.map_err(failed)?;
+    }
+}
+
+fn write_compressed(segment: &Segment, fresh: &File) -> io::Result<()> {
+    fresh.set_len(0)?;
+    let mut encoder = zstd::Encoder::new(fresh, LEVEL)?;
+    encoder.include_checksum(true)?;
+    io::copy(&mut (&segment.file).take(segment.size), &mut encoder)?;
+    encoder.finish()?;
+    fresh.sync_data()?;
+    // The retention goes by the time of the last record.
+    fresh.set_modified(segment.file.metadata()?.modified()?)
+}

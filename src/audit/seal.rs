@@ -1,0 +1,293 @@
+//! The seal: the head of the chain as it was last seen, kept in the user's state folder, where nothing that writes to
+//! the project reaches it.
+//!
+//! A log that was cut, emptied or written anew no longer has the line that was sealed. Then the old head stays
+//! beside the new one, so that what follows cannot cover it.
+
+use super::link::{Hash, Point};
+use crate::project::{Project, UserFolders};
+use crate::sys::{self, Folder, OpenFault};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long another process is waited for that seals as well.
+const LOCK_WAIT: Duration = Duration::from_millis(200);
+/// More than any seal is long.
+const LONGEST: usize = 64 * 1024;
+/// The most heads that are kept when the log does not have them any more.
+const MOST_HEADS: usize = 16;
+/// The characters of the checksum before the text.
+const SUM: usize = 16;
+
+/// The end of the chain at some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The number of the last line.
+    pub seq: u64,
+    /// BLAKE3 of it, in hexadecimal digits.
+    pub hash: String,
+    /// The file it was in: device and inode.
+    pub(super) file: (u64, u64),
+    /// Where it ended there.
+    pub(super) size: u64,
+    /// When it was sealed, in milliseconds since 1970.
+    pub(super) at: u64,
+}
+
+impl Head {
+    /// When it was sealed.
+    pub fn sealed_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.at)
+    }
+
+    /// Its place in the chain; nothing when the hash is none.
+    pub(super) fn point(&self) -> Option<Point> {
+        Some(Point { seq: self.seq, hash: Hash::from_hex(&self.hash).ok()? })
+    }
+}
+
+/// Records that were sealed, were not on the disk, and were gone when the machine came up again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The first of them.
+    pub from: u64,
+    /// The last of them.
+    pub to: u64,
+    /// When they were sealed, in milliseconds since 1970.
+    pub(super) at: u64,
+}
+
+/// What is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seals {
+    /// The project's path, for people.
+    pub(super) project: String,
+    /// Heads, the last one sealed last. All but that one were not in the log any more when they should have been.
+    pub(super) heads: Vec<Head>,
+    /// The last head that is known to be on the disk.
+    pub(super) synced: Option<Head>,
+    /// The last line that was removed because it was old: its number and hash.
+    pub(super) base: Option<(u64, String)>,
+    /// What was lost when the machine went down.
+    pub(super) lost: Vec<Lost>,
+    /// When old files were last looked for, in milliseconds since 1970.
+    pub(super) swept: u64,
+    /// When a seal was found that could not be read, in milliseconds since 1970.
+    pub(super) damaged: Option<u64>,
+}
+
+/// How the head that was sealed before relates to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// The log has it.
+    There,
+    /// The log does not have it.
+    Gone,
+}
+
+impl Seals {
+    /// The last line that was removed because it was old.
+    pub(super) fn base_point(&self) -> Option<Point> {
+        let (seq, hash) = self.base.as_ref()?;
+        Some(Point { seq: *seq, hash: Hash::from_hex(hash).ok()? })
+    }
+
+    /// Seals `head`; `synced` is the last that is known to be on the disk. `found` is the number of the last line when this process first looked; `before` looks for the
+    /// head that was sealed last in the log; `booted` is when this machine came up, in milliseconds since 1970.
+    pub(super) fn add(
+        &mut self,
+        (head, synced): (Head, Option<Head>),
+        found: u64,
+        booted: u64,
+        before: impl FnOnce(&Head) -> Before,
+    ) {
+        let on_disk = self.synced.as_ref().map(|synced| synced.seq);
+        if let Some(synced) = synced.filter(|synced| on_disk.is_none_or(|seq| seq < synced.seq)) {
+            self.synced = Some(synced);
+        }
+        let Some(last) = self.heads.last() else { return self.heads.push(head) };
+        let synced = on_disk.is_some_and(|synced| synced >= last.seq);
+        match before(last) {
+            // Another process was quicker, and has seen more.
+            Before::There if last.seq >= head.seq => {}
+            Before::There => {
+                self.heads.pop();
+                self.heads.push(head);
+            }
+            // Nobody promised that it would survive this.
+            Before::Gone if last.at < booted && !synced && last.seq > found => {
+                let lost = Lost { from: found + 1, to: last.seq, at: last.at };
+                self.lost.push(lost);
+                self.heads.pop();
+                self.heads.push(head);
+            }
+            Before::Gone => {
+                if self.heads.len() >= MOST_HEADS {
+                    self.heads.pop();
+                }
+                self.heads.push(head);
+            }
+        }
+        let surplus = self.lost.len().saturating_sub(MOST_HEADS);
+        self.lost.drain(..surplus);
+    }
+}
+
+/// The file of one project's seal.
+#[derive(Clone, Debug)]
+pub(super) struct Seal {
+    path: PathBuf,
+    project: String,
+}
+
+impl Seal {
+    /// That of a project; nothing when the user has no place for it.
+    pub(super) fn of(project: &Project, user: &UserFolders) -> Option<Self> {
+        let path = user.state.as_ref()?.join("seals").join(project.key());
+        Some(Seal { path, project: project.root_text() })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is sealed; nothing when nothing is.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub(super) fn read(&self) -> io::Result<Option<Seals>> {
+        let Some(file) = sys::open_private_named(&self.path)? else { return Ok(None) };
+        if let Some(why) = sys::not_private(sys::Owner::of_open(&file)?) {
+            return Err(io::Error::new(ErrorKind::PermissionDenied, format!("it {why}")));
+        }
+        // Whoever writes it holds the lock; a reader that cannot have it reads all the same, and sees a bad sum at worst.
+        let _ = sys::lock_exclusive(&file, LOCK_WAIT);
+        let bytes = sys::read_capped(&file, LONGEST)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        parse(&bytes).map(Some).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "it is damaged"))
+    }
+
+    /// Changes what is sealed, one process at a time.
+    ///
+    /// # Errors
+    /// It cannot be read or written; it is as it was then.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Seals)) -> io::Result<()> {
+        let file = self.open()?;
+        sys::lock_exclusive(&file, LOCK_WAIT).map_err(|error| io::Error::other(error.to_string()))?;
+        let mut bytes = vec![0; LONGEST];
+        let length = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(length);
+        let before = if bytes.is_empty() { Some(Seals::default()) } else { parse(&bytes) };
+        let mut seals = match before {
+            Some(seals) => seals,
+            None => {
+                let now = Timestamp::now().as_millis();
+                sys::replace_private(&self.path.with_extension(format!("damaged-{now}")), &bytes)?;
+                Seals { damaged: Some(now), ..Seals::default() }
+            }
+        };
+        let unchanged = seals.clone();
+        change(&mut seals);
+        if seals == unchanged {
+            return Ok(());
+        }
+        seals.project.clone_from(&self.project);
+        let text = serde_json::to_string(&seals)?;
+        let bytes = format!("{} {text}\n", sum(text.as_bytes()));
+        // One write of less than a page: whoever is killed here has written all of it or nothing.
+        file.write_all_at(bytes.as_bytes(), 0)?;
+        if bytes.len() < length {
+            file.set_len(bytes.len() as u64)?;
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> io::Result<File> {
+        let (folder, name) = (self.path.parent(), self.path.file_name());
+        let (Some(folder), Some(name)) = (folder, name) else { return Err(ErrorKind::InvalidInput.into()) };
+        let opened = match Folder::open(folder) {
+            Err(OpenFault::Missing) => {
+                sys::make_private_folder(folder)?;
+                Folder::open(folder)
+            }
+            opened => opened,
+        };
+        let file = opened.and_then(|folder| folder.update(name)).map_err(|fault| match fault {
+            OpenFault::Io(error) => error,
+            fault => io::Error::other(fault.to_string()),
+        })?;
+        match sys::not_private(sys::Owner::of_open(&file)?) {
+            Some(why) => Err(io::Error::new(ErrorKind::PermissionDenied, format!("it {why}"))),
+            None => Ok(file),
+        }
+    }
+}
+
+fn sum(text: &[u8]) -> String {
+    blake3::hash(text).to_hex()[..SUM].to_owned()
+}
+
+fn parse(bytes: &[u8]) -> Option<Seals> {
+    let (said, text) = bytes.split_at_checked(SUM)?;
+    // What is behind the first line is left of a longer one.
+    let text = text.strip_prefix(b" ")?.split(|byte| *byte == b'\n').next()?;
+    (sum(text).as_bytes() == said).then(|| serde_json::from_slice(text).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(seq: u64, at: u64) -> Head {
+        Head { seq, hash: blake3::hash(&seq.to_le_bytes()).to_hex().to_string(), file: (1, 2), size: seq * 100, at }
+    }
+
+    #[test]
+    fn a_head_that_is_gone_stays_on_record() {
+        let mut seals = Seals::default();
+        seals.add((head(5, 10), None), 3, 0, |_| unreachable!());
+        seals.add((head(9, 20), None), 3, 0, |_| Before::There);
+        assert_eq!(seals.heads, [head(9, 20)]);
+        seals.add((head(7, 30), None), 3, 0, |_| Before::There);
+        assert_eq!(seals.heads, [head(9, 20)], "another process has seen more");
+        seals.add((head(3, 40), None), 3, 0, |_| Before::Gone);
+        seals.add((head(12, 50), None), 3, 0, |_| Before::There);
+        assert_eq!(seals.heads, [head(9, 20), head(12, 50)]);
+        for seq in 20..60 {
+            seals.add((head(seq, 60), None), 3, 0, |_| Before::Gone);
+        }
+        assert_eq!((seals.heads.len(), &seals.heads[0], seals.heads[15].seq), (MOST_HEADS, &head(9, 20), 59));
+    }
+
+    #[test]
+    fn what_was_not_on_the_disk_may_be_gone_after_a_start_of_the_machine() {
+        let gone = |synced: bool, booted: u64| {
+            let mut seals = Seals::default();
+            seals.add((head(9, 20), synced.then(|| head(9, 20))), 3, 0, |_| unreachable!());
+            seals.add((head(8, 40), None), 3, booted, |_| Before::Gone);
+            (seals.heads.len(), seals.lost.len())
+        };
+        assert_eq!(gone(false, 30), (1, 1));
+        assert_eq!(gone(false, 10), (2, 0), "the machine was up all the time");
+        assert_eq!(gone(true, 30), (2, 0), "it was on the disk");
+    }
+
+    #[test]
+    fn a_seal_that_was_changed_is_none() {
+        let text = serde_json::to_string(&Seals { heads: vec![head(1, 2)], ..Seals::default() }).unwrap();
+        let bytes = format!("{} {text}\n", sum(text.as_bytes()));
+        assert_eq!(parse(bytes.as_bytes()).unwrap().heads, [head(1, 2)]);
+        assert_eq!(parse(format!("{bytes}left of a longer one\n").as_bytes()).unwrap().heads, [head(1, 2)]);
+        assert_eq!(parse(bytes.replace("\"seq\":1", "\"seq\":2").as_bytes()), None);
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"0123456789abcdef"), None);
+    }
+}

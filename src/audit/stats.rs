@@ -1,0 +1,192 @@
+//! How hooks and events fared over some time: counts, durations, what they cost, and what knockon itself took.
+
+use super::read::Entry;
+use hdrhistogram::Histogram;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many of the last runs are kept one by one, for a sparkline.
+const RECENT: usize = 40;
+
+/// Spans of time, of which percentiles can be asked. To three digits.
+#[derive(Clone, Debug)]
+pub struct Spans {
+    /// In microseconds.
+    histogram: Histogram<u64>,
+    sum_ms: f64,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        Spans { histogram: Histogram::new(3).expect("three digits are among those the library knows"), sum_ms: 0.0 }
+    }
+}
+
+impl Spans {
+    /// Adds one, in milliseconds; what is none is left out.
+    pub fn add(&mut self, millis: f64) {
+        if (0.0..1e12).contains(&millis) {
+            // It grows to any span that is let in here.
+            let _ = self.histogram.record((millis * 1e3).round() as u64);
+            self.sum_ms += millis;
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The span that this part of them (0 to 1) does not pass, in milliseconds; nothing without any.
+    pub fn percentile(&self, part: f64) -> Option<f64> {
+        (self.count() > 0).then(|| self.histogram.value_at_quantile(part) as f64 / 1e3)
+    }
+
+    /// The longest, in milliseconds.
+    pub fn longest(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.histogram.max() as f64 / 1e3)
+    }
+
+    /// All of them together, in milliseconds.
+    pub fn sum(&self) -> f64 {
+        self.sum_ms
+    }
+}
+
+/// How the runs of one hook, or of all hooks of one event type, fared.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Endings by their word in the log, those included that started no process.
+    pub endings: BTreeMap<String, u64>,
+    /// How long they ran.
+    pub durations: Spans,
+    /// How long they waited in the queue of what nobody waits for, or for their group.
+    pub waited: Spans,
+    /// What knockon itself took.
+    pub overhead: Spans,
+    /// Processor time in milliseconds.
+    pub cpu_ms: f64,
+    /// The largest resident set, in KiB.
+    pub peak_kib: u64,
+    /// How often a success followed a failure, or a failure a success.
+    pub flips: u64,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// The last runs: milliseconds, and whether it went well.
+    pub recent: VecDeque<(f64, bool)>,
+}
+
+impl Tally {
+    /// Runs that went well.
+    pub fn succeeded(&self) -> u64 {
+        self.endings.get("success").copied().unwrap_or(0)
+    }
+
+    /// Runs that did not.
+    pub fn failed(&self) -> u64 {
+        ["failed", "timeout", "error", "interrupted"].iter().filter_map(|word| self.endings.get(*word)).sum()
+    }
+
+    /// Runs, whatever became of them.
+    pub fn runs(&self) -> u64 {
+        self.succeeded() + self.failed()
+    }
+
+    /// The part of runs that went well, 0 to 1; nothing without a run.
+    pub fn success_rate(&self) -> Option<f64> {
+        (self.runs() > 0).then(|| self.succeeded() as f64 / self.runs() as f64)
+    }
+
+    /// How often the ending changed from run to run, 0 to 1: 0 is a hook that always does the same.
+    pub fn flakiness(&self) -> f64 {
+        self.flips as f64 / self.runs().saturating_sub(1).max(1) as f64
+    }
+
+    fn add(&mut self, entry: &Entry, status: &str) {
+        *self.endings.entry(status.to_owned()).or_default() += 1;
+        let well = match status {
+            "success" => true,
+            "failed" | "timeout" | "error" | "interrupted" => false,
+            _ => return,
+        };
+        let millis = entry.number("duration_ms");
+        if let Some(millis) = millis {
+            self.durations.add(millis);
+        }
+        if self.recent.back().is_some_and(|(_, before)| *before != well) {
+            self.flips += 1;
+        }
+        self.recent.push_back((millis.unwrap_or(0.0), well));
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+        self.retries += u64::from(entry.number("attempt").is_some_and(|attempt| attempt > 1.0));
+        self.waited.add(entry.number("waited_ms").unwrap_or(0.0));
+        if let Some(overhead) = entry.number("overhead_ms") {
+            self.overhead.add(overhead);
+        }
+        self.cpu_ms += entry.number("cpu_ms").filter(|cpu| (0.0..1e12).contains(cpu)).unwrap_or(0.0);
+        let peak = entry.number("peak_kib").filter(|peak| (0.0..1e15).contains(peak)).unwrap_or(0.0);
+        self.peak_kib = self.peak_kib.max(peak as u64);
+    }
+}
+
+/// How all of it fared.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// By hook.
+    pub hooks: BTreeMap<String, Tally>,
+    /// By event type: what its hooks made of it.
+    pub kinds: BTreeMap<String, Tally>,
+    /// How many events there were of each type.
+    pub events: BTreeMap<String, u64>,
+    /// Of all hooks.
+    pub all: Tally,
+    /// What it took knockon to make and record an event.
+    pub making: Spans,
+    /// The times of the first and the last record.
+    pub range: Option<(String, String)>,
+}
+
+impl Stats {
+    /// Adds a record.
+    pub fn add(&mut self, entry: &Entry) {
+        let time = entry.text("timestamp").to_owned();
+        match &mut self.range {
+            Some((_, last)) => *last = time,
+            None => self.range = Some((time.clone(), time)),
+        }
+        let (hook, kind, status) = (entry.text("hook"), entry.text("event_type"), entry.text("status"));
+        match (hook, status) {
+            ("", "emitted") => {
+                *self.events.entry(kind.to_owned()).or_default() += 1;
+                if let Some(overhead) = entry.number("overhead_ms") {
+                    self.making.add(overhead);
+                }
+            }
+            ("", _) | (_, "started") => {}
+            (hook, status) => {
+                self.hooks.entry(hook.to_owned()).or_default().add(entry, status);
+                self.kinds.entry(kind.to_owned()).or_default().add(entry, status);
+                self.all.add(entry, status);
+            }
+        }
+    }
+
+    /// The hooks that take the longest in the middle, longest first.
+    pub fn slowest(&self) -> Vec<(&str, f64)> {
+        let middle = |tally: &Tally| tally.durations.percentile(0.5);
+        let hooks = self.hooks.iter();
+        let mut slowest: Vec<(&str, f64)> =
+            hooks.filter_map(|(name, tally)| Some((name.as_str(), middle(tally)?))).collect();
+        slowest.sort_by(|a, b| b.1.total_cmp(&a.1));
+        slowest
+    }
+
+    /// The hooks whose endings change most from run to run, flakiest first; those that always do the same are left out.
+    pub fn flakiest(&self) -> Vec<(&str, f64)> {
+        let flaky = self.hooks.iter().filter(|(_, tally)| tally.flips > 0);
+        let mut flakiest: Vec<(&str, f64)> = flaky.map(|(name, tally)| (name.as_str(), tally.flakiness())).collect();
+        flakiest.sort_by(|a, b| b.1.total_cmp(&a.1));
+        flakiest
+    }
+}

@@ -1,0 +1,355 @@
+//! Whether the log is what was written: every record linked to the one before, and every sealed head in its place.
+
+use super::append::{AuditError, AuditLog};
+use super::end::last_point;
+use super::lines::each_line;
+use super::link::{Hash, Link, Point};
+use super::pieces::{Break, Piece, Seen, read};
+use super::place::Segment;
+use super::seal::{Head, Lost, Seals};
+use crate::sys;
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// How many records there are.
+    pub records: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// The numbers of the first and the last.
+    pub range: Option<(u64, u64)>,
+    /// The head that was sealed last.
+    pub sealed: Option<Head>,
+    /// What is wrong, the first bad record first. Nothing, when all is well.
+    pub faults: Vec<Fault>,
+    /// What a person should know all the same.
+    pub notes: Vec<String>,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file it is in, and the line there; nothing when what is wrong is that something is missing.
+    pub place: Option<(PathBuf, u64)>,
+    /// The number of the record.
+    pub seq: Option<u64>,
+    /// The event it is about.
+    pub event_id: Option<String>,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((path, line)) = &self.place {
+            write!(f, "{}:{line}: ", path.display())?;
+        }
+        f.write_str(&self.problem)?;
+        match &self.event_id {
+            Some(id) => write!(f, " ({id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Something that was sealed and has to be there.
+#[derive(Clone, Debug)]
+struct Mark {
+    hash: Option<Hash>,
+    at: Timestamp,
+    /// Whether nothing but a person can have taken it away.
+    durable: bool,
+    /// Whose word it is.
+    whose: &'static str,
+}
+
+/// A line that was kept elsewhere, as [`AuditLog::seal_line`] made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealLine {
+    seq: u64,
+    hash: Hash,
+    at: Timestamp,
+}
+
+/// Whose word a seal of ours is.
+const OWN: &str = "knockon";
+/// How such a line begins.
+const SEAL_WORD: &str = "knockon-seal-1";
+
+impl std::str::FromStr for SealLine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let part = |word: &str, name: &str| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+        let read = || {
+            let [SEAL_WORD, seq, hash, at, ..] = words[..] else { return None };
+            Some(SealLine {
+                seq: part(seq, "seq")?.parse().ok()?,
+                hash: Hash::from_hex(part(hash, "blake3")?).ok()?,
+                at: Timestamp::parse(&part(at, "at")?)?,
+            })
+        };
+        read().ok_or_else(|| format!("this is no line of `audit seal --print`: {SEAL_WORD} seq=… blake3=… at=…"))
+    }
+}
+
+impl AuditLog {
+    /// Checks the whole log. `kept` are lines that were kept elsewhere.
+    ///
+    /// # Errors
+    /// The log or its seal cannot be read.
+    pub fn verify(&self, kept: &[SealLine]) -> Result<Verified, AuditError> {
+        let mut found = Verified::default();
+        // The seal first: what is sealed from now on is in the log already.
+        let before = self.sealed(&mut found)?;
+        let segments = self.segments()?;
+        let after = self.sealed(&mut Verified::default())?;
+        let marks = marks(before.as_ref(), kept);
+        let marked: BTreeSet<u64> = marks.keys().copied().collect();
+        let mut whole = Piece::default();
+        for segment in segments.iter().rev() {
+            let piece = read(segment, &marked).map_err(|error| AuditError::Io(self.file(segment), error))?;
+            self.join(&mut whole, piece, segment, &mut found);
+        }
+        (found.records, found.bytes) = (whole.records, whole.bytes);
+        found.range = whole.first.zip(whole.last).map(|(first, (_, last))| (first.link.seq, last.seq));
+        found.sealed = before.as_ref().and_then(|seals| seals.heads.last().cloned());
+        let oldest = segments.last();
+        if found.faults.is_empty() {
+            let base = after.as_ref().and_then(Seals::base_point);
+            let missing = beginning(whole.first.map(|first| first.link), base, before.is_some(), &mut found.notes);
+            if let (Some(problem), Some(oldest)) = (missing, oldest) {
+                let place = Some((self.file(oldest), 1));
+                found.faults.push(Fault { place, seq: None, event_id: None, problem });
+            }
+            self.check_marks(&marks, &whole, &segments, &mut found);
+        }
+        if let Some(seals) = &before {
+            found.notes.extend(seals.lost.iter().map(lost));
+        }
+        Ok(found)
+    }
+
+    /// What is sealed; a seal that cannot be believed is told.
+    fn sealed(&self, found: &mut Verified) -> Result<Option<Seals>, AuditError> {
+        let Some(seal) = &self.seal else {
+            found.notes.push("there is no place for a seal: set HOME or XDG_STATE_HOME".into());
+            return Ok(None);
+        };
+        match seal.read() {
+            Ok(Some(seals)) => {
+                if let Some(at) = seals.damaged {
+                    let at = Timestamp::from_millis(at);
+                    found
+                        .notes
+                        .push(format!("the seal was damaged, and begun anew at {at}; what was there is beside it"));
+                }
+                Ok(Some(seals))
+            }
+            Ok(None) => {
+                let path = seal.path().display();
+                found
+                    .notes
+                    .push(format!("nothing is sealed in {path}: only the links between the records were checked"));
+                Ok(None)
+            }
+            Err(error) => {
+                let problem = format!("the seal {} cannot be used: {error}", seal.path().display());
+                found.faults.push(Fault { place: None, seq: None, event_id: None, problem });
+                Ok(None)
+            }
+        }
+    }
+
+    fn file(&self, segment: &Segment) -> PathBuf {
+        self.path().with_file_name(segment.name())
+    }
+
+    /// Puts a file's records behind those of the older files.
+    fn join(&self, whole: &mut Piece, mut piece: Piece, segment: &Segment, found: &mut Verified) {
+        // Offsets are those of one file each.
+        let before = whole.last;
+        let broken = match (before, piece.first) {
+            (Some((_, last)), Some(first)) => {
+                let wanted = last.seq.checked_add(1);
+                let fits = Some(first.link.seq) == wanted && first.link.prev == last.hash;
+                (!fits).then_some(Break::File(last.seq)).or_else(|| piece.broken.take())
+            }
+            _ => piece.broken.take(),
+        };
+        whole.join(Piece { first: None, broken: None, ..piece });
+        whole.first = whole.first.or(piece.first);
+        if let (Some(broken), true) = (broken, found.faults.is_empty()) {
+            found.faults.push(self.fault(segment, piece.first, &broken));
+        }
+    }
+
+    fn fault(&self, segment: &Segment, first: Option<Seen>, broken: &Break) -> Fault {
+        let (offset, seq, problem) = match *broken {
+            Break::NoRecord(offset) => (offset, None, "this line is no record".to_owned()),
+            Break::Number(offset, seq, wanted) => {
+                let problem = if seq > wanted {
+                    format!("record {seq} stands where {wanted} should be: what was between is missing")
+                } else {
+                    format!("record {seq} stands where {wanted} should be: it was moved, doubled or put in")
+                };
+                (offset, Some(seq), problem)
+            }
+            Break::Changed(offset, seq) => {
+                (offset, Some(seq), format!("record {seq} is not what it was when the next one was written"))
+            }
+            Break::File(seq) => {
+                let first = first.map_or(0, |first| first.link.seq);
+                let problem = format!(
+                    "record {first} does not follow record {seq}, the last of the file before: one of the files was changed, or is missing"
+                );
+                (0, Some(first), problem)
+            }
+        };
+        let (mut line, mut event_id) = (1, None);
+        let mut at = 0;
+        // Only for a log with a fault: what stands there, and on which line.
+        let looked = each_line(segment, &mut |text| {
+            if at == offset {
+                event_id = super::Entry::read(text).and_then(|entry| entry.filled("event_id").map(str::to_owned));
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            at += text.len() as u64 + 1;
+            line += 1;
+            Ok(())
+        });
+        let place = looked.is_err().then(|| (self.file(segment), line));
+        Fault { place: place.or_else(|| Some((self.file(segment), line))), seq, event_id, problem }
+    }
+
+    /// Whether what was sealed is there.
+    fn check_marks(&self, marks: &BTreeMap<u64, Vec<Mark>>, whole: &Piece, segments: &[Segment], found: &mut Verified) {
+        let (first, last) = match (&whole.first, &whole.last) {
+            (Some(first), Some((_, last))) => (first.link.seq, last.seq),
+            _ => (u64::MAX, 0),
+        };
+        for (seq, mark) in marks.iter().flat_map(|(seq, marks)| marks.iter().map(move |mark| (*seq, mark))) {
+            let there = whole.marked.iter().find(|point| point.seq == seq);
+            let Mark { at, whose, .. } = mark;
+            if there.is_some_and(|point| Some(point.hash) == mark.hash) || seq == 0 {
+                continue;
+            }
+            let problem = match there {
+                Some(_) => format!(
+                    "record {seq} is not the one that {whose} sealed at {at}: the log was changed, or cut and continued"
+                ),
+                // What was removed because it was old is sealed as what the rest stands on.
+                None if seq < first && first != u64::MAX && *whose == OWN => continue,
+                None if seq < first && first != u64::MAX => {
+                    found
+                        .notes
+                        .push(format!("record {seq}, that {whose} sealed at {at}, is so old that it was removed"));
+                    continue;
+                }
+                None if mark.durable => {
+                    format!("the records after {last} are missing: {whose} sealed record {seq} at {at}")
+                }
+                None => {
+                    let text = "were not on the disk when this machine went down, or were taken away since";
+                    found.notes.push(format!("records {} to {seq}, sealed at {at}, {text}", last + 1));
+                    continue;
+                }
+            };
+            let place = segments.first().filter(|_| there.is_none()).map(|segment| (self.file(segment), 0));
+            let place = place.filter(|(_, line)| *line > 0);
+            found.faults.push(Fault { place, seq: Some(seq), event_id: None, problem });
+        }
+    }
+
+    /// A line to keep elsewhere: what the log ends with now.
+    ///
+    /// # Errors
+    /// The log cannot be read, or has no record.
+    pub fn seal_line(&self) -> Result<String, AuditError> {
+        let none = || AuditError::Io(self.path(), io::Error::new(io::ErrorKind::NotFound, "there is no record yet"));
+        let segments = self.segments()?;
+        let last = last_point(&segments).map_err(|error| AuditError::Io(self.path(), error))?;
+        let (_, Point { seq, hash }) = last.ok_or_else(none)?;
+        Ok(format!("{SEAL_WORD} seq={seq} blake3={} at={}", hash.to_hex(), Timestamp::now()))
+    }
+
+    /// Takes the log as it is for what it should be: what is there now is sealed, and what was sealed before is
+    /// forgotten. Returns what was.
+    ///
+    /// # Errors
+    /// The log or its seal cannot be read or written, or its records are not linked.
+    pub fn accept(&self) -> Result<Verified, AuditError> {
+        let found = self.verify(&[])?;
+        let segments = self.segments()?;
+        let failed = |error| AuditError::Io(self.path(), error);
+        let end = last_point(&segments).map_err(failed)?;
+        let first = segments.iter().rev().find_map(|segment| super::lines::first_link(segment).ok().flatten());
+        self.change_seal(|seals| {
+            *seals = Seals { swept: seals.swept, ..Seals::default() };
+            seals.base = first.filter(|link| link.seq > 1).map(|link| (link.seq - 1, link.prev.to_hex().to_string()));
+            if let Some((segment, point)) = end {
+                seals.heads.push(Head {
+                    seq: point.seq,
+                    hash: point.hash.to_hex().to_string(),
+                    file: segment.identity,
+                    size: segment.size,
+                    at: Timestamp::now().as_millis(),
+                });
+            }
+        })?;
+        Ok(found)
+    }
+}
+
+/// What has to be there.
+fn marks(seals: Option<&Seals>, kept: &[SealLine]) -> BTreeMap<u64, Vec<Mark>> {
+    let mut marks: BTreeMap<u64, Vec<Mark>> = BTreeMap::new();
+    let booted = Timestamp::now().as_millis().saturating_sub(sys::uptime_millis());
+    if let Some(seals) = seals {
+        let synced = seals.synced.as_ref();
+        for head in seals.heads.iter().chain(synced) {
+            let durable = head.at >= booted || synced.is_some_and(|synced| synced.seq >= head.seq);
+            let (hash, at) = (head.point().map(|point| point.hash), head.sealed_at());
+            let all = marks.entry(head.seq).or_default();
+            if all.iter().all(|mark| mark.hash != hash) {
+                all.push(Mark { hash, at, durable, whose: OWN });
+            }
+        }
+    }
+    for line in kept {
+        let mark = Mark { hash: Some(line.hash), at: line.at, durable: true, whose: "the line you gave" };
+        marks.entry(line.seq).or_default().push(mark);
+    }
+    marks
+}
+
+/// What is wrong with the first record that is left, if something is. `base` is the last that was removed, if any.
+fn beginning(first: Option<Link>, base: Option<Point>, sealed: bool, notes: &mut Vec<String>) -> Option<String> {
+    let first = first?;
+    let Point { seq, hash } = base.unwrap_or(Point::START);
+    match first.seq.checked_sub(1) {
+        // What is older than what was removed was about to be removed.
+        Some(before) if before < seq => None,
+        Some(before) if before == seq => (first.prev != hash)
+            .then(|| format!("record {} does not follow what was removed before it because it was old", first.seq)),
+        _ if !sealed => {
+            notes.push(format!("the log begins with record {}; what was before it is not known here", first.seq));
+            None
+        }
+        _ => Some(format!("the records from {} to {} are missing", seq + 1, first.seq.saturating_sub(1))),
+    }
+}
+
+fn lost(lost: &Lost) -> String {
+    let at = Timestamp::from_millis(lost.at);
+    format!(
+        "records {} to {}, sealed at {at}, were gone when this machine came up again; their numbers were given anew",
+        lost.from, lost.to
+    )
+}

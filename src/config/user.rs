@@ -1,0 +1,177 @@
+//! What the user prefers: `settings.yaml` in their own configuration folder. Nothing in a project can set it.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::limits::{own_file, parse_own};
+use super::reader::Reader;
+use super::tree::{Node, Value};
+use super::words::Durability;
+use crate::project::UserFolders;
+use crate::text::one_line;
+use crate::time::parse_span;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The keys of `settings.yaml`.
+pub const SETTINGS_KEYS: &[&str] = &["version", "audit"];
+/// The keys under `audit`.
+pub const AUDIT_KEYS: &[&str] = &["max_size", "keep", "retention", "durability", "compress"];
+
+/// The smallest and the largest file, in bytes.
+const SIZES: (u64, u64) = (10_000, 1_000_000_000_000);
+/// The shortest and the longest retention.
+const RETENTIONS: (Duration, Duration) = (Duration::from_secs(3600), Duration::from_secs(100 * 365 * 24 * 3600));
+
+/// How audit logs are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// How large a file may become before the next one is begun, in bytes.
+    pub max_size: u64,
+    /// How many older files are kept.
+    pub keep: u32,
+    /// How long an older file is kept after its last record.
+    pub retention: Duration,
+    /// When a record counts as written.
+    pub durability: Durability,
+    /// Whether older files but the newest are compressed.
+    pub compress: bool,
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        AuditSettings {
+            max_size: 10_000_000,
+            keep: 5,
+            retention: Duration::from_secs(30 * 24 * 3600),
+            durability: Durability::Relaxed,
+            compress: false,
+        }
+    }
+}
+
+/// What the user prefers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserSettings {
+    /// How audit logs are kept.
+    pub audit: AuditSettings,
+}
+
+impl UserSettings {
+    /// Where the file is.
+    pub fn path(user: &UserFolders) -> Option<PathBuf> {
+        Some(user.config.as_ref()?.join("settings.yaml"))
+    }
+
+    /// Reads the file. What cannot be understood in it is told, and its default holds.
+    pub fn load(user: &UserFolders) -> (Self, Vec<Diagnostic>) {
+        let Some(path) = Self::path(user) else { return Default::default() };
+        match own_file(&path, false) {
+            Ok(None) => Default::default(),
+            Ok(Some(bytes)) => parse(&path, &bytes),
+            Err(why) => {
+                let message = format!("the settings cannot be used, defaults hold: {why}");
+                (Self::default(), vec![Diagnostic::error(&path, None, "settings", message)])
+            }
+        }
+    }
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> (UserSettings, Vec<Diagnostic>) {
+    let mut problems = Vec::new();
+    let settings = parse_own(path, bytes, &mut problems, |reader, tree| reader.user_settings(tree));
+    problems.retain(|problem| problem.severity == Severity::Error);
+    (settings.unwrap_or_default(), problems)
+}
+
+impl Reader<'_> {
+    fn user_settings(&mut self, tree: &Node) -> Option<UserSettings> {
+        let entries = self.map(tree, "a mapping with `version`")?;
+        self.known_keys(entries, SETTINGS_KEYS, "the settings");
+        self.version(tree);
+        let audit = tree.get("audit").map(|node| self.audit_settings(node)).unwrap_or_default();
+        Some(UserSettings { audit })
+    }
+
+    fn audit_settings(&mut self, node: &Node) -> AuditSettings {
+        let none = AuditSettings::default();
+        let Some(entries) = self.map(node, "a mapping") else { return none };
+        self.known_keys(entries, AUDIT_KEYS, "`audit`");
+        let keep = node.get("keep").and_then(|node| self.whole(node, 0, 10_000, "a number of files"));
+        AuditSettings {
+            max_size: node.get("max_size").and_then(|node| self.size(node)).unwrap_or(none.max_size),
+            keep: keep.and_then(|keep| u32::try_from(keep).ok()).unwrap_or(none.keep),
+            retention: node.get("retention").and_then(|node| self.retention(node)).unwrap_or(none.retention),
+            durability: node.get("durability").and_then(|node| self.word(node)).unwrap_or(none.durability),
+            compress: node.get("compress").and_then(|node| self.boolean(node)).unwrap_or(none.compress),
+        }
+    }
+
+    fn size(&mut self, node: &Node) -> Option<u64> {
+        let size = match &node.value {
+            Value::Integer(size) => u64::try_from(*size).ok(),
+            Value::Text(text) => parse_size(text),
+            _ => None,
+        };
+        let (least, most) = SIZES;
+        let fits = size.filter(|size| (least..=most).contains(size));
+        if fits.is_none() {
+            self.error(node.span, "bad-value", "a size is wanted, 10kB to 1000GB").help =
+                Some("write `10MB`, `64MiB` or a number of bytes".into());
+        }
+        fits
+    }
+
+    fn retention(&mut self, node: &Node) -> Option<Duration> {
+        let text = self.text(node, "a span of time such as `30d`")?;
+        let (least, most) = RETENTIONS;
+        let span = parse_span(&text).filter(|span| (least..=most).contains(span));
+        if span.is_none() {
+            let message = format!("`{}` is no span of 1 hour to 100 years", one_line(&text));
+            self.error(node.span, "bad-value", message).help = Some("write `12h`, `30d` or `52w`".into());
+        }
+        span
+    }
+}
+
+/// Reads `10MB`, `64MiB`, `100kB`: a whole number and its unit.
+fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit: u64 = match text[digits..].trim_start() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_keeps_its_default_and_is_told() {
+        let read = |text: &str| parse(Path::new("settings.yaml"), text.as_bytes());
+        let (settings, problems) = read(
+            "version: '1.0'\naudit: {max_size: 64MiB, keep: 0, retention: 52w, durability: fsync, compress: true}\n",
+        );
+        assert_eq!(problems, []);
+        let wanted = AuditSettings {
+            max_size: 64 << 20,
+            keep: 0,
+            retention: Duration::from_secs(364 * 24 * 3600),
+            durability: Durability::Fsync,
+            compress: true,
+        };
+        assert_eq!(settings.audit, wanted);
+        for wrong in ["max_size: 3", "max_size: ten", "keep: -1", "retention: 5s", "durability: sometimes", "kept: 3"] {
+            let (settings, problems) = read(&format!("version: '1.0'\naudit: {{{wrong}}}\n"));
+            assert_eq!((settings.audit, problems.len()), (AuditSettings::default(), 1), "{wrong}: {problems:?}");
+        }
+        assert_eq!(read("audit: [").1.len(), 1);
+    }
+}
