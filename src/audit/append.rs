@@ -4,7 +4,7 @@
 //! was the last line; then one `write`. The lock may be kept for the records that come right after.
 
 use super::end::Open;
-use super::link::Point;
+use super::link::{Line, Point};
 use super::place::{CURRENT, Place};
 use super::record::AuditRecord;
 use super::rotate;
@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 /// How long to wait for another writer. One holds the lock for microseconds; who holds it for longer
 /// is stopped or stuck, and the caller must not hang with it.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-/// How many records are written under one lock at most, before others are let in.
-const LEASE: u32 = 64;
+/// How many bytes are written under one lock, before others are let in: the time of some hundred records.
+const LEASE: u64 = 128 * 1024;
 /// After how many leases in a row a process that met nobody leaves the lock for a moment all the same.
 const LEASES_ALONE: u32 = 16;
 /// That moment.
@@ -65,7 +65,8 @@ pub(super) struct Inner {
     to_compress: bool,
     /// Leases in a row without a pause, and whether the last one had to be waited for.
     leases: (u32, bool),
-    line: Vec<u8>,
+    /// The line that is being written. One buffer for all of them.
+    line: Line,
 }
 
 /// Why a record was not written.
@@ -152,14 +153,15 @@ impl AuditLog {
     ///
     /// # Errors
     /// See [`AuditError`]; the log is as it was then.
-    pub(crate) fn append_and_hold(&self, record: &AuditRecord<'_>) -> Result<(), AuditError> {
+    pub fn append_and_hold(&self, record: &AuditRecord<'_>) -> Result<(), AuditError> {
         let place = self.place()?;
-        let body = serde_json::to_string(record).map_err(|error| AuditError::Io(self.path(), error.into()))?;
         let mut inner = self.inner();
+        let failed = |error: serde_json::Error| AuditError::Io(self.path(), error.into());
+        serde_json::to_writer(inner.line.begin(), record).map_err(failed)?;
         match self.hold(&mut inner) {
-            Ok(()) => self.write(&mut inner, &body, place),
+            Ok(()) => self.write(&mut inner, place),
             Err(AuditError::Lock(path, busy @ LockError::Busy(_))) => {
-                let kept = inner.keep_beside(place, &body, self.is_durable());
+                let kept = inner.keep_beside(place, self.is_durable());
                 kept.map_err(|_| AuditError::Lock(path, busy))
             }
             Err(error) => Err(error),
@@ -170,7 +172,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// The disk did not take what was written (`durability: fsync`).
-    pub(crate) fn release(&self) -> Result<(), AuditError> {
+    pub fn release(&self) -> Result<(), AuditError> {
         if self.is_durable() {
             return self.sync();
         }
@@ -187,7 +189,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// It is not.
-    pub(crate) fn sync(&self) -> Result<(), AuditError> {
+    pub fn sync(&self) -> Result<(), AuditError> {
         let mut inner = self.inner();
         self.unlock(&mut inner)?;
         let failed = |error| AuditError::Io(self.path(), error);
@@ -229,9 +231,8 @@ impl AuditLog {
     /// Takes the lock unless it is held, and finds the end of the log.
     pub(super) fn hold(&self, inner: &mut Inner) -> Result<(), AuditError> {
         if let Some(open) = &mut inner.open
-            && open.lease > 0
+            && open.is_held
         {
-            open.lease -= 1;
             if open.lease > 0 {
                 return Ok(());
             }
@@ -249,7 +250,7 @@ impl AuditLog {
         if inner.looked.is_none_or(|looked| looked.elapsed() >= EVERY) || inner.side.is_some() {
             inner.looked = Some(Instant::now());
             // What cannot be merged now is merged later; the lock may be gone, though.
-            if self.merge(inner).is_err() && inner.open.as_ref().is_none_or(|open| open.lease == 0) {
+            if self.merge(inner).is_err() && inner.open.as_ref().is_none_or(|open| !open.is_held) {
                 return self.take(inner);
             }
         }
@@ -279,7 +280,7 @@ impl AuditLog {
             }
             match open.folder.owner(OsStr::new(CURRENT)) {
                 Ok(there) if there.identity == open.identity => {
-                    open.lease = LEASE;
+                    (open.is_held, open.lease) = (true, LEASE);
                     if open.end.is_none_or(|end| end.size != there.size) {
                         open.end = None;
                         let end = open.find_end(place, self.seal.as_ref(), there.size).map_err(failed)?;
@@ -305,20 +306,22 @@ impl AuditLog {
             found => (found.map_err(opened)?, false),
         };
         let owner = Owner::of_open(&file).map_err(|error| AuditError::Io(self.path(), error))?;
-        Ok(Open { folder, file, identity: owner.identity, end: None, lease: 0, dirty: false, fresh })
+        Ok(Open { folder, file, identity: owner.identity, end: None, is_held: false, lease: 0, dirty: false, fresh })
     }
 
-    /// Writes a line under the lock, into the next file when this one is full.
-    pub(super) fn write(&self, inner: &mut Inner, body: &str, place: &Place) -> Result<(), AuditError> {
+    /// Writes the line that was begun, under the lock; into the next file when this one is full.
+    fn write(&self, inner: &mut Inner, place: &Place) -> Result<(), AuditError> {
         let failed = |error| AuditError::Io(self.path(), error);
         let most = self.settings().max_size;
-        let full = |open: &Open| open.end.is_some_and(|end| end.size > 0 && end.size + body.len() as u64 + 128 > most);
+        let length = inner.line.body().len() as u64 + 100;
+        let full = |open: &Open| open.end.is_some_and(|end| end.size > 0 && end.size + length > most);
         if inner.open.as_ref().is_some_and(full) {
             // A log that cannot be rotated grows on: a record is worth more than a size.
             let _ = self.rotate(inner, place);
         }
         let Inner { open: Some(open), line, .. } = inner else { return Err(AuditError::NoPlace) };
-        let written = open.append(body, line).map_err(failed);
+        let written = open.append(line).map_err(failed);
+        open.lease = open.lease.saturating_sub(length);
         if written.is_err() {
             // What we know of its end may be wrong by now.
             open.end = None;
@@ -364,14 +367,24 @@ impl AuditLog {
             Some(waiting) => waiting,
             None => return Ok(()),
         };
-        while let Some(body) = waiting.next()? {
+        // The line that is being written comes behind those that were kept.
+        let own = std::mem::take(&mut inner.line);
+        let merged = loop {
+            match waiting.next() {
+                Ok(Some(body)) => inner.line.begin().extend_from_slice(body.as_bytes()),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
             // The lock is kept, however many there are.
             if let Some(open) = &mut inner.open {
                 open.lease = LEASE;
             }
-            self.write(inner, &body, place)?;
-        }
-        Ok(())
+            if let Err(error) = self.write(inner, place) {
+                break Err(error);
+            }
+        };
+        inner.line = own;
+        merged
     }
 
     /// Puts what is beside the log into it, when the lock is to be had at once.
@@ -387,8 +400,8 @@ impl AuditLog {
     }
 
     pub(super) fn unlock(&self, inner: &mut Inner) -> Result<(), AuditError> {
-        let Some(open) = inner.open.as_mut().filter(|open| open.lease > 0) else { return Ok(()) };
-        open.lease = 0;
+        let Some(open) = inner.open.as_mut().filter(|open| open.is_held) else { return Ok(()) };
+        open.is_held = false;
         // Closing would give the lock back as well; so does this, and the file stays open.
         let unlocked = sys::unlock(&open.file).map_err(|error| AuditError::Io(self.path(), error));
         if unlocked.is_err() {
@@ -447,11 +460,11 @@ impl Inner {
     }
 
     /// Keeps a record in a file of this process's own.
-    fn keep_beside(&mut self, place: &Place, body: &str, durable: bool) -> Result<(), AuditError> {
+    fn keep_beside(&mut self, place: &Place, durable: bool) -> Result<(), AuditError> {
         let side = match &mut self.side {
             Some(side) => side,
             none => none.insert(Side::new(&place.make_folder()?, place)?),
         };
-        side.append(body, durable).map_err(|error| AuditError::Io(place.path(), error))
+        side.append(self.line.body(), durable).map_err(|error| AuditError::Io(place.path(), error))
     }
 }

@@ -1,7 +1,7 @@
 //! The end of the log: the last whole line, what it hashes to, and the write that adds the next.
 
 use super::lines::{each_line, find_point};
-use super::link::{Link, NO_HASH, Point, compose, hash};
+use super::link::{Line, Link, NO_HASH, Point, hash};
 use super::place::{Place, Segment};
 use super::seal::{Before, Head, Seal};
 use crate::sys::Folder;
@@ -21,8 +21,10 @@ pub(super) struct Open {
     pub(super) file: File,
     pub(super) identity: (u64, u64),
     pub(super) end: Option<End>,
-    /// How many more records may be written under the lock that is held; 0 when none is.
-    pub(super) lease: u32,
+    /// Whether we have its lock.
+    pub(super) is_held: bool,
+    /// How many more bytes may be written under it.
+    pub(super) lease: u64,
     /// Whether lines were written that may not be on the disk.
     pub(super) dirty: bool,
     /// Whether the file was made by us and its name may not be on the disk.
@@ -44,11 +46,13 @@ impl Open {
         Some(Head { seq: point.seq, hash, file: self.identity, size, at: now.as_millis() })
     }
 
-    pub(super) fn append(&mut self, body: &str, line: &mut Vec<u8>) -> io::Result<()> {
+    /// Links a line to the last one and writes it behind that.
+    pub(super) fn append(&mut self, line: &mut Line) -> io::Result<()> {
         let Some(end) = self.end else { return Err(io::Error::other("its end is not known")) };
-        let point = compose(line, end.point, body);
-        match self.file.write(line) {
-            Ok(written) if written == line.len() => {
+        let point = line.link(end.point);
+        let text = line.text();
+        match self.file.write(text) {
+            Ok(written) if written == text.len() => {
                 self.end = Some(End { size: end.size + written as u64, point });
                 self.dirty = true;
                 Ok(())

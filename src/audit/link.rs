@@ -31,18 +31,76 @@ pub(super) fn hash(line: &[u8]) -> Hash {
     blake3::hash(line)
 }
 
-/// Puts a record and its link into `line`, with a line feed at its end. `body` is a JSON object that is not empty.
-pub(super) fn compose(line: &mut Vec<u8>, before: Point, body: &str) -> Point {
-    use std::io::Write;
-    // A line that someone else wrote can have any number in it; one without a next counts as none.
-    let seq = before.seq.checked_add(1).unwrap_or(1);
-    line.clear();
-    // Writing to a vector cannot fail.
-    let _ = write!(line, "{{\"seq\":{seq},\"prev\":\"{}\",", before.hash.to_hex());
-    line.extend_from_slice(&body.as_bytes()[1..]);
-    let point = Point { seq, hash: hash(line) };
-    line.push(b'\n');
-    point
+/// Room for the longest link: `{"seq":` 20 digits `,"prev":"` 64 digits `"`.
+const ROOM: usize = 101;
+
+/// A line that is being made. What it says is written first, and its link before it once that is known: nothing is
+/// copied on the way of a record.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Line {
+    /// Begins a line; what it says, a JSON object that is not empty, is to be written to the end of what is returned.
+    pub(super) fn begin(&mut self) -> &mut Vec<u8> {
+        self.bytes.clear();
+        self.bytes.resize(ROOM, b' ');
+        self.start = ROOM;
+        &mut self.bytes
+    }
+
+    /// What it says; to be asked before it is linked.
+    pub(super) fn body(&self) -> &[u8] {
+        self.bytes.get(ROOM..).unwrap_or_default()
+    }
+
+    /// The line with its link and its line feed.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// Links it to the line before.
+    pub(super) fn link(&mut self, before: Point) -> Point {
+        // A line that someone else wrote can have any number in it; one without a next counts as none.
+        let seq = before.seq.checked_add(1).unwrap_or(1);
+        let mut at = ROOM;
+        let mut put = |part: &[u8]| {
+            at -= part.len();
+            self.bytes[at..at + part.len()].copy_from_slice(part);
+        };
+        // From its end to its beginning.
+        put(b"\"");
+        put(&hex(before.hash));
+        put(b",\"prev\":\"");
+        let mut number = seq;
+        loop {
+            put(&[b'0' + (number % 10) as u8]);
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        put(b"{\"seq\":");
+        self.start = at;
+        if let Some(brace) = self.bytes.get_mut(ROOM) {
+            *brace = b',';
+        }
+        let point = Point { seq, hash: hash(self.text()) };
+        self.bytes.push(b'\n');
+        point
+    }
+}
+
+/// Hexadecimal digits, without the machinery of formatting.
+fn hex(hash: Hash) -> [u8; 64] {
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(hash.as_bytes()) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    }
+    digits
 }
 
 impl Link {
@@ -82,15 +140,22 @@ impl Link {
 mod tests {
     use super::*;
 
+    fn line(before: Point, body: &str) -> (Vec<u8>, Point) {
+        let mut line = Line::default();
+        line.begin().extend_from_slice(body.as_bytes());
+        assert_eq!(line.body(), body.as_bytes());
+        let point = line.link(before);
+        (line.text().to_vec(), point)
+    }
+
     #[test]
     fn a_link_is_read_as_it_was_written() {
-        let mut line = Vec::new();
-        let first = compose(&mut line, Point::START, "{\"a\":1}");
-        let link = Link::of(line.trim_ascii_end()).unwrap();
-        assert_eq!(link, Link { seq: 1, prev: NO_HASH });
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&line).unwrap()["a"], 1);
-        compose(&mut line, first, "{\"a\":2}");
-        assert_eq!(Link::of(line.trim_ascii_end()).unwrap(), Link { seq: 2, prev: first.hash });
+        let (text, first) = line(Point::START, "{\"a\":1}");
+        assert_eq!(text, format!("{{\"seq\":1,\"prev\":\"{}\",\"a\":1}}\n", "0".repeat(64)).as_bytes());
+        assert_eq!(Link::of(text.trim_ascii_end()).unwrap(), Link { seq: 1, prev: NO_HASH });
+        let (text, _) = line(first, "{\"a\":2}");
+        assert_eq!(Link::of(text.trim_ascii_end()).unwrap(), Link { seq: 2, prev: first.hash });
+        assert_eq!(String::from_utf8(text).unwrap()[18..82], *first.hash.to_hex());
         assert_eq!(Link::of(b"{ \"seq\": 4 }"), Some(Link { seq: 4, prev: NO_HASH }));
         for none in ["", "{}", "{\"seq\":-1}", "{\"seq\":01,\"prev\":\"", "nonsense", "{\"seq\":1.5}"] {
             assert_eq!(Link::of(none.as_bytes()), None, "{none}");
@@ -98,8 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn a_number_without_a_next_begins_anew() {
-        let mut line = Vec::new();
-        assert_eq!(compose(&mut line, Point { seq: u64::MAX, hash: NO_HASH }, "{\"a\":1}").seq, 1);
+    fn numbers_are_written_in_full_and_one_without_a_next_begins_anew() {
+        for number in [0, 8, 9, 98, 99, 12_345, u64::MAX - 1, u64::MAX] {
+            let (text, point) = line(Point { seq: number, hash: NO_HASH }, "{\"a\":1}");
+            let wanted = number.checked_add(1).unwrap_or(1);
+            assert_eq!((Link::of(text.trim_ascii_end()).unwrap().seq, point.seq), (wanted, wanted));
+        }
     }
 }

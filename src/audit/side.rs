@@ -56,9 +56,9 @@ impl Side {
     }
 
     /// Adds a record, with one write.
-    pub(super) fn append(&mut self, body: &str, durable: bool) -> io::Result<()> {
+    pub(super) fn append(&mut self, body: &[u8], durable: bool) -> io::Result<()> {
         let before = self.file.metadata()?.len();
-        match self.file.write(format!("{body}\n").as_bytes()) {
+        match self.file.write(&[body, b"\n"].concat()) {
             Ok(written) if written == body.len() + 1 => {}
             written => {
                 self.file.set_len(before)?;

@@ -29,6 +29,10 @@ impl fmt::Display for LockError {
 
 impl std::error::Error for LockError {}
 
+/// How often somebody else is let run before sleeping begins: who holds a lock does so for microseconds, and no
+/// sleep is that short.
+const YIELDS: u32 = 8;
+
 /// Takes an exclusive `flock` on `file`, waiting at most `limit`; it ends with the open file.
 ///
 /// # Errors
@@ -36,12 +40,18 @@ impl std::error::Error for LockError {}
 pub fn lock_exclusive(file: &impl AsFd, limit: Duration) -> Result<(), LockError> {
     let started = Instant::now();
     let mut pause = Duration::from_micros(20);
+    let mut tries: u32 = 0;
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(()),
             Err(Errno::AGAIN) if started.elapsed() >= limit => return Err(LockError::Busy(started.elapsed())),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Err(LockError::Io(error.into())),
+        }
+        tries += 1;
+        if tries <= YIELDS {
+            std::thread::yield_now();
+            continue;
         }
         std::thread::sleep(pause);
         // Short enough that 32 writers pass each other in milliseconds, long enough to leave them the processor.
