@@ -172,6 +172,7 @@ impl Drain<'_> {
                 chain: queued.chain,
                 coalesced: now.events,
                 attended: true,
+                trace: None,
             };
             matches.push(Match { hook, entry: None });
             ids.insert(queued.hook.clone(), queued.id);

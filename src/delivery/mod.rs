@@ -2,9 +2,11 @@
 
 mod answer;
 mod merged;
+mod trace;
 
 pub use answer::{Annotation, Answer, Decision, FollowUp, MAX_ANSWER, Wish};
 pub use merged::{Merged, Specific};
+pub use trace::{Span, TraceParent};
 
 use crate::config::{ConfigFile, Hook, Sandbox};
 use crate::event::Event;
@@ -44,6 +46,8 @@ pub struct Occasion {
     pub coalesced: Option<u32>,
     /// Whether hooks that could go on alone are waited for all the same.
     pub attended: bool,
+    /// The span that caused it, or that it is carried out in, where spans are exported.
+    pub trace: Option<TraceParent>,
 }
 
 /// How a hook's run ended, or why it did not begin; the word in the audit log (ADR-006).
@@ -229,6 +233,8 @@ pub struct Outcome {
     pub duration: Duration,
     /// The process id, when there was a process.
     pub pid: Option<i32>,
+    /// The span of the program, where spans are exported.
+    pub span: Option<Span>,
     /// Whether something it started kept its output open after it had ended.
     pub leaky: bool,
     /// Processor time and memory.
@@ -255,6 +261,7 @@ impl Outcome {
             help: None,
             duration: Duration::ZERO,
             pid: None,
+            span: None,
             leaky: false,
             usage: Usage::default(),
             stdout: Captured::default(),
