@@ -1,13 +1,14 @@
 //! Makes events and sends them on their way: the one door to the path every event takes.
 
 mod report;
+mod traced;
 
 pub use report::{EmitReport, Preview};
 
 use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
 use crate::config::{self, Diagnostic, Limits, Loaded, Origin, Severity, load};
-use crate::delivery::{FollowUp, MAX_CHAIN, Merged, Occasion};
+use crate::delivery::{FollowUp, MAX_CHAIN, Merged, Occasion, Span};
 use crate::dispatch::{Background, Dispatcher, Skip, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::git::Exported;
@@ -17,6 +18,8 @@ use crate::registry;
 use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Surroundings};
 use crate::store::Key;
 use crate::sys::{Interrupts, Platform};
+#[cfg(feature = "otel")]
+use crate::telemetry::Spans;
 use crate::time::Timestamp;
 use crate::trust::{ContentHash, Guard, TrustStore};
 use std::collections::BTreeMap;
@@ -123,6 +126,21 @@ struct Course<'a> {
     watcher: Option<&'a dyn Watcher>,
     /// How often hooks were tried with the event before.
     earlier: &'a BTreeMap<usize, u32>,
+    /// Where spans are collected, if they are.
+    #[cfg(feature = "otel")]
+    spans: Option<&'a Spans>,
+}
+
+impl<'a> Course<'a> {
+    fn new(occasion: Occasion, watcher: Option<&'a dyn Watcher>, earlier: &'a BTreeMap<usize, u32>) -> Self {
+        Course {
+            occasion,
+            watcher,
+            earlier,
+            #[cfg(feature = "otel")]
+            spans: None,
+        }
+    }
 }
 
 /// Nothing was tried before.
@@ -237,8 +255,8 @@ impl Emitter {
     /// As [`Emitter::emit`], with a watcher.
     pub fn emit_as(&self, draft: EventDraft, emission: Emission<'_>) -> EmitReport {
         let occasion = Occasion { source: emission.source, chain: self.chain, ..Occasion::default() };
-        let course = Course { occasion, watcher: emission.watcher, earlier: NEVER };
-        self.emit_on(draft, course, &mut { MAX_FOLLOW_UPS })
+        let course = Course::new(occasion, emission.watcher, NEVER);
+        Self::traced(course, |course| self.emit_on(draft, course, &mut { MAX_FOLLOW_UPS }))
     }
 
     fn emit_on(&self, draft: EventDraft, course: Course<'_>, left: &mut usize) -> EmitReport {
@@ -263,18 +281,22 @@ impl Emitter {
         if report.interrupted().is_some() || report.stopped_by().is_some() {
             return;
         }
-        let answers = report.dispatched.hooks.iter().filter_map(|hook| hook.outcome.answer.as_ref());
-        let follow_ups: Vec<FollowUp> = answers.flat_map(|answer| answer.follow_ups.iter().cloned()).collect();
+        let answers =
+            report.dispatched.hooks.iter().filter_map(|hook| Some((hook.outcome.span, hook.outcome.answer.as_ref()?)));
+        let follow_ups: Vec<(Option<Span>, FollowUp)> =
+            answers.flat_map(|(span, answer)| answer.follow_ups.iter().map(move |wish| (span, wish.clone()))).collect();
         let Occasion { chain, attended, .. } = course.occasion;
         let occasion = Occasion { source: "hook", chain: chain.saturating_add(1), attended, ..Occasion::default() };
         let course = Course { occasion, earlier: NEVER, ..course };
-        for follow_up in follow_ups {
+        for (span, follow_up) in follow_ups {
             let Some(fewer) = left.checked_sub(1) else {
                 let warning =
                     format!("hooks asked for more than {MAX_FOLLOW_UPS} further events; the rest was not emitted");
                 return report.warnings.push(warning);
             };
             *left = fewer;
+            let trace = span.map(|span| span.handed);
+            let course = Course { occasion: Occasion { trace, ..course.occasion }, ..course };
             let mut followed = match follow_up.draft(cause) {
                 Ok(draft) => self.emit_on(draft, course, left),
                 Err(refused) => EmitReport { refused: Some(refused), ..EmitReport::default() },
@@ -292,13 +314,13 @@ impl Emitter {
     }
 
     /// Makes the event and runs one hook with it, whether it matches or not and whether it is enabled
-    /// or not. It still has to be trusted.
+    /// or not. It still has to be trusted. That is for trying it: no spans of it are exported.
     pub fn emit_to_hook(&self, draft: EventDraft, hook: usize, emission: Emission<'_>) -> EmitReport {
         let mut report = self.admit(&draft);
         let occasion = Occasion { source: emission.source, chain: self.chain, attended: true, ..Occasion::default() };
         match self.stamp(draft) {
             Ok(event) => {
-                let course = Course { occasion, watcher: emission.watcher, earlier: NEVER };
+                let course = Course::new(occasion, emission.watcher, NEVER);
                 self.send(&mut report, event, self.whole(), &[Match { hook, entry: None }], course);
             }
             Err(refused) => self.refuse(&mut report, refused),
@@ -347,11 +369,14 @@ impl Emitter {
         watcher: Option<&dyn Watcher>,
     ) -> EmitReport {
         let mut report = EmitReport { problems: self.problems().to_vec(), ..EmitReport::default() };
-        let course = Course { occasion, watcher, earlier };
-        self.dispatch(&mut report, &event, self.whole(), matches, course);
-        report.event = Some(event);
-        self.follow(&mut report, course, &mut { MAX_FOLLOW_UPS });
-        report
+        Self::traced(Course::new(occasion, watcher, earlier), |course| {
+            #[cfg(feature = "otel")]
+            course.spans.inspect(|spans| spans.deliver_next());
+            self.dispatch(&mut report, &event, self.whole(), matches, course);
+            report.event = Some(event);
+            self.follow(&mut report, course, &mut { MAX_FOLLOW_UPS });
+            report
+        })
     }
 
     /// The hooks that an event of the past triggers now.
@@ -360,7 +385,11 @@ impl Emitter {
     }
 
     fn dispatch(&self, report: &mut EmitReport, event: &Event, plan: &Plan, matches: &[Match], course: Course<'_>) {
-        let Course { occasion, watcher, earlier } = course;
+        let Course { occasion, watcher, earlier, .. } = course;
+        #[cfg(feature = "otel")]
+        let span = course.spans.and_then(|spans| spans.begin(event, &self.caller, occasion));
+        #[cfg(feature = "otel")]
+        let occasion = Occasion { trace: span.as_ref().map(|span| span.place()), ..occasion };
         let key = Key {
             project: self.project.root().to_owned(),
             config: self.options.config.as_ref().map(|path| std::path::absolute(path).unwrap_or(path.clone())),
@@ -372,7 +401,13 @@ impl Emitter {
         let background = Some(&background).filter(|_| !occasion.attended && self.options.commit.is_none());
         let state = self.user.state.as_deref();
         let dispatcher = Dispatcher { occasion, watcher, background, state, earlier, ..self.dispatcher(plan) };
+        #[cfg(feature = "otel")]
+        let dispatcher = Dispatcher { span: span.as_ref(), ..dispatcher };
         report.dispatched = dispatcher.dispatch(event, matches);
+        #[cfg(feature = "otel")]
+        if let Some(span) = span {
+            span.end(report.error());
+        }
         self.take_answers(report, event.id());
     }
 
@@ -454,6 +489,8 @@ impl Emitter {
             background: None,
             state: None,
             earlier: NEVER,
+            #[cfg(feature = "otel")]
+            span: None,
         }
     }
 
