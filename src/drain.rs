@@ -173,6 +173,7 @@ impl Drain<'_> {
                 coalesced: now.events,
                 attended: true,
                 due: Some(queued.due),
+                trace: None,
             };
             matches.push(Match { hook, entry: None });
             ids.insert(queued.hook.clone(), queued.id);

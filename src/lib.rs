@@ -36,6 +36,7 @@
 //! | 0 ground | [`json`], [`time`], [`text`], [`event`], [`sys`] |
 //! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`cache`], [`trust`], [`delivery`], [`graph`] |
 //! | 2 doing | [`runner`], [`audit`] |
+//! | 3 ways | `telemetry`, with the feature `otel` |
 //! | 4 services | [`dispatch`], [`doctor`], [`emitter`], [`explanation`], [`fixtures`], [`metrics`], [`scaffold`] |
 //! | 5 doors | [`cli`] |
 
@@ -63,6 +64,8 @@ pub mod runner;
 pub mod scaffold;
 pub mod store;
 pub mod sys;
+#[cfg(feature = "otel")]
+pub mod telemetry;
 pub mod text;
 pub mod time;
 pub mod trust;

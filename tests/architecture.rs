@@ -23,6 +23,7 @@ const ROOMS: &[(&str, u32, &[&str])] = &[
     ("runner", 2, &[]),
     ("audit", 2, &[]),
     ("store", 2, &[]),
+    ("telemetry", 3, &[]),
     ("dispatch", 4, &[]),
     ("emitter", 4, &["dispatch"]),
     ("drain", 4, &["dispatch", "emitter"]),

@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(Link::of(text.trim_ascii_end()).unwrap(), Link { seq: 1, prev: NO_HASH });
         let (text, _) = line(first, "{\"a\":2}");
         assert_eq!(Link::of(text.trim_ascii_end()).unwrap(), Link { seq: 2, prev: first.hash });
-        assert_eq!(String::from_utf8(text).unwrap()[18..82], *first.hash.to_hex());
+        assert_eq!(String::from_utf8(text).unwrap()[17..81], *first.hash.to_hex());
         assert_eq!(Link::of(b"{ \"seq\": 4 }"), Some(Link { seq: 4, prev: NO_HASH }));
         for none in ["", "{}", "{\"seq\":-1}", "{\"seq\":01,\"prev\":\"", "nonsense", "{\"seq\":1.5}"] {
             assert_eq!(Link::of(none.as_bytes()), None, "{none}");

@@ -2,9 +2,11 @@
 
 mod answer;
 mod merged;
+mod trace;
 
 pub use answer::{Annotation, Answer, Decision, FollowUp, MAX_ANSWER, Wish};
 pub use merged::{Merged, Specific};
+pub use trace::{Span, TraceParent};
 
 use crate::config::{ConfigFile, Hook, Sandbox};
 use crate::event::Event;
@@ -47,6 +49,8 @@ pub struct Occasion {
     pub attended: bool,
     /// When it was to be carried out, when it came out of the queue of what nobody waits for.
     pub due: Option<Timestamp>,
+    /// The span that caused it, or that it is carried out in, where spans are exported.
+    pub trace: Option<TraceParent>,
 }
 
 /// How a hook's run ended, or why it did not begin; the word in the audit log (ADR-006).
@@ -236,6 +240,8 @@ pub struct Outcome {
     pub overhead: Duration,
     /// The process id, when there was a process.
     pub pid: Option<i32>,
+    /// The span of the program, where spans are exported.
+    pub span: Option<Span>,
     /// Whether something it started kept its output open after it had ended.
     pub leaky: bool,
     /// Processor time and memory.
@@ -264,6 +270,7 @@ impl Outcome {
             waited: Duration::ZERO,
             overhead: Duration::ZERO,
             pid: None,
+            span: None,
             leaky: false,
             usage: Usage::default(),
             stdout: Captured::default(),

@@ -1,7 +1,7 @@
 //! Hands over deliveries that nobody waits for: stored first, then a process of their own carries them out.
 
 use crate::config::{Coalesce, find_in_path};
-use crate::delivery::{Delivery, Outcome, Status};
+use crate::delivery::{Delivery, Outcome, Status, TraceParent};
 use crate::event::Event;
 use crate::json::Json;
 use crate::project::UserFolders;
@@ -82,16 +82,24 @@ impl<'a> Background<'a> {
         Ok((stored, None))
     }
 
-    /// Starts the process that carries out what `owner` has.
+    /// Starts the process that carries out what `owner` has, in `trace` where spans are exported.
     ///
     /// # Errors
     /// It does not start. What is stored stays, and the next drain finds it.
-    pub(super) fn start(&self, owner: Option<Owner>) -> Result<(), String> {
+    pub(super) fn start(&self, owner: Option<Owner>, trace: Option<TraceParent>) -> Result<(), String> {
         let (Some(owner), Some(Ok(program))) = (owner, self.found.get()) else { return Ok(()) };
         let mut command = Command::new(program);
         command.args(["drain", "--owner", &owner.name]).current_dir("/");
         // The lock goes along: as long as the process lives, nobody else takes its deliveries.
         command.stdin(Stdio::from(owner.lock)).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(trace) = trace {
+            let caller = std::env::var("TRACEPARENT").ok().and_then(|text| TraceParent::parse(&text));
+            // That of another trace means nothing in this one.
+            if caller.is_none_or(|caller| caller.trace != trace.trace) {
+                command.env_remove("TRACESTATE");
+            }
+            command.env("TRACEPARENT", trace.to_string());
+        }
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         children.retain_mut(|child| child.try_wait().is_ok_and(|ended| ended.is_none()));
         let failed = |error| {

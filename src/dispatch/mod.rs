@@ -103,6 +103,9 @@ pub struct Dispatcher<'a> {
     pub state: Option<&'a Path>,
     /// How often hooks were tried with this event before, by hook.
     pub earlier: &'a BTreeMap<usize, u32>,
+    /// The span of the event, if there is to be one.
+    #[cfg(feature = "otel")]
+    pub span: Option<&'a crate::telemetry::EmitSpan<'a>>,
 }
 
 /// Hooks that the caller wants left out (`KNOCKON=0`, `KNOCKON_SKIP`).

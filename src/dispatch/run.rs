@@ -158,7 +158,7 @@ impl<'r> Run<'r, '_> {
             self.finish(index, outcome);
         }
         // After the word that they go on: theirs comes later.
-        if let Err(why) = background.start(carrier) {
+        if let Err(why) = background.start(carrier, self.dispatcher.occasion.trace) {
             self.dispatched.unrecorded.push(why);
         }
     }
@@ -255,6 +255,10 @@ impl<'r> Run<'r, '_> {
         let delivery = self.delivery(index);
         if let Some(watcher) = self.dispatcher.watcher {
             watcher.ended(delivery.hook, delivery.attempt, outcome);
+        }
+        #[cfg(feature = "otel")]
+        if let Some(span) = self.dispatcher.span {
+            span.attempt(&delivery, outcome);
         }
     }
 

@@ -1,13 +1,18 @@
 //! Makes events and sends them on their way: the one door to the path every event takes.
 
+mod course;
 mod report;
+mod traced;
 
+pub use course::Emission;
 pub use report::{EmitReport, Preview};
+
+use course::{Course, NEVER, chain_of_this_process};
 
 use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
 use crate::config::{self, Diagnostic, Limits, Loaded, Origin, Severity, load};
-use crate::delivery::{FollowUp, MAX_CHAIN, Merged, Occasion};
+use crate::delivery::{FollowUp, Merged, Occasion, Span};
 use crate::dispatch::{Background, Dispatcher, Skip, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::git::Exported;
@@ -103,40 +108,6 @@ impl Plan {
         Plan { loaded, matcher, problems }
     }
 }
-
-/// How an event is emitted.
-#[derive(Clone, Copy, Default)]
-pub struct Emission<'a> {
-    /// What emits it, as hooks are told (`HOOK_SOURCE`).
-    pub source: &'static str,
-    /// Who sees what happens while it happens.
-    pub watcher: Option<&'a dyn Watcher>,
-    /// Whether its producer asks for an acknowledgement: the event is on the disk before a hook runs, and
-    /// [`EmitReport::not_stored`] says when it is not.
-    pub durable: bool,
-}
-
-/// How many events led to this process; what is no number counts as too many.
-fn chain_of_this_process() -> u32 {
-    let chain = std::env::var_os("KNOCKON_CHAIN");
-    chain.map_or(0, |chain| chain.to_str().and_then(|chain| chain.parse().ok()).unwrap_or(MAX_CHAIN))
-}
-
-/// Everything about a delivery but the event and the hooks.
-#[derive(Clone, Copy)]
-struct Course<'a> {
-    occasion: Occasion,
-    watcher: Option<&'a dyn Watcher>,
-    /// Whether the event has to be on the disk.
-    durable: bool,
-    /// Since when its event is being made.
-    begun: Instant,
-    /// How often hooks were tried with the event before.
-    earlier: &'a BTreeMap<usize, u32>,
-}
-
-/// Nothing was tried before.
-const NEVER: &BTreeMap<usize, u32> = &BTreeMap::new();
 
 impl Emitter {
     /// An emitter for the project that `start` is in, with the settings of this process's user.
@@ -254,13 +225,21 @@ impl Emitter {
     /// As [`Emitter::emit`], with a watcher.
     pub fn emit_as(&self, draft: EventDraft, emission: Emission<'_>) -> EmitReport {
         let occasion = Occasion { source: emission.source, chain: self.chain, ..Occasion::default() };
-        self.emit_on(draft, self.course(occasion, emission), &mut { MAX_FOLLOW_UPS })
+        Self::traced(self.course(occasion, emission), |course| self.emit_on(draft, course, &mut { MAX_FOLLOW_UPS }))
     }
 
     fn course<'a>(&self, occasion: Occasion, emission: Emission<'a>) -> Course<'a> {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Emission { watcher, durable, .. } = emission;
-        Course { occasion, watcher, durable, begun: opened.unwrap_or_else(Instant::now), earlier: NEVER }
+        Course {
+            occasion,
+            watcher,
+            durable,
+            begun: opened.unwrap_or_else(Instant::now),
+            earlier: NEVER,
+            #[cfg(feature = "otel")]
+            spans: None,
+        }
     }
 
     fn emit_on(&self, draft: EventDraft, course: Course<'_>, left: &mut usize) -> EmitReport {
@@ -285,18 +264,22 @@ impl Emitter {
         if report.interrupted().is_some() || report.stopped_by().is_some() {
             return;
         }
-        let answers = report.dispatched.hooks.iter().filter_map(|hook| hook.outcome.answer.as_ref());
-        let follow_ups: Vec<FollowUp> = answers.flat_map(|answer| answer.follow_ups.iter().cloned()).collect();
+        let answers =
+            report.dispatched.hooks.iter().filter_map(|hook| Some((hook.outcome.span, hook.outcome.answer.as_ref()?)));
+        let follow_ups: Vec<(Option<Span>, FollowUp)> =
+            answers.flat_map(|(span, answer)| answer.follow_ups.iter().map(move |wish| (span, wish.clone()))).collect();
         let Occasion { chain, attended, .. } = course.occasion;
         let occasion = Occasion { source: "hook", chain: chain.saturating_add(1), attended, ..Occasion::default() };
         let course = Course { occasion, earlier: NEVER, begun: Instant::now(), ..course };
-        for follow_up in follow_ups {
+        for (span, follow_up) in follow_ups {
             let Some(fewer) = left.checked_sub(1) else {
                 let warning =
                     format!("hooks asked for more than {MAX_FOLLOW_UPS} further events; the rest was not emitted");
                 return report.warnings.push(warning);
             };
             *left = fewer;
+            let trace = span.map(|span| span.handed);
+            let course = Course { occasion: Occasion { trace, ..course.occasion }, ..course };
             let mut followed = match follow_up.draft(cause) {
                 Ok(draft) => self.emit_on(draft, course, left),
                 Err(refused) => EmitReport { refused: Some(refused), ..EmitReport::default() },
@@ -314,7 +297,7 @@ impl Emitter {
     }
 
     /// Makes the event and runs one hook with it, whether it matches or not and whether it is enabled
-    /// or not. It still has to be trusted.
+    /// or not. It still has to be trusted. That is for trying it: no spans of it are exported.
     pub fn emit_to_hook(&self, draft: EventDraft, hook: usize, emission: Emission<'_>) -> EmitReport {
         let mut report = self.admit(&draft);
         let occasion = Occasion { source: emission.source, chain: self.chain, attended: true, ..Occasion::default() };
@@ -378,10 +361,14 @@ impl Emitter {
     ) -> EmitReport {
         let mut report = EmitReport { problems: self.problems().to_vec(), ..EmitReport::default() };
         let course = Course { earlier, ..self.course(occasion, Emission { watcher, ..Emission::default() }) };
-        self.dispatch(&mut report, &event, self.whole(), matches, course);
-        report.event = Some(event);
-        self.follow(&mut report, course, &mut { MAX_FOLLOW_UPS });
-        report
+        Self::traced(course, |course| {
+            #[cfg(feature = "otel")]
+            course.spans.inspect(|spans| spans.deliver_next());
+            self.dispatch(&mut report, &event, self.whole(), matches, course);
+            report.event = Some(event);
+            self.follow(&mut report, course, &mut { MAX_FOLLOW_UPS });
+            report
+        })
     }
 
     /// The hooks that an event of the past triggers now.
@@ -391,6 +378,10 @@ impl Emitter {
 
     fn dispatch(&self, report: &mut EmitReport, event: &Event, plan: &Plan, matches: &[Match], course: Course<'_>) {
         let Course { occasion, watcher, earlier, .. } = course;
+        #[cfg(feature = "otel")]
+        let span = course.spans.and_then(|spans| spans.begin(event, &self.caller, occasion));
+        #[cfg(feature = "otel")]
+        let occasion = Occasion { trace: span.as_ref().map(|span| span.place()), ..occasion };
         let key = Key {
             project: self.project.root().to_owned(),
             config: self.options.config.as_ref().map(|path| std::path::absolute(path).unwrap_or(path.clone())),
@@ -402,7 +393,13 @@ impl Emitter {
         let background = Some(&background).filter(|_| !occasion.attended && self.options.commit.is_none());
         let state = self.user.state.as_deref();
         let dispatcher = Dispatcher { occasion, watcher, background, state, earlier, ..self.dispatcher(plan) };
+        #[cfg(feature = "otel")]
+        let dispatcher = Dispatcher { span: span.as_ref(), ..dispatcher };
         report.dispatched = dispatcher.dispatch(event, matches);
+        #[cfg(feature = "otel")]
+        if let Some(span) = span {
+            span.end(report.error());
+        }
         self.take_answers(report, event.id());
     }
 
@@ -484,6 +481,8 @@ impl Emitter {
             background: None,
             state: None,
             earlier: NEVER,
+            #[cfg(feature = "otel")]
+            span: None,
         }
     }
 

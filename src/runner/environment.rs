@@ -3,8 +3,7 @@
 use super::event_loop::Surroundings;
 use super::program::ProgramFault;
 use super::scratch::{Scratch, ScratchFile};
-use super::trace::{is_traceparent, trace};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, TraceParent};
 use crate::sys;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::Write;
@@ -25,9 +24,8 @@ const MAX_EVENT_VARIABLE: usize = 96 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct CallerEnvironment {
     variables: Vec<(&'static str, OsString)>,
-    /// The trace that the caller is part of (W3C Trace Context).
-    traceparent: Option<String>,
-    tracestate: Option<OsString>,
+    /// The trace that the caller is part of (W3C Trace Context), and the `tracestate` that goes with it.
+    pub(super) trace: Option<(TraceParent, Option<OsString>)>,
     /// Whether a person is at a terminal.
     interactive: bool,
 }
@@ -39,11 +37,10 @@ impl CallerEnvironment {
         if !variables.iter().any(|(name, _)| *name == "PATH") {
             variables.push(("PATH", FALLBACK_PATH.into()));
         }
-        let text = variable("TRACEPARENT").and_then(|value| value.into_string().ok());
-        let traceparent = text.filter(|text| is_traceparent(text));
-        // It means nothing without the other.
-        let tracestate = traceparent.as_ref().and_then(|_| variable("TRACESTATE"));
-        CallerEnvironment { variables, traceparent, tracestate, interactive: false }
+        let traceparent = variable("TRACEPARENT").and_then(|value| TraceParent::parse(value.to_str()?));
+        // `TRACESTATE` means nothing without the other.
+        let trace = traceparent.map(|traceparent| (traceparent, variable("TRACESTATE")));
+        CallerEnvironment { variables, trace, interactive: false }
     }
 
     /// That of this process.
@@ -52,14 +49,9 @@ impl CallerEnvironment {
         CallerEnvironment { interactive, ..Self::from(|name| std::env::var_os(name)) }
     }
 
-    /// What goes with its trace.
-    pub(super) fn tracestate(&self) -> Option<&OsString> {
-        self.tracestate.as_ref()
-    }
-
-    /// The trace that the caller is part of.
-    pub(super) fn traceparent(&self) -> Option<&str> {
-        self.traceparent.as_deref()
+    /// The span that the caller is in.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.trace.as_ref().map(|(traceparent, _)| *traceparent)
     }
 
     /// The `PATH` that hooks get.
@@ -97,7 +89,7 @@ pub(super) struct HookFiles {
     pub(super) response: Option<ScratchFile>,
 }
 
-/// The environment of `delivery`, and the files it names.
+/// The environment of `delivery` with `traceparent` and `tracestate`, and the files it names.
 ///
 /// # Errors
 /// The event is too large for a variable, and no file can be written.
@@ -105,12 +97,13 @@ pub(super) fn environment(
     surroundings: Surroundings<'_>,
     delivery: &Delivery<'_>,
     temporary: Option<&Path>,
+    (trace, state): (TraceParent, Option<OsString>),
 ) -> Result<(Vec<CString>, HookFiles), ProgramFault> {
     let Surroundings { caller, project, scratch, .. } = surroundings;
     let Delivery { hook, event, attempt, occasion, .. } = delivery;
     let base = caller.temporary_folder();
     let (id, attempt) = (event.id().to_string(), attempt.to_string());
-    let ((trace, state), chain) = (trace(caller, delivery), occasion.chain.saturating_add(1).to_string());
+    let (trace, chain) = (trace.to_string(), occasion.chain.saturating_add(1).to_string());
     let count = occasion.coalesced.map(|count| count.to_string());
     let text = event.json().text().as_bytes();
     let large = text.len() > MAX_EVENT_VARIABLE;

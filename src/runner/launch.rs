@@ -7,8 +7,9 @@ use super::event_loop::{RunId, Surroundings};
 use super::program::{Program, ProgramFault};
 use super::sandbox::sandbox;
 use super::scratch::ScratchFolder;
+use super::trace::trace;
 use crate::config::{OnTimeout, Sandbox};
-use crate::delivery::{Answer, Delivery, Enforced, MAX_ANSWER, Outcome, Status};
+use crate::delivery::{Answer, Delivery, Enforced, MAX_ANSWER, Outcome, Span, Status, TraceParent};
 use crate::project::Project;
 use crate::sys::{self, Child, Ending, Signal, SpawnError, Spawning, Step, Transfer, Usage};
 use std::ffi::OsStr;
@@ -26,6 +27,8 @@ pub(super) struct Running<'a> {
     pub(super) child: Box<dyn Child>,
     delivery: Delivery<'a>,
     started: Instant,
+    /// The span it was handed.
+    handed: TraceParent,
     /// When its program was seen to have ended.
     pub(super) ended_at: Option<Instant>,
     /// What is still to be written to its standard input.
@@ -63,7 +66,10 @@ pub(super) fn launch<'a>(
         program.check(caller.search_path())?;
     }
     let boxed = sandbox(&delivery, surroundings, &mut program, trusted)?;
-    let (environment, files) = environment(surroundings, &delivery, boxed.temporary.as_ref().map(ScratchFolder::path))?;
+    let trace = trace(caller, &delivery);
+    let handed = trace.0;
+    let temporary = boxed.temporary.as_ref().map(ScratchFolder::path);
+    let (environment, files) = environment(surroundings, &delivery, temporary, trace)?;
     let timeout = surroundings.limits.timeout(delivery.hook);
     let (stdin, hook_stdin) = sys::writing_pipe().map_err(ProgramFault::System)?;
     let (stdout, hook_stdout) = sys::reading_pipe().map_err(ProgramFault::System)?;
@@ -90,6 +96,7 @@ pub(super) fn launch<'a>(
         child,
         delivery,
         started,
+        handed,
         ended_at: None,
         stdin,
         streams: [Some(stdout), Some(stderr)],
@@ -145,6 +152,7 @@ impl Running<'_> {
             waited: Duration::ZERO,
             overhead: Duration::ZERO,
             pid,
+            span: self.delivery.occasion.trace.map(|_| Span { handed: self.handed, began: self.started }),
             leaky: self.attempt.leaky,
             usage,
             stdout,

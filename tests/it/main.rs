@@ -22,6 +22,8 @@ mod library;
 mod matching;
 mod one_line;
 mod order;
+#[cfg(feature = "otel")]
+mod otel;
 mod portable;
 mod processes;
 mod results;
