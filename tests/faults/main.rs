@@ -3,6 +3,7 @@
 //! Slow, so a target that `cargo test` leaves out unless it is named: `scripts/faults` runs it, with the counts that `docs/reliability.md` tells;
 //! `scripts/faults --short` with fewer. A test prints its figures.
 
+mod log;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod support;
@@ -510,8 +511,7 @@ fn killed_at_any_system_call_the_log_stays_whole() {
     let mut before = "0".repeat(64);
     for (line, record) in text.lines().zip(&records) {
         assert_eq!(record["prev"], json!(before));
-        use sha2::Digest;
-        before = sha2::Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        before = blake3::hash(line.as_bytes()).to_hex().to_string();
     }
     assert!(killed > moments.len() / step / 2, "{killed} of {}", moments.len());
     figure(
