@@ -2,6 +2,7 @@
 //!
 //! Reads folder names only; what is in the files is for other rooms.
 
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -94,14 +95,14 @@ impl Project {
         let start = start.canonicalize()?;
         let home = home.and_then(|home| home.canonicalize().ok());
         let not_home = |folder: &&Path| Some(*folder) != home.as_deref() || *folder == start;
-        let root = start
-            .ancestors()
-            .filter(not_home)
-            .find(|folder| layout_of(folder) != Layout::Bare)
-            .or_else(|| start.ancestors().find(|folder| folder.join(".git").exists()))
-            .unwrap_or(&start)
-            .to_path_buf();
-        Ok(Project { layout: layout_of(&root), root })
+        for folder in start.ancestors().filter(not_home) {
+            let layout = layout_of(folder)?;
+            if layout != Layout::Bare {
+                return Ok(Project { root: folder.to_owned(), layout });
+            }
+        }
+        let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&start).to_owned();
+        Ok(Project { layout: layout_of(&root)?, root })
     }
 
     /// Takes `root` as the project, as `--project-root` asks.
@@ -113,7 +114,7 @@ impl Project {
         if !root.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(Project { layout: layout_of(&root), root })
+        Ok(Project { layout: layout_of(&root)?, root })
     }
 
     /// The real path of the project's folder.
@@ -138,13 +139,28 @@ impl Project {
     }
 }
 
-fn layout_of(root: &Path) -> Layout {
-    if root.join(".flowspec").is_dir() {
+/// # Errors
+/// It cannot be known: a project whose disk fails must not pass for one without hooks.
+fn layout_of(root: &Path) -> io::Result<Layout> {
+    Ok(if is_folder(&root.join(".flowspec"))? {
         Layout::Flowspec
-    } else if root.join(".knockon").is_dir() {
+    } else if is_folder(&root.join(".knockon"))? {
         Layout::Knockon
     } else {
         Layout::Bare
+    })
+}
+
+fn is_folder(path: &Path) -> io::Result<bool> {
+    match path.metadata() {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) => match Errno::from_io_error(&error) {
+            // A link that leads to itself, and a name that is too long, lead nowhere.
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::NAMETOOLONG) => {
+                Ok(false)
+            }
+            _ => Err(error),
+        },
     }
 }
 

@@ -7,13 +7,13 @@ use jsonschema::Validator;
 use knockon::config::{
     self, ACTION_KEYS, AUDIT_KEYS, AuditSettings, COALESCE_KEYS, DEFAULTS_KEYS, Durability, EXPECT_KEYS, FIXTURE_KEYS,
     FailMode, HOOK_KEYS, MATCHER_KEYS, Mode, OnBusy, OnTimeout, OutputMode, POLICY_KEYS, RETRY_KEYS, SANDBOX_KEYS,
-    SETTINGS_KEYS, Sandbox, StopMode, TEXT_ACTIONS, TOP_KEYS, WEBHOOK_KEYS,
+    SETTINGS_KEYS, Sandbox, StopMode, TEXT_ACTIONS, TOP_KEYS, UserSettings, WEBHOOK_KEYS,
 };
 use knockon::event::{Event, EventId, SCHEMAS};
 use knockon::matcher::{Filter, OPERATORS};
 use knockon::registry::CANONICAL;
 use knockon::time::Timestamp;
-use knockon::{EventDraft, scaffold};
+use knockon::{EventDraft, UserFolders, scaffold};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -438,6 +438,23 @@ fn the_schema_of_the_settings_has_the_keys_the_code_knows() {
     assert_eq!((built_in.retention.as_secs(), &defaults["retention"]["default"]), (30 * 24 * 3600, &"30d".into()));
     assert_eq!(defaults["durability"]["default"], built_in.durability.as_str());
     assert_eq!(defaults["compress"]["default"], built_in.compress);
+}
+
+#[test]
+fn the_reference_of_the_audit_log_has_every_field_and_the_settings_as_they_are() {
+    let schema: Value = serde_json::from_str(schema_text("audit")).unwrap();
+    let text = include_str!("../docs/reference/audit.md");
+    for field in schema["properties"].as_object().unwrap().keys() {
+        assert!(text.contains(&format!("`{field}`")), "docs/reference/audit.md does not tell of `{field}`");
+    }
+    for status in schema["properties"]["status"]["enum"].as_array().unwrap() {
+        assert!(text.contains(&format!("`{}`", status.as_str().unwrap())), "{status}");
+    }
+    let block = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("settings.yaml"), block).unwrap();
+    let user = UserFolders { config: Some(folder.path().to_owned()), ..UserFolders::default() };
+    assert_eq!(UserSettings::load(&user), (UserSettings::default(), Vec::new()), "the defaults");
 }
 
 #[test]
