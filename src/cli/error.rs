@@ -25,7 +25,10 @@ pub(super) enum Exit {
 /// Code and meaning, as `--help` and the documentation show them.
 const TABLE: &[(&str, &str)] = &[
     ("0", "fine, also when a hook with `fail_mode: continue` failed"),
-    ("1", "a hook with `fail_mode: stop` failed or blocked; `test`: the hook failed"),
+    (
+        "1",
+        "a hook with `fail_mode: stop` failed or blocked; `test`: the hook failed; `audit verify`, `doctor`: something is wrong",
+    ),
     ("2", "bad usage, bad input, or a hooks.yaml with errors (`validate`, `list`, `test`, `trust`)"),
     ("3", "refused for want of trust (`emit --strict`, `run --strict`, `test`, `trust`)"),
     ("70", "a bug in knockon"),
