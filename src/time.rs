@@ -47,6 +47,22 @@ impl Timestamp {
     }
 }
 
+/// Reads how long before `now`, such as `30m`, `2h`, `7d` or `2w`, or a time as [`Timestamp::read`] does.
+/// Longer ago than 1970 is 1970.
+pub fn read_since(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit: u64 = match &text[digits..] {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 24 * 3_600_000,
+        "w" => 7 * 24 * 3_600_000,
+        _ => return Timestamp::read(text),
+    };
+    let ago = text[..digits].parse::<u64>().ok()?.saturating_mul(unit);
+    Some(Timestamp::from_millis(now.as_millis().saturating_sub(ago)))
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}", self.0)
@@ -117,6 +133,28 @@ mod tests {
             "",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_how_long_ago_or_when() {
+        let now = Timestamp::parse("2025-12-02T15:30:45.123Z").unwrap();
+        for (text, since) in [
+            ("90s", "2025-12-02T15:29:15.123Z"),
+            ("30m", "2025-12-02T15:00:45.123Z"),
+            ("2h", "2025-12-02T13:30:45.123Z"),
+            ("7d", "2025-11-25T15:30:45.123Z"),
+            ("2w", "2025-11-18T15:30:45.123Z"),
+            ("0d", "2025-12-02T15:30:45.123Z"),
+            ("18446744073709551615w", "1970-01-01T00:00:00.000Z"),
+            ("2025-11-30", "2025-11-30T00:00:00.000Z"),
+            ("2025-11-30T10:00:00+02:00", "2025-11-30T08:00:00.000Z"),
+        ] {
+            assert_eq!(read_since(text, now).map(|time| time.to_string()).as_deref(), Some(since), "{text}");
+        }
+        for text in ["", "m", "7", "-7d", "7 d", "7D", "1.5h", "18446744073709551616s", "yesterday", "2025-13-01", "²d"]
+        {
+            assert_eq!(read_since(text, now), None, "{text}");
         }
     }
 

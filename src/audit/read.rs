@@ -126,6 +126,20 @@ impl AuditLog {
         })
     }
 
+    /// Every record from `since` on, or every one, oldest first.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn since(&self, since: Option<Timestamp>, mut each: impl FnMut(Entry)) -> Result<(), AuditError> {
+        let since = since.map(|since| since.to_string()).unwrap_or_default();
+        self.scan("", |entry| {
+            // One form, so that the order of the texts is that of the times.
+            if entry.text("timestamp") >= since.as_str() {
+                each(entry);
+            }
+        })
+    }
+
     /// Reads the log line by line; gives each record with `part` in its line.
     fn scan(&self, part: &str, mut each: impl FnMut(Entry)) -> Result<(), AuditError> {
         let failed = |error| AuditError::Io(self.path(), error);

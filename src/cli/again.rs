@@ -3,7 +3,7 @@
 use super::ending::{self, Show};
 use super::error::{CliError, Exit};
 use super::live::Live;
-use super::options::{ProjectOptions, TrustOptions, find_hook, require_sound};
+use super::options::{ProjectOptions, TrustOptions, find_hook, point_in_time, require_sound};
 use super::terminal::Terminal;
 use crate::dispatch::Watcher;
 use crate::drain::{Drained, Scope, drain};
@@ -15,7 +15,6 @@ use crate::replay::{self, Past};
 use crate::time::Timestamp;
 use clap::Args;
 use serde_json::json;
-use std::time::Duration;
 
 /// How results are shown.
 #[derive(Args, Clone, Copy, Debug)]
@@ -168,25 +167,6 @@ fn preview(emitter: &Emitter, event: &Event, only: Option<usize>, json: bool, te
         let hooks = if hooks.is_empty() { "no hook".to_owned() } else { hooks.join(", ") };
         terminal.line(&format!("{}  {}  {hooks}", event.kind(), event.id()));
     }
-}
-
-/// How long ago, or when.
-fn point_in_time(text: &str) -> Result<Timestamp, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let seconds = match &text[digits..] {
-        "s" => Some(1),
-        "m" => Some(60),
-        "h" => Some(3600),
-        "d" => Some(24 * 3600),
-        _ => None,
-    };
-    let ago = seconds.and_then(|seconds| text[..digits].parse::<u64>().ok()?.checked_mul(seconds));
-    if let Some(ago) = ago {
-        let ago = u64::try_from(Duration::from_secs(ago).as_millis()).unwrap_or(u64::MAX);
-        return Ok(Timestamp::from_millis(Timestamp::now().as_millis().saturating_sub(ago)));
-    }
-    Timestamp::read(text)
-        .ok_or_else(|| "write how long ago, such as 30m, 2h or 7d, or a time, such as 2026-11-21".into())
 }
 
 /// Carry out what was left behind: hooks with `mode: detach` or `coalesce` whose process came to an end.

@@ -10,6 +10,7 @@ use crate::git::{self, Exported};
 use crate::project::{Project, UserFolders};
 use crate::sys::Interrupts;
 use crate::text::nearest;
+use crate::time::{Timestamp, read_since};
 use crate::trust::ContentHash;
 use clap::Args;
 use std::fs::File;
@@ -127,6 +128,12 @@ impl TrustOptions {
             }
         }
     }
+}
+
+/// How long ago, or when: the value of `--since` and `--until`.
+pub(super) fn point_in_time(text: &str) -> Result<Timestamp, String> {
+    read_since(text, Timestamp::now())
+        .ok_or_else(|| "write how long ago, such as 30m, 2h or 7d, or a time, such as 2026-11-21".into())
 }
 
 /// The hook with this name, or an error that names the nearest.
