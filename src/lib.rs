@@ -36,7 +36,7 @@
 //! | 0 ground | [`json`], [`time`], [`text`], [`event`], [`sys`] |
 //! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`cache`], [`trust`], [`delivery`], [`graph`] |
 //! | 2 doing | [`runner`], [`audit`] |
-//! | 4 services | [`dispatch`], [`emitter`], [`explanation`], [`fixtures`], [`scaffold`] |
+//! | 4 services | [`dispatch`], [`emitter`], [`explanation`], [`fixtures`], [`scaffold`], [`report`] |
 //! | 5 doors | [`cli`] |
 
 pub mod audit;
@@ -57,6 +57,7 @@ pub mod matcher;
 pub mod project;
 pub mod registry;
 pub mod replay;
+pub mod report;
 pub mod runner;
 pub mod scaffold;
 pub mod store;

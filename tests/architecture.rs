@@ -30,6 +30,7 @@ const ROOMS: &[(&str, u32, &[&str])] = &[
     ("explanation", 4, &["emitter"]),
     ("fixtures", 4, &["emitter"]),
     ("scaffold", 4, &[]),
+    ("report", 4, &[]),
     ("cli", 5, &[]),
 ];
 

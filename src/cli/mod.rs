@@ -20,6 +20,7 @@ mod list;
 mod live;
 mod on;
 mod options;
+mod report;
 mod results;
 mod run;
 mod scanning;
@@ -71,6 +72,7 @@ const COMMANDS: &[Row] = &[
     row::<trust::Trust>("trust", "Review the project's hooks and allow exactly this content to run"),
     row::<trust::Untrust>("untrust", "Take the trust in the project's hooks back"),
     row::<audit::Audit>("audit", "Show what happened: the last records of the audit log"),
+    row::<report::ReportCommand>("report", "Write what happened as one HTML page"),
     row::<again::Retry>("retry", "Run the hooks of an event again that did not come to a good end"),
     row::<again::Replay>("replay", "Deliver events of the past to the hooks that they trigger now"),
     row::<again::Drain>("drain", "Carry out what was left behind in the background"),
