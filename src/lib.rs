@@ -37,7 +37,7 @@
 //! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`cache`], [`trust`], [`delivery`], [`graph`] |
 //! | 2 doing | [`runner`], [`audit`] |
 //! | 3 ways | `telemetry`, with the feature `otel` |
-//! | 4 services | [`dispatch`], [`doctor`], [`emitter`], [`explanation`], [`fixtures`], [`metrics`], [`scaffold`] |
+//! | 4 services | [`dispatch`], [`doctor`], [`emitter`], [`explanation`], [`fixtures`], [`metrics`], [`report`], [`scaffold`] |
 //! | 5 doors | [`cli`] |
 
 pub mod audit;
@@ -60,6 +60,7 @@ pub mod metrics;
 pub mod project;
 pub mod registry;
 pub mod replay;
+pub mod report;
 pub mod runner;
 pub mod scaffold;
 pub mod store;

@@ -140,6 +140,28 @@ mod tests {
     }
 
     #[test]
+    fn reads_how_long_ago_or_when() {
+        let now = Timestamp::parse("2025-12-02T15:30:45.123Z").unwrap();
+        for (text, since) in [
+            ("90s", "2025-12-02T15:29:15.123Z"),
+            ("30m", "2025-12-02T15:00:45.123Z"),
+            ("2h", "2025-12-02T13:30:45.123Z"),
+            ("7d", "2025-11-25T15:30:45.123Z"),
+            ("2w", "2025-11-18T15:30:45.123Z"),
+            ("0d", "2025-12-02T15:30:45.123Z"),
+            ("18446744073709551615w", "1970-01-01T00:00:00.000Z"),
+            ("2025-11-30", "2025-11-30T00:00:00.000Z"),
+            ("2025-11-30T10:00:00+02:00", "2025-11-30T08:00:00.000Z"),
+        ] {
+            assert_eq!(read_since(text, now).map(|time| time.to_string()).as_deref(), Some(since), "{text}");
+        }
+        for text in ["", "m", "7", "-7d", "7 d", "7D", "1.5h", "18446744073709551616s", "yesterday", "2025-13-01", "²d"]
+        {
+            assert_eq!(read_since(text, now), None, "{text}");
+        }
+    }
+
+    #[test]
     fn spans_carry_their_unit() {
         for (micros, text) in [(412, "0.4 ms"), (312_400, "312 ms"), (1_240_000, "1.2 s"), (125_000_000, "2 min 5 s")] {
             assert_eq!(human(Duration::from_micros(micros)), text);

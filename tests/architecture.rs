@@ -33,6 +33,7 @@ const ROOMS: &[(&str, u32, &[&str])] = &[
     ("metrics", 4, &[]),
     ("doctor", 4, &["emitter"]),
     ("scaffold", 4, &[]),
+    ("report", 4, &[]),
     ("cli", 5, &[]),
 ];
 

@@ -1,9 +1,9 @@
 //! `knockon retry`, `knockon replay` and `knockon drain`: events of the past, and what was left behind.
 
+use super::ending::{self, Show};
 use super::error::{CliError, Exit};
 use super::live::Live;
 use super::options::{ProjectOptions, TrustOptions, find_hook, point_in_time, require_sound};
-use super::report::{self, Show};
 use super::terminal::Terminal;
 use crate::dispatch::Watcher;
 use crate::drain::{Drained, Scope, drain};
@@ -40,7 +40,7 @@ impl Shown {
             work(watcher)
         };
         terminal.end_live();
-        report::show(&report, self.show(), None, false, terminal)
+        ending::show(&report, self.show(), None, false, terminal)
     }
 }
 
@@ -211,7 +211,7 @@ impl Drain {
     fn tell(&self, drained: &Drained, terminal: &mut Terminal) -> Exit {
         let mut worst = Exit::Fine;
         for report in &drained.reports {
-            let exit = report::show(report, self.shown.show(), None, false, terminal);
+            let exit = ending::show(report, self.shown.show(), None, false, terminal);
             worst = if worst == Exit::Fine { exit } else { worst };
         }
         let Drained { reports, given_up, under_way } = drained;

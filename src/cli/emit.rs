@@ -1,10 +1,10 @@
 //! `knockon emit`: an event from flags.
 
+use super::ending::{self, Show};
 use super::error::{CliError, Exit};
 use super::explain;
 use super::live::Live;
 use super::options::{ProjectOptions, TrustOptions};
-use super::report::{self, Show};
 use super::results::{self, Wanted};
 use super::terminal::{Paint, Terminal};
 use crate::dispatch::Watcher;
@@ -185,7 +185,7 @@ impl EmitOptions {
         }
         let explained = report.event.as_ref().filter(|_| self.explain).map(|event| explain_all(emitter, event));
         let exit =
-            report::show(&report, show, explained.as_deref().map(|all| (emitter.loaded(), all)), self.strict, terminal);
+            ending::show(&report, show, explained.as_deref().map(|all| (emitter.loaded(), all)), self.strict, terminal);
         if let Some(event) = &report.event {
             self.explain(emitter, event, terminal);
         }

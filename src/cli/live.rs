@@ -1,6 +1,6 @@
 //! What hooks do, told while they do it: lines with the hook's name before them, or one JSON object a line.
 
-use super::report::{EndedDocument, Show};
+use super::ending::{EndedDocument, Show};
 use super::terminal::{Paint, Terminal};
 use crate::config::{Hook, OutputMode};
 use crate::delivery::{Outcome, Stream};

@@ -11,6 +11,7 @@ mod config;
 mod diagnostics;
 mod doctor;
 mod emit;
+mod ending;
 mod error;
 mod events;
 mod explain;
@@ -76,6 +77,7 @@ const COMMANDS: &[Row] = &[
     row::<audit::Audit>("audit", "Show what happened: the last records of the audit log"),
     row::<stats::Stats>("stats", "Show how hooks fared: how often, how well, how long, and what they cost"),
     row::<doctor::Doctor>("doctor", "Check that everything is as it should be, and say what to do"),
+    row::<report::ReportCommand>("report", "Write what happened as one HTML page"),
     row::<again::Retry>("retry", "Run the hooks of an event again that did not come to a good end"),
     row::<again::Replay>("replay", "Deliver events of the past to the hooks that they trigger now"),
     row::<again::Drain>("drain", "Carry out what was left behind in the background"),

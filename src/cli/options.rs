@@ -130,6 +130,12 @@ impl TrustOptions {
     }
 }
 
+/// How long ago, or when: the value of `--since` and `--until`.
+pub(super) fn point_in_time(text: &str) -> Result<Timestamp, String> {
+    read_since(text, Timestamp::now())
+        .ok_or_else(|| "write how long ago, such as 30m, 2h or 7d, or a time, such as 2026-11-21".into())
+}
+
 /// The hook with this name, or an error that names the nearest.
 pub(super) fn find_hook(loaded: &Loaded, name: &str) -> Result<usize, CliError> {
     loaded.find(name).ok_or_else(|| {
@@ -177,10 +183,4 @@ pub(super) fn require_sound(emitter: &Emitter, terminal: &mut Terminal) -> Resul
         true => Err(CliError::new(Exit::Usage, "the configuration has errors; its hooks are off")
             .hint("`knockon validate` checks it again")),
     }
-}
-
-/// How long ago, or when.
-pub(super) fn point_in_time(text: &str) -> Result<Timestamp, String> {
-    read_since(text, Timestamp::now())
-        .ok_or_else(|| "write how long ago, such as 30m, 2h or 7d, or a time, such as 2026-11-21".into())
 }

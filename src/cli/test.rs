@@ -1,9 +1,9 @@
 //! `knockon test`: hooks tried, with the events their author wrote down or with one made up now.
 
+use super::ending::{self, Show};
 use super::error::{CliError, Exit};
 use super::live::Live;
 use super::options::{ProjectOptions, TrustOptions, find_hook, require_sound};
-use super::report::{self, Show};
 use super::terminal::{Paint, Terminal};
 use crate::config::{Diagnostic, Severity};
 use crate::dispatch::Watcher;
@@ -71,7 +71,7 @@ impl Test {
         };
         emitter.release_signals();
         terminal.end_live();
-        match report::show(&report, show, None, true, terminal) {
+        match ending::show(&report, show, None, true, terminal) {
             Exit::Fine if report.hooks().iter().any(|hook| hook.outcome.status.is_failure()) => Ok(Exit::Stopped),
             exit => Ok(exit),
         }

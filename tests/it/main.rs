@@ -26,6 +26,7 @@ mod order;
 mod otel;
 mod portable;
 mod processes;
+mod report;
 mod results;
 mod sandbox;
 mod support;

@@ -1,6 +1,8 @@
 //! A hermetic project: its own folders for user, state and configuration, a clean environment, and the
 //! binary under test.
 
+pub mod browser;
+
 use serde_json::Value;
 use std::fs;
 use std::io::Write;

@@ -1,0 +1,314 @@
+//! What became of an event, for people and for programs.
+
+use super::diagnostics;
+use super::error::Exit;
+use super::explain;
+use super::terminal::{Paint, Terminal};
+use crate::config::{Loaded, OutputMode};
+use crate::delivery::{Captured, Decision, Merged, Outcome, Status};
+use crate::dispatch::HookReport;
+use crate::emitter::EmitReport;
+use crate::explanation::HookExplanation;
+use crate::text::{count, one_line, terminal_safe};
+use crate::time::{human, millis};
+use crate::trust::Verdict;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// How many lines of a failed hook's output are shown.
+const SHOWN_LINES: usize = 10;
+
+/// How a report is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Show {
+    /// As one JSON document.
+    pub(super) json: bool,
+    /// As one JSON document a line, each as soon as it is known.
+    pub(super) lines: bool,
+    /// The output of every hook, not only of those that failed.
+    pub(super) verbose: bool,
+    /// Nothing about hooks that succeeded.
+    pub(super) quiet: bool,
+}
+
+/// Shows a report and says how the command ends. `strict`: blocked hooks are an error.
+/// `explained`: every hook with why it did or did not match, for the document.
+pub(super) fn show(
+    report: &EmitReport,
+    show: Show,
+    explained: Option<(&Loaded, &[HookExplanation])>,
+    strict: bool,
+    terminal: &mut Terminal,
+) -> Exit {
+    if show.json || show.lines {
+        let explained =
+            explained.map(|(loaded, all)| all.iter().map(|one| explain::document(loaded, one, &[])).collect());
+        let kind = show.lines.then_some("report");
+        terminal.json(&Document { explained, kind, ..Document::of(report) });
+    } else {
+        for_people(report, show, terminal);
+    }
+    notes(report, terminal);
+    exit(report, strict, terminal)
+}
+
+/// What is told on standard error, whatever the form of the result.
+fn notes(report: &EmitReport, terminal: &mut Terminal) {
+    if let Some(why) = &report.not_stored {
+        terminal.note(&format!("the event is not stored: {}", terminal_safe(why)));
+    }
+    for warning in report.warnings.iter().chain(&report.dispatched.unrecorded) {
+        terminal.warning(warning);
+    }
+    for problem in &report.problems {
+        terminal.problem(problem);
+    }
+    if let Some(message) = report.answer.as_ref().and_then(|answer| answer.system_message.as_ref()) {
+        terminal.note(&terminal_safe(message));
+    }
+    if let Some(verdict) = &report.dispatched.blocked {
+        let blocked = report.hooks().iter().filter(|hook| hook.outcome.status == Status::BlockedUntrusted).count();
+        let advice = match verdict {
+            Verdict::Refused(_) => "mend that first",
+            _ => "review with `knockon trust`",
+        };
+        terminal.note(&format!("{} did not run, {}: {advice}", count(blocked, "hook"), one_line(&verdict.to_string())));
+    }
+    for followed in &report.followed {
+        if let Some(refused) = &followed.refused {
+            terminal.warning(&format!("an event that a hook asked for was not emitted: {refused}"));
+        }
+        notes(followed, terminal);
+    }
+}
+
+/// How the command ends, by an event and those that followed from it.
+fn exit(report: &EmitReport, strict: bool, terminal: &mut Terminal) -> Exit {
+    // Of all of them: whoever ends knockon wants to see that it ended for that.
+    if let Some(signal) = report.interrupted() {
+        return Exit::Interrupted(signal);
+    }
+    if let Some(hook) = report.stopped_by() {
+        let message = if hook.outcome.blocked { hook.outcome.blocked_because() } else { hook.outcome.summary() };
+        terminal.note(&format!("`{}` stops this: {}", hook.name, terminal_safe(&message)));
+        return Exit::Stopped;
+    }
+    if report.not_stored.is_some() {
+        return Exit::Io;
+    }
+    let own = if strict && report.dispatched.blocked.is_some() { Exit::Untrusted } else { Exit::Fine };
+    report.followed.iter().map(|followed| exit(followed, strict, terminal)).fold(own, |exit, followed| match exit {
+        Exit::Fine => followed,
+        worse => worse,
+    })
+}
+
+fn for_people(report: &EmitReport, show: Show, terminal: &mut Terminal) {
+    let Some(event) = &report.event else { return };
+    if !show.quiet {
+        let header = format!("{}  {}", event.kind(), event.id());
+        let header = terminal.paint(Paint::Dim, &header);
+        terminal.line(&header);
+        if report.hooks().is_empty() && report.problems.is_empty() {
+            let none = terminal.paint(Paint::Dim, "  no hook matched");
+            terminal.line(&none);
+        }
+    }
+    let width = report.hooks().iter().map(|hook| hook.name.len()).max().unwrap_or(0);
+    for hook in report.hooks() {
+        let uneventful = matches!(hook.outcome.status, Status::Success | Status::Skipped | Status::Detached);
+        // One line about all blocked hooks goes to standard error.
+        if hook.outcome.status != Status::BlockedUntrusted && !(show.quiet && uneventful) {
+            hook_lines(hook, width, show, terminal);
+        }
+    }
+    for followed in &report.followed {
+        for_people(followed, show, terminal);
+    }
+}
+
+fn hook_lines(hook: &HookReport, width: usize, show: Show, terminal: &mut Terminal) {
+    let outcome = &hook.outcome;
+    let (mark, paint) = match outcome.status {
+        Status::Success => ("✓", Paint::Good),
+        Status::Skipped | Status::Detached => ("-", Paint::Dim),
+        Status::Failed | Status::Timeout | Status::Error | Status::Interrupted | Status::BlockedUntrusted => {
+            ("✗", Paint::Bad)
+        }
+    };
+    let mark = terminal.paint(paint, mark);
+    let time = if outcome.pid.is_some() { human(outcome.duration) } else { String::new() };
+    let why = if outcome.status == Status::Success { String::new() } else { one_line(&outcome.summary()) };
+    let tries = if hook.attempts > 1 { format!("  (attempt {})", hook.attempts) } else { String::new() };
+    let leaky = if outcome.leaky { "  (left a process with its output open)" } else { "" };
+    terminal.line(format!("  {mark} {:<width$}  {time:>9}  {why}{tries}{leaky}", hook.name).trim_end());
+    if let Some(help) = &outcome.help {
+        terminal.line(&format!("      {}", one_line(help)));
+    }
+    let answer = outcome.answer.as_ref();
+    for annotation in answer.iter().flat_map(|answer| &answer.annotations) {
+        let line = annotation.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let place = annotation.file.as_ref().map(|file| format!("{file}{line}: ")).unwrap_or_default();
+        terminal.line(&format!("      {}", one_line(&format!("{place}{}: {}", annotation.level, annotation.message))));
+    }
+    let wanted = match hook.output {
+        // It was shown while it came.
+        output if show.is_live(output) => false,
+        OutputMode::OnFailure | OutputMode::Live => outcome.status.is_failure(),
+        OutputMode::Always => true,
+        OutputMode::Never => false,
+    };
+    if wanted {
+        let limit = if hook.output == OutputMode::Always { usize::MAX } else { SHOWN_LINES };
+        // What it printed is its answer, and told as such.
+        let printed = answer.is_none_or(|answer| answer.unreadable || !answer.suppress_output && !answer.blocks());
+        for stream in [Some(&outcome.stdout).filter(|_| printed), Some(&outcome.stderr)].into_iter().flatten() {
+            for line in stream.last_lines(limit) {
+                terminal.line(&format!("      {}", terminal_safe(&line)));
+            }
+        }
+    }
+}
+
+/// The report as one JSON document; `hooks_executed`, `all_successful` and `results` are what flowspec
+/// calls them.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    event: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_stored: Option<&'a str>,
+    error: Option<String>,
+    hooks_executed: usize,
+    all_successful: bool,
+    blocked: Option<String>,
+    stopped_by: Option<&'a str>,
+    results: Vec<ResultDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'a Merged>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    followed: Vec<Document<'a>>,
+    warnings: Vec<&'a str>,
+    problems: Vec<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explained: Option<Vec<serde_json::Value>>,
+}
+
+#[derive(Serialize)]
+struct ResultDocument<'a> {
+    hook: &'a str,
+    fail_mode: &'static str,
+    matched: &'a str,
+    attempts: u32,
+    #[serde(flatten)]
+    outcome: OutcomeDocument<'a>,
+}
+
+/// How an attempt ended, as one line of a stream.
+#[derive(Serialize)]
+pub(super) struct EndedDocument<'a> {
+    kind: &'static str,
+    hook: &'a str,
+    attempt: u32,
+    #[serde(flatten)]
+    outcome: OutcomeDocument<'a>,
+}
+
+#[derive(Serialize)]
+struct OutcomeDocument<'a> {
+    status: &'static str,
+    success: bool,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    duration_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_kib: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'static str>,
+    error: Option<&'a str>,
+    help: Option<&'a str>,
+    leaky: bool,
+    stdout: String,
+    stderr: String,
+    /// Every byte that was kept in base 64 (RFC 4648), where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr_base64: Option<String>,
+    stdout_bytes: u64,
+    stderr_bytes: u64,
+}
+
+impl<'a> Document<'a> {
+    fn of(report: &'a EmitReport) -> Self {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
+        let warnings = report.warnings.iter().chain(&report.dispatched.unrecorded);
+        Document {
+            kind: None,
+            answer: report.answer.as_ref(),
+            followed: report.followed.iter().map(Document::of).collect(),
+            event: report.event.as_ref().and_then(|event| raw(event.json().text())),
+            not_stored: report.not_stored.as_deref(),
+            error: report.refused.as_ref().map(ToString::to_string),
+            hooks_executed: report.hooks().iter().filter(|hook| hook.outcome.pid.is_some()).count(),
+            all_successful: report.all_successful(),
+            blocked: report.dispatched.blocked.as_ref().map(ToString::to_string),
+            stopped_by: report.stopped_by().map(|hook| hook.name.as_str()),
+            results: report.hooks().iter().map(ResultDocument::of).collect(),
+            warnings: warnings.map(String::as_str).collect(),
+            problems: report.problems.iter().map(|problem| diagnostics::document(problem, None)).collect(),
+            explained: None,
+        }
+    }
+}
+
+impl<'a> ResultDocument<'a> {
+    fn of(hook: &'a HookReport) -> Self {
+        ResultDocument {
+            hook: &hook.name,
+            fail_mode: hook.fail_mode.as_str(),
+            matched: &hook.reason,
+            attempts: hook.attempts,
+            outcome: OutcomeDocument::of(&hook.outcome),
+        }
+    }
+}
+
+impl<'a> EndedDocument<'a> {
+    pub(super) fn of(hook: &'a str, attempt: u32, outcome: &'a Outcome) -> Self {
+        EndedDocument { kind: "ended", hook, attempt, outcome: OutcomeDocument::of(outcome) }
+    }
+}
+
+impl<'a> OutcomeDocument<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        let ran = outcome.pid.is_some();
+        OutcomeDocument {
+            status: outcome.status.as_str(),
+            success: outcome.status == Status::Success,
+            exit_code: outcome.exit_code,
+            signal: outcome.signal,
+            duration_ms: millis(outcome.duration),
+            cpu_ms: ran.then(|| millis(outcome.usage.cpu)),
+            peak_kib: ran.then_some(outcome.usage.peak_kib),
+            decision: outcome.answer().and_then(|answer| answer.decision).map(Decision::as_str),
+            error: outcome.reason.as_deref(),
+            help: outcome.help.as_deref(),
+            leaky: outcome.leaky,
+            stdout: outcome.stdout.text(),
+            stderr: outcome.stderr.text(),
+            stdout_base64: binary(&outcome.stdout),
+            stderr_base64: binary(&outcome.stderr),
+            stdout_bytes: outcome.stdout.bytes,
+            stderr_bytes: outcome.stderr.bytes,
+        }
+    }
+}
+
+fn binary(captured: &Captured) -> Option<String> {
+    captured.is_binary().then(|| BASE64_STANDARD.encode(captured.bytes_kept()))
+}
