@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How long another process is waited for that seals as well.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
+/// As long as most seals are at most.
+const USUAL: usize = 4096;
 /// More than any seal is long.
 const LONGEST: usize = 64 * 1024;
 /// The most heads that are kept when the log does not have them any more.
@@ -182,8 +184,12 @@ impl Seal {
     pub(super) fn change(&self, change: impl FnOnce(&mut Seals)) -> io::Result<()> {
         let file = self.open()?;
         sys::lock_exclusive(&file, LOCK_WAIT).map_err(|error| io::Error::other(error.to_string()))?;
-        let mut bytes = vec![0; LONGEST];
-        let length = file.read_at(&mut bytes, 0)?;
+        let mut bytes = vec![0; USUAL];
+        let mut length = file.read_at(&mut bytes, 0)?;
+        if length == USUAL {
+            bytes.resize(LONGEST, 0);
+            length += file.read_at(&mut bytes[USUAL..], USUAL as u64)?;
+        }
         bytes.truncate(length);
         let before = if bytes.is_empty() { Some(Seals::default()) } else { parse(&bytes) };
         let mut seals = match before {

@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(totals, wanted);
         assert_eq!((hooks[0].name.as_str(), hooks[0].runs, hooks[0].durations.clone()), ("a", 4, vec![1.0, 3.0, 3.0]));
         let groups: Vec<_> = failures(&stories).iter().map(|group| (group.hook, group.reason, group.count)).collect();
-        assert_eq!(groups, [(Some("a"), "exit 1", 2), (Some("b"), "", 1), (Some("b"), "exit 2", 1)]);
+        assert_eq!(groups, [(Some("a"), "exit 1", 2), (Some("b"), "exit 2", 1), (Some("b"), "", 1)]);
     }
 
     #[test]
