@@ -154,7 +154,11 @@ fn log_files(log: &AuditLog, findings: &mut Findings) {
             );
         }
     };
-    let State { files, bytes, distrust, torn, holder, waiting, oversized } = state;
+    let State { files, bytes, distrust, torn, holder, waiting, unreadable, oversized, closed } = state;
+    if let Some(why) = closed {
+        let message = format!("nothing can be recorded in {}: {why}", log.path().display());
+        findings.error("audit log", message, "give the folder and the file back to you, or make room");
+    }
     findings.fine("audit log", format!("{}, {} in {bytes} bytes", log.path().display(), count(files, "file")));
     for (path, why) in distrust {
         let message = format!("{} {why}: others can change what is on record", path.display());
@@ -181,6 +185,10 @@ fn log_files(log: &AuditLog, findings: &mut Findings) {
             "nothing: the next emit, or `knockon audit`, does it once the lock is free",
         );
     }
+    if unreadable > 0 {
+        let message = format!("{} beside the log had lines that are no records", count(unreadable, "file"));
+        findings.warn("records beside the log", message, "look at audit.log.side/*.unreadable, then remove them");
+    }
     if oversized {
         let message = "the log has grown past its size without being rotated";
         findings.warn("rotation", message, "look whether its folder can be written: renaming files needs that");
@@ -192,7 +200,11 @@ fn chain(log: &AuditLog, findings: &mut Findings) {
         Err(error) => findings.error("chain", error.to_string(), "make it readable for you"),
         Ok(found) => {
             for fault in &found.faults {
-                let help = "find out who changed it; `knockon audit seal --accept` takes the log as it is";
+                let help = if found.is_broken {
+                    "find out who changed it; move the files away, then `knockon audit seal --accept`"
+                } else {
+                    "find out who changed it; `knockon audit seal --accept` takes the log as it is"
+                };
                 findings.error("chain", fault.to_string(), help);
             }
             for note in found.notes.iter().filter(|_| found.records > 0) {

@@ -6,11 +6,12 @@
 //! Text format 0.0.4: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use crate::audit::{AuditError, AuditLog, Entry, Query};
-use crate::sys;
-use std::collections::BTreeMap;
+use crate::sys::{self, Folder};
+use crate::text::terminal_safe;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,24 @@ const BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 const COUNTED: &str = "knockon_audit_counted_seq";
 /// What every file of ours begins with.
 const HEAD: &str = "# Written by `knockon stats --metrics-file`; it counts on from what is in here.\n";
+
+/// Before the hash of the last record that was counted.
+const UP_TO: &str = "# counted up to ";
+/// How many hooks and types are told apart.
+const MOST_NAMES: usize = 1000;
+/// The endings that are told apart.
+const STATUSES: &[&str] = &[
+    "emitted",
+    "started",
+    "success",
+    "failed",
+    "timeout",
+    "error",
+    "skipped",
+    "blocked_untrusted",
+    "interrupted",
+    "detached",
+];
 
 /// Every metric: its name, its type, and what it says.
 const METRICS: &[(&str, &str, &str)] = &[
@@ -78,9 +97,19 @@ pub fn update(log: &AuditLog, path: &Path) -> Result<Option<String>, MetricsErro
         return Ok(Some(series.to_string()));
     }
     let failed = |error| MetricsError::Io(path.to_owned(), error);
+    // A device or a pipe has a name too, and is neither read nor replaced.
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => return Err(MetricsError::Foreign(path.to_owned())),
+        _ => {}
+    }
     // The collector reads `*.prom` only: neither the lock nor a file half written is among them.
-    let lock = fs::File::options().create(true).truncate(false).write(true).open(path.with_extension("prom.lock"));
-    let lock = lock.map_err(failed)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => Folder::open(folder),
+        _ => Folder::open(Path::new(".")),
+    };
+    let name = path.with_extension("prom.lock");
+    let lock = folder.and_then(|folder| folder.append(name.file_name().unwrap_or_default()));
+    let lock = lock.map_err(|fault| failed(io::Error::other(fault.to_string())))?;
     sys::lock_exclusive(&lock, LOCK_WAIT).map_err(|error| failed(io::Error::other(error.to_string())))?;
     let mut series = Series::of(log);
     match fs::File::open(path) {
@@ -93,7 +122,9 @@ pub fn update(log: &AuditLog, path: &Path) -> Result<Option<String>, MetricsErro
     }
     series.count(log)?;
     let fresh = path.with_extension(format!("prom.new-{}", std::process::id()));
-    let written = fs::write(&fresh, series.to_string()).and_then(|()| fs::rename(&fresh, path));
+    let create = fs::File::options().write(true).create_new(true).open(&fresh);
+    let written = create.and_then(|mut file| file.write_all(series.to_string().as_bytes()));
+    let written = written.and_then(|()| fs::rename(&fresh, path));
     if written.is_err() {
         let _ = fs::remove_file(&fresh);
     }
@@ -104,11 +135,15 @@ pub fn update(log: &AuditLog, path: &Path) -> Result<Option<String>, MetricsErro
 struct Series {
     project: String,
     values: BTreeMap<String, f64>,
+    /// The hash of the last record that was counted: whether the log is still the one that was counted.
+    counted: Option<String>,
+    /// Names that are told apart: what is beyond is counted together.
+    names: BTreeSet<String>,
 }
 
 impl Series {
     fn of(log: &AuditLog) -> Self {
-        Series { project: log.project().to_owned(), values: BTreeMap::new() }
+        Series { project: log.project().to_owned(), values: BTreeMap::new(), counted: None, names: BTreeSet::new() }
     }
 
     /// Takes over what is in a file.
@@ -118,6 +153,7 @@ impl Series {
         }
         let lines = text.strip_prefix(HEAD).ok_or_else(|| MetricsError::Foreign(path.to_owned()))?;
         let own = format!("project=\"{}\"", escape(&self.project));
+        self.counted = lines.lines().find_map(|line| line.strip_prefix(UP_TO)).map(str::to_owned);
         for line in lines.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
             let (series, value) = line.rsplit_once(' ').ok_or_else(|| MetricsError::Foreign(path.to_owned()))?;
             if !series.contains(&own) {
@@ -135,27 +171,32 @@ impl Series {
         let counted = self.name(COUNTED, &[]);
         let mut last = self.values.get(&counted).copied().unwrap_or(0.0);
         let snapshot = log.snapshot().map_err(MetricsError::Log)?;
-        let end = log.last_seq(&snapshot).map_err(MetricsError::Log)?.unwrap_or(0) as f64;
-        if end < last {
-            // The log was begun anew, and so is this.
-            self.values.clear();
+        let end = log.last_point(&snapshot).map_err(MetricsError::Log)?;
+        let same = log.still_has(&snapshot, last as u64, self.counted.as_deref()).map_err(MetricsError::Log)?;
+        if !same {
+            // The log was begun anew; what was counted stays counted.
             last = 0.0;
         }
-        // As many as came since, read from the end.
-        let new = (end - last).max(0.0) as usize;
-        log.select(&snapshot, &Query::default(), Some(new), |entry| {
+        // As many as came since, read from the end; all of them where that is not known.
+        let new = end.as_ref().filter(|_| same).map(|(seq, _)| (*seq as f64 - last).max(0.0) as usize);
+        log.select(&snapshot, &Query::default(), new, |entry| {
             if entry.number("seq").is_some_and(|seq| seq > last) {
                 self.add(&entry);
             }
             Ok(())
         })
         .map_err(MetricsError::Log)?;
-        self.values.insert(counted, end.max(last));
+        if let Some((seq, hash)) = end {
+            self.values.insert(counted, seq as f64);
+            self.counted = Some(hash);
+        }
         Ok(())
     }
 
     fn add(&mut self, entry: &Entry) {
         let (hook, kind, status) = (entry.text("hook"), entry.text("event_type"), entry.text("status"));
+        let (hook, kind) = (self.known(hook), self.known(kind));
+        let status = if STATUSES.contains(&status) { status } else { "other" };
         let seconds = |name: &str| entry.number(name).filter(|millis| (0.0..1e12).contains(millis)).map(|ms| ms / 1e3);
         if let Some(time) = entry.time() {
             let name = self.name("knockon_audit_last_record_timestamp_seconds", &[]);
@@ -199,6 +240,15 @@ impl Series {
         *self.values.entry(self.name(name, labels)).or_default() += by;
     }
 
+    /// A hook or a type, as long as there are not too many of them.
+    fn known<'n>(&mut self, name: &'n str) -> &'n str {
+        if self.names.len() < MOST_NAMES || self.names.contains(name) {
+            self.names.insert(name.to_owned());
+            return name;
+        }
+        "(others)"
+    }
+
     fn name(&self, name: &str, labels: &[(&str, &str)]) -> String {
         let project = [("project", self.project.as_str())];
         let labels = project.iter().chain(labels).map(|(label, value)| format!("{label}=\"{}\"", escape(value)));
@@ -206,15 +256,17 @@ impl Series {
     }
 }
 
-/// A label's value: `\`, `"` and line feeds are escaped; other control characters say nothing to anybody.
+/// A label's value: `\`, `"` and line feeds are escaped; other characters that a terminal would act on are made visible.
 fn escape(value: &str) -> String {
-    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    value.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    terminal_safe(value).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\t', " ")
 }
 
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(HEAD)?;
+        if let Some(counted) = &self.counted {
+            writeln!(f, "{UP_TO}{counted}")?;
+        }
         for (metric, kind, help) in METRICS {
             let own = |series: &str| {
                 let name = series.split('{').next().unwrap_or_default();

@@ -88,7 +88,7 @@ impl fmt::Display for AuditError {
             AuditError::NoPlace => f.write_str("there is no place for the audit log: set HOME or XDG_STATE_HOME"),
             AuditError::Open(path, fault) => write!(f, "the audit log {} cannot be opened: {fault}", path.display()),
             AuditError::Lock(path, error) => write!(f, "the audit log {} was not written: {error}", path.display()),
-            AuditError::Io(path, error) => write!(f, "the audit log {} was not written: {error}", path.display()),
+            AuditError::Io(path, error) => write!(f, "the audit log {}: {error}", path.display()),
         }
     }
 }
@@ -317,7 +317,9 @@ impl AuditLog {
         let full = |open: &Open| open.end.is_some_and(|end| end.size > 0 && end.size + length > most);
         if inner.open.as_ref().is_some_and(full) {
             // A log that cannot be rotated grows on: a record is worth more than a size.
-            let _ = self.rotate(inner, place);
+            if self.rotate(inner, place).is_err() && inner.open.as_ref().is_none_or(|open| !open.is_held) {
+                self.take(inner)?;
+            }
         }
         let Inner { open: Some(open), line, .. } = inner else { return Err(AuditError::NoPlace) };
         let written = open.append(line).map_err(failed);
@@ -419,10 +421,13 @@ impl AuditLog {
         else {
             return;
         };
-        let booted = now.as_millis().saturating_sub(sys::uptime_millis());
         let mut sweep = false;
         let sealed = seal.change(|seals| {
-            seals.add((head, synced.take()), found.seq, booted, |before| open.has(before, *found, end, place));
+            if seals.heads.is_empty() && seals.base.is_none() {
+                // What was before is not known here.
+                seals.base = open.before_the_first(place);
+            }
+            seals.add((head, synced.take()), found.seq, |before| open.has(before, *found, end, place));
             sweep = now.as_millis().saturating_sub(seals.swept) > rotate::SWEEP_EVERY.as_millis() as u64;
             if sweep {
                 seals.swept = now.as_millis();

@@ -1,18 +1,14 @@
 //! The end of the log: the last whole line, what it hashes to, and the write that adds the next.
 
-use super::lines::{each_line, find_point};
+use super::lines::{LONGEST, each_line, find_point, first_link, whole_end};
 use super::link::{Line, Link, NO_HASH, Point, hash};
 use super::place::{Place, Segment};
 use super::seal::{Before, Head, Seal};
-use crate::sys::Folder;
+use crate::sys::{self, Folder};
 use crate::time::Timestamp;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-
-/// Longer than any line we write: an event of 8 MiB as an escaped string. A file that does not end in a
-/// line within this is none of ours, and is not read into memory.
-const LONGEST_LINE: u64 = 32 * 1024 * 1024;
 
 /// The file, and what we know of its end.
 #[derive(Debug)]
@@ -39,11 +35,19 @@ pub(super) struct End {
 }
 
 impl Open {
+    /// The line that the oldest one that is left goes on from; nothing when that is the first of all.
+    pub(super) fn before_the_first(&self, place: &Place) -> Option<(u64, String)> {
+        let segments = place.segments(&self.folder).ok()?;
+        let first = segments.iter().rev().find_map(|segment| first_link(segment).ok().flatten())?;
+        (first.seq > 1).then(|| (first.seq - 1, first.prev.to_hex().to_string()))
+    }
+
     /// The end of the chain, to be sealed.
     pub(super) fn head(&self, now: Timestamp) -> Option<Head> {
         let End { size, point } = self.end?;
         let hash = point.hash.to_hex().to_string();
-        Some(Head { seq: point.seq, hash, file: self.identity, size, at: now.as_millis() })
+        let (file, at, boot) = (self.identity, now.as_millis(), sys::boot_id());
+        Some(Head { seq: point.seq, hash, file, size, at, boot })
     }
 
     /// Links a line to the last one and writes it behind that.
@@ -159,11 +163,15 @@ fn last_line(file: &File, size: u64) -> io::Result<(u64, Option<Vec<u8>>)> {
         } else if from == 0 {
             return Ok((0, None));
         }
-        if window >= LONGEST_LINE {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "its last line is longer than any record; move it away",
-            ));
+        if window >= LONGEST as u64 {
+            return match whole_end(file, size)? {
+                // Nothing but what nobody acknowledged, however much of it, behind whole lines.
+                end if end > 0 && end <= from => last_line(file, end),
+                _ => Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "its last line is longer than any record; move the file away",
+                )),
+            };
         }
         window *= 8;
     }

@@ -17,6 +17,15 @@ pub struct Snapshot {
     pub(super) segments: Vec<Segment>,
 }
 
+/// What happened to a log, apart from the records that were added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Happened {
+    /// How many records were removed before they could be read.
+    pub missed: u64,
+    /// Whether it was begun anew.
+    pub is_new: bool,
+}
+
 /// Reads what is added to a log.
 #[derive(Debug)]
 pub struct Follower<'a> {
@@ -58,48 +67,57 @@ impl AuditLog {
 }
 
 impl Follower<'_> {
-    /// Hands on what was added since the last call. Returns how many records were removed before they could be read.
+    /// Hands on what was added since the last call, and says what else happened to the log.
     ///
     /// # Errors
     /// The log cannot be read, or `each` fails.
-    pub fn poll(&mut self, each: &mut dyn FnMut(Entry) -> io::Result<()>) -> Result<u64, AuditError> {
+    pub fn poll(&mut self, each: &mut dyn FnMut(Entry) -> io::Result<()>) -> Result<Happened, AuditError> {
         if self.folder.is_none() {
             self.folder = self.place.folder()?;
         }
-        let Some(folder) = &self.folder else { return Ok(0) };
+        let Some(folder) = &self.folder else { return Ok(Happened::default()) };
         let failed = |error| AuditError::Io(self.place.path(), error);
         // Whether the file was replaced is asked first: nothing is added to one that was.
         let there = folder.owner(OsStr::new(CURRENT)).ok().map(|owner| owner.identity);
         if let Some((segment, offset)) = &mut self.reading {
-            read_on(segment, offset, &mut self.last, each).map_err(failed)?;
+            let is_new = read_on(segment, offset, &mut self.last, each).map_err(failed)?;
             if there == Some(segment.identity) || there.is_none() {
-                return Ok(0);
+                return Ok(Happened { is_new, ..Happened::default() });
             }
         }
         let mut newer = self.place.segments(folder)?;
-        let (mut missed, mut known) = (0, false);
+        let (mut happened, mut known) = (Happened::default(), false);
         if let Some((reading, _)) = &self.reading {
             match newer.iter().position(|segment| segment.identity == reading.identity) {
                 Some(place) => {
                     newer.truncate(place);
                     known = true;
                 }
-                None => newer = self.behind(newer).map_err(failed)?,
+                None => {
+                    let all = newer.len();
+                    newer = self.behind(newer).map_err(failed)?;
+                    if newer.is_empty() && all > 0 {
+                        // The file that grows does not go on from what was read.
+                        newer = self.place.segments(folder)?;
+                        newer.truncate(1);
+                        known = true;
+                    }
+                }
             }
         }
         for segment in newer.into_iter().rev() {
             let first = first_link(&segment).map_err(failed)?;
             if let (Some(first), Some(last), false) = (first, self.last, known) {
-                missed += first.seq.saturating_sub(last.seq.saturating_add(1));
+                happened.missed += first.seq.saturating_sub(last.seq.saturating_add(1));
                 known = true;
             }
             let mut offset = 0;
-            read_on(&segment, &mut offset, &mut self.last, each).map_err(failed)?;
+            happened.is_new |= read_on(&segment, &mut offset, &mut self.last, each).map_err(failed)?;
             if segment.number == 0 {
                 self.reading = Some((segment, offset));
             }
         }
-        Ok(missed)
+        Ok(happened)
     }
 
     /// The files with records that come after the last one that was read, when its own file is gone or compressed.
@@ -121,25 +139,29 @@ impl Follower<'_> {
     }
 }
 
-/// Hands on what a file has from `offset` on, and moves that.
+/// Hands on what a file has from `offset` on, and moves that. Returns whether numbers were given anew.
 fn read_on(
     segment: &Segment,
     offset: &mut u64,
     last: &mut Option<Point>,
     each: &mut dyn FnMut(Entry) -> io::Result<()>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let size = if segment.compressed { segment.size } else { Owner::of_open(&segment.file)?.size };
     if size < *offset {
         // Somebody emptied it.
         *offset = 0;
     }
+    let mut is_new = false;
     if size == *offset {
-        return Ok(());
+        return Ok(is_new);
     }
     let segment = Segment { size, file: segment.file.try_clone()?, ..*segment };
     each_line_with(&segment, None, *offset, &mut |line| {
         *offset += line.len() as u64 + 1;
-        *last = Some(point_of(line));
+        let point = point_of(line);
+        is_new |= point.seq > 0 && last.is_some_and(|last| point.seq <= last.seq);
+        *last = Some(point);
         Entry::read(line).map_or(Ok(()), &mut *each)
-    })
+    })?;
+    Ok(is_new)
 }

@@ -25,7 +25,7 @@ mod story;
 mod verify;
 
 pub use append::{AuditError, AuditLog};
-pub use follow::{Follower, Snapshot};
+pub use follow::{Follower, Happened, Snapshot};
 pub use query::{Found, Query};
 pub use read::Entry;
 pub use record::AuditRecord;

@@ -3,7 +3,7 @@
 //! A line's hash needs nothing but the line, so that a large file is read by several threads at a time; the pieces
 //! are put together at the end.
 
-use super::lines::{each_line, whole_end};
+use super::lines::{LONGEST, each_line, whole_end};
 use super::link::{Link, Point, hash};
 use super::place::Segment;
 use memchr::memchr;
@@ -166,6 +166,9 @@ fn bounds(file: &File, end: u64) -> io::Result<Vec<(u64, u64)>> {
 }
 
 fn read_piece(file: &File, from: u64, to: u64, marks: &BTreeSet<u64>, buffer: &mut Vec<u8>) -> io::Result<Piece> {
+    if to - from > PIECE + LONGEST as u64 {
+        return Ok(Piece { broken: Some(Break::NoRecord(from)), ..Piece::default() });
+    }
     buffer.resize(usize::try_from(to - from).map_err(io::Error::other)?, 0);
     file.read_exact_at(buffer, from)?;
     let mut piece = Piece::default();

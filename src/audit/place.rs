@@ -157,6 +157,8 @@ impl Place {
                 Ok(Some(Segment { number, compressed, file, identity: owner.identity, size: owner.size }))
             }
             Err(OpenFault::Missing) => Ok(None),
+            // A folder or a link has the name of an older file: it is none, and the chain tells what is missing.
+            Err(OpenFault::Wrong(_) | OpenFault::Outside) if number > 0 => Ok(None),
             Err(fault) => Err(AuditError::Open(self.path_of(&name), fault)),
         }
     }

@@ -3,9 +3,10 @@
 use super::append::{AuditError, AuditLog};
 use super::end::last_point;
 use super::follow::Snapshot;
-use super::lines::{each_line_backward, each_line_with, line_at};
+use super::lines::{each_line_backward, each_line_with, find_point, first_link, line_at};
+use super::link::{Hash, Point};
 use super::place::Segment;
-use super::read::{Entry, beginning};
+use super::read::{Entry, beginning, is_of};
 use crate::matcher::TypeGlob;
 use crate::time::Timestamp;
 use memchr::memmem::Finder;
@@ -60,7 +61,7 @@ impl Query {
 
     /// What every wanted line has in it: looking for that is quicker than reading JSON.
     fn part(&self) -> Option<String> {
-        let hook = || Some(format!("\"hook\":\"{}\"", self.hook.as_ref()?));
+        let hook = || Some(format!("\"{}\"", self.hook.as_ref()?));
         let status = || match self.statuses.as_slice() {
             [status] => Some(format!("\"{status}\"")),
             _ => None,
@@ -79,13 +80,27 @@ impl Query {
 }
 
 impl AuditLog {
-    /// The number of the last record; nothing when there is none.
+    /// The number and the hash of the last record; nothing when there is none, or the last line is no record.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn last_seq(&self, snapshot: &Snapshot) -> Result<Option<u64>, AuditError> {
+    pub fn last_point(&self, snapshot: &Snapshot) -> Result<Option<(u64, String)>, AuditError> {
         let last = last_point(&snapshot.segments).map_err(|error| AuditError::Io(self.path(), error))?;
-        Ok(last.map(|(_, point)| point.seq))
+        Ok(last.filter(|(_, point)| point.seq > 0).map(|(_, point)| (point.seq, point.hash.to_hex().to_string())))
+    }
+
+    /// Whether the log goes on from a record with this number and hash, or has removed it since.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn still_has(&self, snapshot: &Snapshot, seq: u64, hash: Option<&str>) -> Result<bool, AuditError> {
+        let Some(hash) = hash.and_then(|hash| Hash::from_hex(hash).ok()) else { return Ok(seq == 0) };
+        let failed = |error| AuditError::Io(self.path(), error);
+        let oldest = snapshot.segments.last().map(first_link).transpose().map_err(failed)?.flatten();
+        if oldest.is_some_and(|first| first.seq > seq.saturating_add(1)) {
+            return Ok(true);
+        }
+        find_point(&snapshot.segments, Point { seq, hash }).map_err(failed)
     }
 
     /// Hands on the records that are wanted, oldest first; with `last`, only so many of the last.
@@ -120,7 +135,7 @@ impl AuditLog {
         match last {
             None => {
                 for segment in segments.iter().rev() {
-                    let Some(offset) = beginning(segment, query.since).map_err(failed)? else { continue };
+                    let offset = beginning(segment, query.since).map_err(failed)?;
                     each_line_with(segment, part.as_ref(), offset, &mut hand_on).map_err(failed)?;
                 }
             }
@@ -144,14 +159,15 @@ fn spots<'a>(
     let mut left = last;
     let mut all = Vec::new();
     for segment in segments {
-        if left == 0 || beginning_is_late(segment, query)? {
+        if left == 0 {
             break;
         }
         let mut spots: VecDeque<Spot> = VecDeque::new();
         let wanted = |line: &[u8]| match query.is_picky() {
             false => true,
             true => {
-                part.is_none_or(|part| part.find(line).is_some())
+                is_of(line, query.since)
+                    && part.is_none_or(|part| part.find(line).is_some())
                     && Entry::read(line).is_some_and(|entry| query.wants(&entry))
             }
         };
@@ -168,7 +184,7 @@ fn spots<'a>(
                 Ok(())
             })?;
         } else {
-            let from = beginning(segment, query.since)?.unwrap_or(0);
+            let from = beginning(segment, query.since)?;
             each_line_backward(segment, &mut |offset, line| {
                 if offset >= from && wanted(line) {
                     spots.push_front(Spot::At(offset, line.len()));
@@ -180,11 +196,6 @@ fn spots<'a>(
         all.push((segment, spots.into()));
     }
     Ok(all)
-}
-
-/// Whether a file, and so every older one, ended before the time that is wanted.
-fn beginning_is_late(segment: &Segment, query: &Query) -> io::Result<bool> {
-    Ok(beginning(segment, query.since)?.is_none())
 }
 
 fn hand_on_spots(

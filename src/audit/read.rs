@@ -12,8 +12,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 
+/// Files up to this size are read whole, whatever their records say of time.
+const SEARCHED_WHOLE: u64 = 64 * 1024 * 1024;
 /// How far clocks may disagree, or be set back, and a record still be found by its time.
 const SLACK: u64 = 5 * 60 * 1000;
 
@@ -146,11 +147,10 @@ impl AuditLog {
         let part = part.map(|part| Finder::new(part.as_bytes()));
         for segment in self.segments()?.iter().rev() {
             let failed = |error| AuditError::Io(self.path(), error);
-            let Some(offset) = beginning(segment, since).map_err(failed)? else { continue };
+            let offset = beginning(segment, since).map_err(failed)?;
             each_line_with(segment, part.as_ref(), offset, &mut |line| {
-                if let Some(entry) = Entry::read(line)
-                    // One form, so that the order of the texts is that of the times.
-                    && since.is_none_or(|since| entry.time().is_none_or(|time| time >= since))
+                if is_of(line, since)
+                    && let Some(entry) = Entry::read(line)
                 {
                     each(entry);
                 }
@@ -171,20 +171,22 @@ impl AuditLog {
     }
 }
 
-/// Where to begin to read a file for records from `since` on; nothing when it has none.
-pub(super) fn beginning(segment: &Segment, since: Option<Timestamp>) -> io::Result<Option<u64>> {
-    let Some(since) = since.map(|since| since.as_millis().saturating_sub(SLACK)) else { return Ok(Some(0)) };
-    let written = u64::try_from(segment.file.metadata()?.mtime()).unwrap_or(u64::MAX);
-    if written.saturating_add(1).saturating_mul(1000) < since {
-        return Ok(None);
-    }
-    if segment.compressed {
-        return Ok(Some(0));
+/// Whether a line is of this time or later; one that says no time is of any.
+pub(super) fn is_of(line: &[u8], since: Option<Timestamp>) -> bool {
+    since.is_none_or(|since| time_in(line).is_none_or(|time| time >= since))
+}
+
+/// Where to begin to read a file for records from `since` on.
+pub(super) fn beginning(segment: &Segment, since: Option<Timestamp>) -> io::Result<u64> {
+    let Some(since) = since.map(|since| since.as_millis().saturating_sub(SLACK)) else { return Ok(0) };
+    // A clock that was set back is no reason to miss a record; only a search of a very large file goes by the order of times.
+    if segment.compressed || segment.size <= SEARCHED_WHOLE {
+        return Ok(0);
     }
     let is_late = |line: &[u8]| {
         // A record that was kept beside the log stands later than its time.
         let merged = memchr::memmem::find(&line[..line.len().min(200)], b"\"merged\"").is_some();
         time_in(line).filter(|_| !merged).map(|time| time.as_millis() >= since)
     };
-    find_offset(segment, is_late).map(Some)
+    find_offset(segment, is_late)
 }

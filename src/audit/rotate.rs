@@ -2,13 +2,16 @@
 
 use super::append::{AuditError, AuditLog, Inner};
 use super::end::end_of;
+use super::lines::{each_line, find_point, first_link};
+use super::link::Point;
 use super::place::{CURRENT, Place, Segment, name_of, rotated};
-use crate::sys::{self, Folder, OpenFault};
+use super::seal::Head;
+use crate::sys::{self, Folder};
 use crate::time::Timestamp;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 /// How often old files are looked for.
@@ -22,6 +25,7 @@ const COMPRESSING: &str = "audit.log.compressing";
 /// that the next rotation closes. To be called under the lock of the one that is full.
 pub(super) fn shift(log: &AuditLog, place: &Place, folder: &Folder) -> Result<(), AuditError> {
     let failed = |error| AuditError::Io(place.path(), error);
+    put_aside(folder).map_err(failed)?;
     let there = rotated(folder).map_err(failed)?;
     let keep = log.settings().keep;
     // Up to the first number that is free.
@@ -32,8 +36,8 @@ pub(super) fn shift(log: &AuditLog, place: &Place, folder: &Folder) -> Result<()
         let after = if moving.iter().any(|(moved, _)| moved == number) { number + 1 } else { *number };
         after > keep
     };
-    for (number, compressed) in there.iter().rev().filter(surplus) {
-        remove(log, place, folder, *number, *compressed)?;
+    for (number, _) in there.iter().rev().filter(surplus) {
+        remove(log, place, folder, *number)?;
     }
     for (number, compressed) in moving.iter().rev().filter(|(number, _)| *number < keep) {
         let (from, to) = (name_of(*number, *compressed), name_of(number + 1, *compressed));
@@ -43,56 +47,86 @@ pub(super) fn shift(log: &AuditLog, place: &Place, folder: &Folder) -> Result<()
         }
     }
     if keep == 0 {
-        return remove(log, place, folder, 0, false);
+        return remove(log, place, folder, 0);
     }
     folder.rename(OsStr::new(CURRENT), OsStr::new(&name_of(1, false))).map_err(failed)
 }
 
-/// Removes a file, after its last line was sealed as the base that the rest stands on.
-fn remove(log: &AuditLog, place: &Place, folder: &Folder, number: u32, compressed: bool) -> Result<(), AuditError> {
-    let name = name_of(number, compressed);
-    let failed = |error| AuditError::Io(place.path_of(&name), error);
-    match folder.read(OsStr::new(&name)) {
-        Ok(file) => {
-            let owner = sys::Owner::of_open(&file).map_err(failed)?;
-            let segment = Segment { number, compressed, file, identity: owner.identity, size: owner.size };
-            let base = end_of(&segment).map_err(failed)?;
-            // A seal that cannot be had keeps nobody from removing what is old; `verify` then says what it cannot know.
-            let _ = log.change_seal(|seals| {
-                let newer = seals.base.as_ref().is_none_or(|(seq, _)| *seq < base.seq);
-                if newer && base.seq > 0 {
-                    seals.base = Some((base.seq, base.hash.to_hex().to_string()));
-                }
-            });
+/// Gives what has the name of an older file and is none (a folder, a link) another name: names have to be free.
+fn put_aside(folder: &Folder) -> io::Result<()> {
+    for (number, compressed) in rotated(folder)? {
+        let name = name_of(number, compressed);
+        if folder.read(OsStr::new(&name)).is_err() {
+            let aside = format!("{name}.aside-{}", Timestamp::now().as_millis());
+            folder.rename(OsStr::new(&name), OsStr::new(&aside))?;
         }
-        // No file of ours: the name is what has to be free.
-        Err(OpenFault::Missing) => return Ok(()),
-        Err(_) => {}
     }
-    folder.remove(OsStr::new(&name)).map_err(failed)?;
+    Ok(())
+}
+
+/// Removes a file. Its last line is sealed as the base that the rest stands on, if the file is what it should be: it goes on
+/// from the base before, what is newer goes on from it, and it has what was sealed in it. Otherwise what it was is missed.
+fn remove(log: &AuditLog, place: &Place, folder: &Folder, number: u32) -> Result<(), AuditError> {
+    let segments = place.segments(folder)?;
+    let at = segments.iter().position(|segment| segment.number == number);
+    let Some((at, segment)) = at.and_then(|at| Some((at, segments.get(at)?))) else { return Ok(()) };
+    // The line that what is newer stands on: said by that, or, when nothing is, the end of the file itself.
+    let newer = at.checked_sub(1).and_then(|newer| segments.get(newer));
+    let first = first_link(segment).ok().flatten();
+    let follows = match newer {
+        Some(newer) => {
+            first_link(newer).ok().flatten().map(|link| Point { seq: link.seq.saturating_sub(1), hash: link.prev })
+        }
+        None => end_of(segment).ok(),
+    };
+    if let (Some(first), Some(base)) = (first, follows.filter(|base| base.seq > 0)) {
+        // A seal that cannot be had keeps nobody from removing what is old; `verify` then says what it cannot know.
+        let _ = log.change_seal(|seals| {
+            let before = seals.base_point().unwrap_or(Point::START);
+            let goes_on = Some(first.seq) == before.seq.checked_add(1) && first.prev == before.hash;
+            let inside = |head: &&Head| (first.seq..=base.seq).contains(&head.seq);
+            let has = |head: &Head| {
+                let wanted = head.point().filter(|point| *point != base);
+                wanted.is_none_or(|point| find_point(&segments[at..=at], point).unwrap_or(false))
+            };
+            let sealed_is_there = seals.heads.last().iter().filter(|head| inside(head)).all(|head| has(head));
+            if goes_on && sealed_is_there && newer.is_none_or(|_| end_of(segment).is_ok_and(|end| end == base)) {
+                seals.base = Some((base.seq, base.hash.to_hex().to_string()));
+            }
+        });
+    }
+    let name = segment.name();
+    folder.remove(OsStr::new(&name)).map_err(|error| AuditError::Io(place.path_of(&name), error))?;
     // What was compressed a moment before its writer was killed is there in both forms.
     let _ = folder.remove(OsStr::new(&name_of(number, true)));
     Ok(())
 }
 
-/// Removes files whose last record is older than the retention, and begins the next file when the first record of the
-/// current one is. To be called under the lock.
+/// Removes files whose last record is older than the retention, oldest first, and begins the next file when the first
+/// record of the current one is. To be called under the lock.
 pub(super) fn sweep(log: &AuditLog, inner: &mut Inner, place: &Place, now: Timestamp) {
     let Some(open) = inner.open() else { return };
     let retention = u64::try_from(log.settings().retention.as_millis()).unwrap_or(u64::MAX);
     let oldest = now.as_millis().saturating_sub(retention);
-    for (number, compressed) in rotated(&open.folder).unwrap_or_default().into_iter().rev() {
-        let name = name_of(number, compressed);
-        let Ok(file) = open.folder.read(OsStr::new(&name)) else { continue };
-        let written = file.metadata().ok().and_then(|metadata| u64::try_from(metadata.mtime()).ok());
-        if written.is_some_and(|seconds| (seconds + 1) * 1000 < oldest) {
-            // What cannot be removed today is tried again tomorrow.
-            let _ = remove(log, place, &open.folder, number, compressed);
+    // By what the records say, which the chain holds: times of files are anybody's to set.
+    for segment in place.segments(&open.folder).unwrap_or_default().iter().rev().filter(|segment| segment.number > 0) {
+        let mut last = None;
+        let read = each_line(segment, &mut |line| {
+            last = time_in(line).or(last);
+            Ok(())
+        });
+        if read.is_err() || last.is_none_or(|time| time.as_millis() >= oldest) {
+            break;
+        }
+        // What cannot be removed today is tried again tomorrow.
+        if remove(log, place, &open.folder, segment.number).is_err() {
+            break;
         }
     }
     let mut beginning = [0; 512];
     let read = open.file.read_at(&mut beginning, 0).unwrap_or(0);
-    if time_in(&beginning[..read]).is_some_and(|time| time.as_millis() < oldest) {
+    // Where nothing is kept, beginning the next file would remove young records with old ones.
+    if log.settings().keep > 0 && time_in(&beginning[..read]).is_some_and(|time| time.as_millis() < oldest) {
         let _ = log.rotate(inner, place);
     }
 }

@@ -39,6 +39,8 @@ pub struct Head {
     pub(super) size: u64,
     /// When it was sealed, in milliseconds since 1970.
     pub(super) at: u64,
+    /// The start of the machine it was sealed in.
+    pub(super) boot: String,
 }
 
 impl Head {
@@ -93,19 +95,23 @@ pub(super) enum Before {
 }
 
 impl Seals {
+    /// Whether a line was removed because it was old.
+    pub(super) fn covers(&self, seq: u64) -> bool {
+        self.base.as_ref().is_some_and(|(base, _)| seq <= *base)
+    }
+
     /// The last line that was removed because it was old.
     pub(super) fn base_point(&self) -> Option<Point> {
         let (seq, hash) = self.base.as_ref()?;
         Some(Point { seq: *seq, hash: Hash::from_hex(hash).ok()? })
     }
 
-    /// Seals `head`; `synced` is the last that is known to be on the disk. `found` is the number of the last line when this process first looked; `before` looks for the
-    /// head that was sealed last in the log; `booted` is when this machine came up, in milliseconds since 1970.
+    /// Seals `head`; `synced` is the last that is known to be on the disk. `found` is the number of the last line when
+    /// this process first looked; `before` looks for the head that was sealed last in the log.
     pub(super) fn add(
         &mut self,
         (head, synced): (Head, Option<Head>),
         found: u64,
-        booted: u64,
         before: impl FnOnce(&Head) -> Before,
     ) {
         let on_disk = self.synced.as_ref().map(|synced| synced.seq);
@@ -114,7 +120,10 @@ impl Seals {
         }
         let Some(last) = self.heads.last() else { return self.heads.push(head) };
         let synced = on_disk.is_some_and(|synced| synced >= last.seq);
-        match before(last) {
+        let was_removed = self.covers(last.seq);
+        match if was_removed { Before::There } else { before(last) } {
+            // The log was begun anew after what was removed, and its numbers are those that were removed.
+            Before::There if was_removed && last.seq >= head.seq => self.heads.push(head),
             // Another process was quicker, and has seen more.
             Before::There if last.seq >= head.seq => {}
             Before::There => {
@@ -122,7 +131,7 @@ impl Seals {
                 self.heads.push(head);
             }
             // Nobody promised that it would survive this.
-            Before::Gone if last.at < booted && !synced && last.seq > found => {
+            Before::Gone if last.boot != head.boot && !synced && last.seq > found => {
                 let lost = Lost { from: found + 1, to: last.seq, at: last.at };
                 self.lost.push(lost);
                 self.heads.pop();
@@ -150,7 +159,9 @@ pub(super) struct Seal {
 impl Seal {
     /// That of a project; nothing when the user has no place for it.
     pub(super) fn of(project: &Project, user: &UserFolders) -> Option<Self> {
-        let path = user.state.as_ref()?.join("seals").join(project.key());
+        // A project that changes its layout begins another log.
+        let name = format!("{}-{}", project.key(), format!("{:?}", project.layout()).to_lowercase());
+        let path = user.state.as_ref()?.join("seals").join(name);
         Some(Seal { path, project: project.root_text() })
     }
 
@@ -253,37 +264,45 @@ mod tests {
     use super::*;
 
     fn head(seq: u64, at: u64) -> Head {
-        Head { seq, hash: blake3::hash(&seq.to_le_bytes()).to_hex().to_string(), file: (1, 2), size: seq * 100, at }
+        Head {
+            seq,
+            hash: blake3::hash(&seq.to_le_bytes()).to_hex().to_string(),
+            file: (1, 2),
+            size: seq * 100,
+            at,
+            boot: "one".into(),
+        }
     }
 
     #[test]
     fn a_head_that_is_gone_stays_on_record() {
         let mut seals = Seals::default();
-        seals.add((head(5, 10), None), 3, 0, |_| unreachable!());
-        seals.add((head(9, 20), None), 3, 0, |_| Before::There);
+        seals.add((head(5, 10), None), 3, |_| unreachable!());
+        seals.add((head(9, 20), None), 3, |_| Before::There);
         assert_eq!(seals.heads, [head(9, 20)]);
-        seals.add((head(7, 30), None), 3, 0, |_| Before::There);
+        seals.add((head(7, 30), None), 3, |_| Before::There);
         assert_eq!(seals.heads, [head(9, 20)], "another process has seen more");
-        seals.add((head(3, 40), None), 3, 0, |_| Before::Gone);
-        seals.add((head(12, 50), None), 3, 0, |_| Before::There);
+        seals.add((head(3, 40), None), 3, |_| Before::Gone);
+        seals.add((head(12, 50), None), 3, |_| Before::There);
         assert_eq!(seals.heads, [head(9, 20), head(12, 50)]);
         for seq in 20..60 {
-            seals.add((head(seq, 60), None), 3, 0, |_| Before::Gone);
+            seals.add((head(seq, 60), None), 3, |_| Before::Gone);
         }
         assert_eq!((seals.heads.len(), &seals.heads[0], seals.heads[15].seq), (MOST_HEADS, &head(9, 20), 59));
     }
 
     #[test]
     fn what_was_not_on_the_disk_may_be_gone_after_a_start_of_the_machine() {
-        let gone = |synced: bool, booted: u64| {
+        let gone = |synced: bool, boot: &str| {
             let mut seals = Seals::default();
-            seals.add((head(9, 20), synced.then(|| head(9, 20))), 3, 0, |_| unreachable!());
-            seals.add((head(8, 40), None), 3, booted, |_| Before::Gone);
+            seals.add((head(9, 20), synced.then(|| head(9, 20))), 3, |_| unreachable!());
+            let later = Head { boot: boot.into(), ..head(8, 40) };
+            seals.add((later, None), 3, |_| Before::Gone);
             (seals.heads.len(), seals.lost.len())
         };
-        assert_eq!(gone(false, 30), (1, 1));
-        assert_eq!(gone(false, 10), (2, 0), "the machine was up all the time");
-        assert_eq!(gone(true, 30), (2, 0), "it was on the disk");
+        assert_eq!(gone(false, "two"), (1, 1));
+        assert_eq!(gone(false, "one"), (2, 0), "the machine was up all the time");
+        assert_eq!(gone(true, "two"), (2, 0), "it was on the disk");
     }
 
     #[test]

@@ -5,13 +5,13 @@
 //! it first; one that was renamed and is still there was merged in part, and the log says how far.
 
 use super::append::AuditError;
-use super::lines::merged_of;
+use super::lines::{LONGEST, merged_of};
 use super::place::Place;
 use crate::json::{Json, Kind};
 use crate::sys::{self, Folder, OpenFault};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
 
 /// The folder beside the log.
@@ -20,6 +20,8 @@ pub(super) const FOLDER: &str = "audit.log.side";
 const GROWING: &str = ".jsonl";
 /// And once it is being merged.
 const MERGING: &str = ".merging";
+/// And when something in it was no record: it is kept for a person to look at.
+const UNREADABLE: &str = ".unreadable";
 /// How long a process is waited for that makes such a file at the same moment.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
 
@@ -50,7 +52,12 @@ impl Side {
                 file => file.map_err(opened)?,
             };
             sys::lock_exclusive(&file, LOCK_WAIT).map_err(|error| AuditError::Lock(place.path_of(FOLDER), error))?;
-            return Ok(Side { folder, file, dirty: false });
+            // Whoever merges may have taken it away between its making and its locking.
+            let ours = sys::Owner::of_open(&file).map_err(failed)?.identity;
+            let there = folder.owner(OsStr::new(&format!("{name}{GROWING}")));
+            if there.is_ok_and(|there| there.identity == ours) {
+                return Ok(Side { folder, file, dirty: false });
+            }
         }
         Err(failed(io::Error::new(io::ErrorKind::ResourceBusy, "its side folder is removed again and again")))
     }
@@ -86,6 +93,12 @@ pub(super) fn count(log: &Folder) -> usize {
     names.map_or(0, |names| names.iter().filter(ours).count())
 }
 
+/// How many files beside the log had something in them that was no record.
+pub(super) fn count_unreadable(log: &Folder) -> usize {
+    let names = log.beneath(FOLDER.as_ref()).ok().and_then(|folder| folder.names().ok());
+    names.map_or(0, |names| names.iter().filter(|name| name.ends_with(UNREADABLE)).count())
+}
+
 /// Records that wait to be put into the log, file after file.
 #[derive(Debug)]
 pub(super) struct Waiting<'a> {
@@ -106,6 +119,8 @@ struct Current {
     number: u64,
     /// How many are in the log already.
     merged: u64,
+    /// Whether something in it was no record.
+    unreadable: bool,
 }
 
 impl<'a> Waiting<'a> {
@@ -161,29 +176,36 @@ impl<'a> Waiting<'a> {
                 self.current = self.begin().map_err(failed)?;
                 continue;
             };
-            let mut line = String::new();
-            let read = current.lines.read_line(&mut line);
-            if read.is_err() {
-                // Not as we write it: it stays where it is, for a person to look at.
-                self.current = None;
+            let mut line = Vec::new();
+            let read = (&mut current.lines).take(LONGEST as u64 / 2).read_until(b'\n', &mut line).map_err(failed)?;
+            // What has no end was never acknowledged; what is longer than any record is none.
+            let Some(body) = line.strip_suffix(b"\n") else {
+                let unreadable = current.unreadable || read > LONGEST / 4;
+                self.finish(unreadable).map_err(failed)?;
                 continue;
-            }
-            // What has no end was never acknowledged.
-            if !line.ends_with('\n') {
-                let name = format!("{}{MERGING}", current.name);
-                self.current = None;
-                self.folder.remove(OsStr::new(&name)).map_err(failed)?;
-                continue;
-            }
-            let mark = format!("{}:{}", current.name, current.number);
+            };
+            let number = current.number;
             current.number += 1;
-            let body = line.trim_end();
-            let is_record =
-                Json::parse(body.as_bytes()).is_ok_and(|json| json.kind() == Kind::Object) && body.len() > 2;
-            if current.number - 1 > current.merged && is_record {
-                return Ok(Some(format!("{{\"merged\":\"{mark}\",{}", &body[1..])));
+            // As we write it, and nothing that could be mistaken for it.
+            let is_record = body.starts_with(b"{\"") && Json::parse(body).is_ok_and(|json| json.kind() == Kind::Object);
+            match std::str::from_utf8(body) {
+                Ok(body) if is_record && number > current.merged => {
+                    return Ok(Some(format!("{{\"merged\":\"{}:{number}\",{}", current.name, &body[1..])));
+                }
+                Ok(_) if is_record => {}
+                _ => current.unreadable = true,
             }
         }
+    }
+
+    /// Removes the file that is merged, or puts it away.
+    fn finish(&mut self, unreadable: bool) -> io::Result<()> {
+        let Some(current) = self.current.take() else { return Ok(()) };
+        let (merging, aside) = (format!("{}{MERGING}", current.name), format!("{}{UNREADABLE}", current.name));
+        if unreadable {
+            return self.folder.rename(OsStr::new(&merging), OsStr::new(&aside));
+        }
+        self.folder.remove(OsStr::new(&merging))
     }
 
     fn begin(&mut self) -> io::Result<Option<Current>> {
@@ -196,6 +218,6 @@ impl<'a> Waiting<'a> {
             self.folder.rename(OsStr::new(&growing), OsStr::new(&merging))?;
             0
         };
-        Ok(Some(Current { name, lines: BufReader::new(file), number: 1, merged }))
+        Ok(Some(Current { name, lines: BufReader::new(file), number: 1, merged, unreadable: false }))
     }
 }

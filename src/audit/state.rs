@@ -26,8 +26,12 @@ pub struct State {
     pub holder: Option<Holder>,
     /// How many files with records are beside the log.
     pub waiting: usize,
+    /// How many of them had something in them that was no record.
+    pub unreadable: usize,
     /// Whether the one that grows is much larger than it should be.
     pub oversized: bool,
+    /// Why nothing can be recorded, if nothing can.
+    pub closed: Option<String>,
 }
 
 impl AuditLog {
@@ -40,11 +44,12 @@ impl AuditLog {
         let Some(folder) = place.folder()? else { return Ok(None) };
         let segments = place.segments(&folder)?;
         let failed = |error| AuditError::Io(place.path(), error);
-        let waiting = side::count(&folder);
         let mut state = State {
             files: segments.len(),
             bytes: segments.iter().map(|of| of.size).sum(),
-            waiting,
+            waiting: side::count(&folder),
+            unreadable: side::count_unreadable(&folder),
+            closed: folder.is_closed(OsStr::new(CURRENT)),
             ..State::default()
         };
         let names = segments.iter().map(|segment| segment.name()).chain([".".to_owned()]);
@@ -56,6 +61,9 @@ impl AuditLog {
         if let Some(current) = segments.first().filter(|segment| segment.number == 0) {
             state.torn = whole_end(&current.file, current.size).map_err(failed)? < current.size;
             state.oversized = current.size > self.settings().max_size.saturating_mul(2);
+            if let Err(error) = last_line_of(current) {
+                state.closed = Some(error.to_string());
+            }
             let free = sys::try_lock(&current.file).map_err(failed)?;
             if free {
                 // Let go of at once: nobody is to wait for somebody who only looks.

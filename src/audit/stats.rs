@@ -7,43 +7,45 @@ use std::collections::{BTreeMap, VecDeque};
 /// How many of the last runs are kept one by one, for a sparkline.
 const RECENT: usize = 40;
 
-/// Spans of time, of which percentiles can be asked. To three digits.
-#[derive(Clone, Debug)]
-pub struct Spans {
-    /// In microseconds.
-    histogram: Histogram<u64>,
-    sum_ms: f64,
-}
+/// How many hooks and event types are told apart; what is beyond is counted together.
+const MOST_NAMES: usize = 1000;
+/// What is beyond.
+const OTHERS: &str = "(others)";
 
-impl Default for Spans {
-    fn default() -> Self {
-        Spans { histogram: Histogram::new(3).expect("three digits are among those the library knows"), sum_ms: 0.0 }
-    }
+/// Spans of time, of which percentiles can be asked: to one percent.
+#[derive(Clone, Debug, Default)]
+pub struct Spans {
+    /// In microseconds; made with the first.
+    histogram: Option<Histogram<u64>>,
+    sum_ms: f64,
 }
 
 impl Spans {
     /// Adds one, in milliseconds; what is none is left out.
     pub fn add(&mut self, millis: f64) {
         if (0.0..1e12).contains(&millis) {
-            // It grows to any span that is let in here.
-            let _ = self.histogram.record((millis * 1e3).round() as u64);
+            // Two digits are among those the library knows, and it grows to any span that is let in here.
+            if self.histogram.is_none() {
+                self.histogram = Histogram::new(2).ok();
+            }
+            let _ = self.histogram.as_mut().map(|histogram| histogram.record((millis * 1e3).round() as u64));
             self.sum_ms += millis;
         }
     }
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.histogram.len()
+        self.histogram.as_ref().map_or(0, Histogram::len)
     }
 
     /// The span that this part of them (0 to 1) does not pass, in milliseconds; nothing without any.
     pub fn percentile(&self, part: f64) -> Option<f64> {
-        (self.count() > 0).then(|| self.histogram.value_at_quantile(part) as f64 / 1e3)
+        self.histogram.as_ref().map(|histogram| histogram.value_at_quantile(part) as f64 / 1e3)
     }
 
     /// The longest, in milliseconds.
     pub fn longest(&self) -> Option<f64> {
-        (self.count() > 0).then(|| self.histogram.max() as f64 / 1e3)
+        self.histogram.as_ref().map(|histogram| histogram.max() as f64 / 1e3)
     }
 
     /// All of them together, in milliseconds.
@@ -120,7 +122,9 @@ impl Tally {
             self.recent.pop_front();
         }
         self.retries += u64::from(entry.number("attempt").is_some_and(|attempt| attempt > 1.0));
-        self.waited.add(entry.number("waited_ms").unwrap_or(0.0));
+        if let Some(waited) = entry.number("waited_ms") {
+            self.waited.add(waited);
+        }
         if let Some(overhead) = entry.number("overhead_ms") {
             self.overhead.add(overhead);
         }
@@ -147,6 +151,12 @@ pub struct Stats {
     pub range: Option<(String, String)>,
 }
 
+/// What is kept under a name, or under what is left of names.
+fn of_name<'a, T: Default>(all: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
+    let name = if all.len() < MOST_NAMES || all.contains_key(name) { name } else { OTHERS };
+    all.entry(name.to_owned()).or_default()
+}
+
 impl Stats {
     /// Adds a record.
     pub fn add(&mut self, entry: &Entry) {
@@ -158,15 +168,15 @@ impl Stats {
         let (hook, kind, status) = (entry.text("hook"), entry.text("event_type"), entry.text("status"));
         match (hook, status) {
             ("", "emitted") => {
-                *self.events.entry(kind.to_owned()).or_default() += 1;
+                *of_name(&mut self.events, kind) += 1;
                 if let Some(overhead) = entry.number("overhead_ms") {
                     self.making.add(overhead);
                 }
             }
             ("", _) | (_, "started") => {}
             (hook, status) => {
-                self.hooks.entry(hook.to_owned()).or_default().add(entry, status);
-                self.kinds.entry(kind.to_owned()).or_default().add(entry, status);
+                of_name(&mut self.hooks, hook).add(entry, status);
+                of_name(&mut self.kinds, kind).add(entry, status);
                 self.all.add(entry, status);
             }
         }

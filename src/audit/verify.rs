@@ -25,6 +25,8 @@ pub struct Verified {
     pub range: Option<(u64, u64)>,
     /// The head that was sealed last.
     pub sealed: Option<Head>,
+    /// Whether records are not linked to each other, or cannot be read: no seal can mend that.
+    pub is_broken: bool,
     /// What is wrong, the first bad record first. Nothing, when all is well.
     pub faults: Vec<Fault>,
     /// What a person should know all the same.
@@ -62,10 +64,22 @@ impl fmt::Display for Fault {
 struct Mark {
     hash: Option<Hash>,
     at: Timestamp,
-    /// Whether nothing but a person can have taken it away.
-    durable: bool,
+    kind: MarkKind,
     /// Whose word it is.
     whose: &'static str,
+}
+
+/// What kind of a seal it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum MarkKind {
+    /// A person kept it elsewhere.
+    Kept,
+    /// Nothing but a person can have taken it away.
+    Durable,
+    /// It may not have been on the disk when the machine went down.
+    Relaxed,
+    /// It was missed already, when the next one was sealed.
+    Gone,
 }
 
 /// A line that was kept elsewhere, as [`AuditLog::seal_line`] made it.
@@ -76,8 +90,6 @@ pub struct SealLine {
     at: Timestamp,
 }
 
-/// Whose word a seal of ours is.
-const OWN: &str = "knockon";
 /// How such a line begins.
 const SEAL_WORD: &str = "knockon-seal-1";
 
@@ -90,7 +102,7 @@ impl std::str::FromStr for SealLine {
         let read = || {
             let [SEAL_WORD, seq, hash, at, ..] = words[..] else { return None };
             Some(SealLine {
-                seq: part(seq, "seq")?.parse().ok()?,
+                seq: part(seq, "seq")?.parse().ok().filter(|seq| *seq > 0)?,
                 hash: Hash::from_hex(part(hash, "blake3")?).ok()?,
                 at: Timestamp::parse(&part(at, "at")?)?,
             })
@@ -114,22 +126,28 @@ impl AuditLog {
         let marked: BTreeSet<u64> = marks.keys().copied().collect();
         let mut whole = Piece::default();
         for segment in segments.iter().rev() {
-            let piece = read(segment, &marked).map_err(|error| AuditError::Io(self.file(segment), error))?;
-            self.join(&mut whole, piece, segment, &mut found);
+            match read(segment, &marked) {
+                Ok(piece) => self.join(&mut whole, piece, segment, &mut found),
+                Err(error) => {
+                    let problem = format!("{} cannot be read: {error}", self.file(segment).display());
+                    found.faults.push(Fault { place: None, seq: None, event_id: None, problem });
+                    found.is_broken = true;
+                }
+            }
         }
         (found.records, found.bytes) = (whole.records, whole.bytes);
         found.range = whole.first.zip(whole.last).map(|(first, (_, last))| (first.link.seq, last.seq));
         found.sealed = before.as_ref().and_then(|seals| seals.heads.last().cloned());
         let oldest = segments.last();
-        if found.faults.is_empty() {
+        if !found.is_broken {
             let base = after.as_ref().and_then(Seals::base_point);
             let missing = beginning(whole.first.map(|first| first.link), base, before.is_some(), &mut found.notes);
             if let (Some(problem), Some(oldest)) = (missing, oldest) {
                 let place = Some((self.file(oldest), 1));
                 found.faults.push(Fault { place, seq: None, event_id: None, problem });
             }
-            self.check_marks(&marks, &whole, &segments, &mut found);
         }
+        self.check_marks(&marks, &whole, after.as_ref(), &mut found);
         if let Some(seals) = &before {
             found.notes.extend(seals.lost.iter().map(lost));
         }
@@ -185,8 +203,9 @@ impl AuditLog {
         };
         whole.join(Piece { first: None, broken: None, ..piece });
         whole.first = whole.first.or(piece.first);
-        if let (Some(broken), true) = (broken, found.faults.is_empty()) {
+        if let (Some(broken), false) = (broken, found.is_broken) {
             found.faults.push(self.fault(segment, piece.first, &broken));
+            found.is_broken = true;
         }
     }
 
@@ -229,41 +248,48 @@ impl AuditLog {
     }
 
     /// Whether what was sealed is there.
-    fn check_marks(&self, marks: &BTreeMap<u64, Vec<Mark>>, whole: &Piece, segments: &[Segment], found: &mut Verified) {
-        let (first, last) = match (&whole.first, &whole.last) {
-            (Some(first), Some((_, last))) => (first.link.seq, last.seq),
-            _ => (u64::MAX, 0),
-        };
+    fn check_marks(
+        &self,
+        marks: &BTreeMap<u64, Vec<Mark>>,
+        whole: &Piece,
+        seals: Option<&Seals>,
+        found: &mut Verified,
+    ) {
+        let last = whole.last.map_or(0, |(_, last)| last.seq);
         for (seq, mark) in marks.iter().flat_map(|(seq, marks)| marks.iter().map(move |mark| (*seq, mark))) {
-            let there = whole.marked.iter().find(|point| point.seq == seq);
+            let mut there = whole.marked.iter().filter(|point| point.seq == seq).peekable();
             let Mark { at, whose, .. } = mark;
-            if there.is_some_and(|point| Some(point.hash) == mark.hash) || seq == 0 {
+            let is_somewhere = there.peek().is_some();
+            // Behind a break nothing was looked at.
+            if there.any(|point| Some(point.hash) == mark.hash) || (found.is_broken && !is_somewhere) {
                 continue;
             }
-            let problem = match there {
-                Some(_) => format!(
+            // What was removed because it was old is sealed as what the rest stands on.
+            let removed = !is_somewhere && seals.is_some_and(|seals| seals.covers(seq));
+            let problem = match mark.kind {
+                MarkKind::Gone => format!(
+                    "record {seq}, that {whose} sealed at {at}, was no longer there when the next one was sealed: the log was cut, emptied or changed"
+                ),
+                _ if is_somewhere => format!(
                     "record {seq} is not the one that {whose} sealed at {at}: the log was changed, or cut and continued"
                 ),
-                // What was removed because it was old is sealed as what the rest stands on.
-                None if seq < first && first != u64::MAX && *whose == OWN => continue,
-                None if seq < first && first != u64::MAX => {
+                MarkKind::Kept if removed => {
                     found
                         .notes
                         .push(format!("record {seq}, that {whose} sealed at {at}, is so old that it was removed"));
                     continue;
                 }
-                None if mark.durable => {
+                _ if removed => continue,
+                MarkKind::Kept | MarkKind::Durable => {
                     format!("the records after {last} are missing: {whose} sealed record {seq} at {at}")
                 }
-                None => {
+                MarkKind::Relaxed => {
                     let text = "were not on the disk when this machine went down, or were taken away since";
                     found.notes.push(format!("records {} to {seq}, sealed at {at}, {text}", last + 1));
                     continue;
                 }
             };
-            let place = segments.first().filter(|_| there.is_none()).map(|segment| (self.file(segment), 0));
-            let place = place.filter(|(_, line)| *line > 0);
-            found.faults.push(Fault { place, seq: Some(seq), event_id: None, problem });
+            found.faults.push(Fault { place: None, seq: Some(seq), event_id: None, problem });
         }
     }
 
@@ -280,12 +306,15 @@ impl AuditLog {
     }
 
     /// Takes the log as it is for what it should be: what is there now is sealed, and what was sealed before is
-    /// forgotten. Returns what was.
+    /// forgotten. Returns what was; when records are not linked to each other, nothing is changed.
     ///
     /// # Errors
-    /// The log or its seal cannot be read or written, or its records are not linked.
+    /// The log or its seal cannot be read or written.
     pub fn accept(&self) -> Result<Verified, AuditError> {
         let found = self.verify(&[])?;
+        if found.is_broken {
+            return Ok(found);
+        }
         let segments = self.segments()?;
         let failed = |error| AuditError::Io(self.path(), error);
         let end = last_point(&segments).map_err(failed)?;
@@ -300,6 +329,7 @@ impl AuditLog {
                     file: segment.identity,
                     size: segment.size,
                     at: Timestamp::now().as_millis(),
+                    boot: sys::boot_id(),
                 });
             }
         })?;
@@ -310,20 +340,27 @@ impl AuditLog {
 /// What has to be there.
 fn marks(seals: Option<&Seals>, kept: &[SealLine]) -> BTreeMap<u64, Vec<Mark>> {
     let mut marks: BTreeMap<u64, Vec<Mark>> = BTreeMap::new();
-    let booted = Timestamp::now().as_millis().saturating_sub(sys::uptime_millis());
+    let boot = sys::boot_id();
     if let Some(seals) = seals {
         let synced = seals.synced.as_ref();
-        for head in seals.heads.iter().chain(synced) {
-            let durable = head.at >= booted || synced.is_some_and(|synced| synced.seq >= head.seq);
+        let newest = seals.heads.len().saturating_sub(1);
+        let heads = seals.heads.iter().enumerate().map(|(index, head)| (head, index < newest));
+        for (head, gone) in heads.chain(synced.map(|synced| (synced, false))) {
+            let durable = head.boot == boot || synced.is_some_and(|synced| synced.seq >= head.seq);
+            let kind = match (gone, durable) {
+                (true, _) => MarkKind::Gone,
+                (false, true) => MarkKind::Durable,
+                (false, false) => MarkKind::Relaxed,
+            };
             let (hash, at) = (head.point().map(|point| point.hash), head.sealed_at());
             let all = marks.entry(head.seq).or_default();
             if all.iter().all(|mark| mark.hash != hash) {
-                all.push(Mark { hash, at, durable, whose: OWN });
+                all.push(Mark { hash, at, kind, whose: "knockon" });
             }
         }
     }
     for line in kept {
-        let mark = Mark { hash: Some(line.hash), at: line.at, durable: true, whose: "the line you gave" };
+        let mark = Mark { hash: Some(line.hash), at: line.at, kind: MarkKind::Kept, whose: "the line you gave" };
         marks.entry(line.seq).or_default().push(mark);
     }
     marks

@@ -185,15 +185,18 @@ fn follow(
 ) -> Result<(), CliError> {
     while !terminal.is_closed() {
         terminal.flush();
-        let missed = follower.poll(&mut |entry| {
+        let happened = follower.poll(&mut |entry| {
             if query.wants(&entry) {
                 form.show(&entry, terminal);
             }
             Ok::<(), io::Error>(())
         });
-        let missed = missed.map_err(|error| failed(&error))?;
-        if missed > 0 {
-            terminal.warning(&format!("{missed} records were removed before they could be read"));
+        let happened = happened.map_err(|error| failed(&error))?;
+        if happened.missed > 0 {
+            terminal.warning(&format!("{} records were removed before they could be read", happened.missed));
+        }
+        if happened.is_new {
+            terminal.warning("the log was begun anew; `knockon audit verify` says more");
         }
         terminal.flush();
         std::thread::sleep(LOOK_EVERY);
@@ -365,8 +368,8 @@ fn tell(log: &AuditLog, found: &Verified, terminal: &mut Terminal) {
             terminal.line(&format!("  and {}", one_line(&fault.to_string())));
         }
         terminal.note(
-            "keep the files as they are if you want to find out who changed them; `knockon audit seal --accept` takes \
-             them for what they should be",
+            "keep the files if you want to find out who changed them; once they are moved away, or when only records are missing, \
+             `knockon audit seal --accept` takes the log for what it should be",
         );
         return;
     }
@@ -388,6 +391,12 @@ impl Seal {
             return Ok(Exit::Fine);
         }
         let found = log.accept().map_err(|error| failed(&error))?;
+        if found.is_broken {
+            tell(&log, &found, terminal);
+            return Err(CliError::new(Exit::Stopped, "a log whose records are not linked cannot be accepted").hint(
+                "move its files away, where they are kept as they are; the next emit begins a new log, which can be",
+            ));
+        }
         for fault in &found.faults {
             terminal.line(&format!("accepted: {}", one_line(&fault.to_string())));
         }

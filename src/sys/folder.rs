@@ -9,6 +9,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// Less space on a disk than this is none.
+const LITTLE_SPACE: u64 = 256 * 1024;
+
 /// An open folder.
 #[derive(Debug)]
 pub struct Folder(File);
@@ -94,6 +97,21 @@ impl Folder {
     /// The system's reason.
     pub fn owner(&self, name: &OsStr) -> io::Result<Owner> {
         Ok(Owner::of(&statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// Why nothing can be added to a file in it, or a file to it: no right, or no space. Nothing is tried.
+    pub fn is_closed(&self, name: &OsStr) -> Option<String> {
+        use rustix::fs::{Access, accessat, fstatvfs};
+        let can = |name: &OsStr| accessat(&self.0, name, Access::WRITE_OK, AtFlags::EACCESS);
+        let file = match can(name) {
+            Err(rustix::io::Errno::NOENT) => Ok(()),
+            can => can,
+        };
+        if let Err(error) = can(OsStr::new(".")).and(file) {
+            return Some(io::Error::from(error).to_string());
+        }
+        let space = fstatvfs(&self.0).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize));
+        (space < LITTLE_SPACE).then(|| format!("only {space} bytes are left on its disk"))
     }
 
     /// Gives a name in it another one; what had that is replaced.

@@ -53,10 +53,10 @@ pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// How long this machine has been up, in milliseconds, sleep included.
-pub fn uptime_millis() -> u64 {
-    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    u64::try_from(up.tv_sec).unwrap_or(0) * 1000 + u64::try_from(up.tv_nsec).unwrap_or(0) / 1_000_000
+/// A name for this start of the machine, another one after the next; empty where there is none.
+pub fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
 }
 
 /// How many more descriptors this process may open, with some left for files.

@@ -89,18 +89,30 @@ fn compressed_files_are_searched_like_others() {
     assert_eq!(document["count"], 1);
 }
 
-#[test]
-fn files_are_removed_when_their_last_record_is_old() {
-    let project = quiet("{max_size: 10kB, keep: 5, retention: 2d}");
-    emit(&project, 40);
-    assert_eq!(names(&project), ["audit.log", "audit.log.1"]);
-    let old = fs::File::options().append(true).open(project.hooks_folder().join("audit.log.1")).unwrap();
-    old.set_modified(SystemTime::now() - Duration::from_secs(3 * 24 * 3600)).unwrap();
-    // Looked for once a day.
-    emit(&project, 1);
-    assert_eq!(names(&project), ["audit.log", "audit.log.1"]);
-    let seals = project.home().join(".local/state/knockon/seals");
-    for entry in fs::read_dir(seals).unwrap().flatten() {
+/// Makes all records so many days older, linked as they were, and takes the result for what it should be.
+fn age(project: &TestProject, days: u32) {
+    let mut before = "0".repeat(64);
+    let mut names = names(project);
+    names.sort_by_key(|name| std::cmp::Reverse(name.clone()));
+    for name in names {
+        let path = project.hooks_folder().join(name);
+        let mut lines = String::new();
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let mut record: Value = serde_json::from_str(line).unwrap();
+            record["prev"] = before.into();
+            record["timestamp"] = format!("2026-01-{:02}T00:00:00.000Z", 31 - days).into();
+            let line = record.to_string();
+            before = blake3::hash(line.as_bytes()).to_hex().to_string();
+            lines.push_str(&format!("{line}\n"));
+        }
+        fs::write(path, lines).unwrap();
+    }
+    project.ok(&["audit", "seal", "--accept"]);
+}
+
+/// Lets a day pass, as far as looking for old files goes.
+fn next_day(project: &TestProject) {
+    for entry in fs::read_dir(project.home().join(".local/state/knockon/seals")).unwrap().flatten() {
         let text = fs::read_to_string(entry.path()).unwrap();
         let (_, json) = text.trim_end().split_once(' ').unwrap();
         let mut seals: Value = serde_json::from_str(json).unwrap();
@@ -108,10 +120,39 @@ fn files_are_removed_when_their_last_record_is_old() {
         let json = seals.to_string();
         fs::write(entry.path(), format!("{} {json}\n", &blake3::hash(json.as_bytes()).to_hex()[..16])).unwrap();
     }
+}
+
+#[test]
+fn files_are_removed_when_their_last_record_is_old() {
+    let project = quiet("{max_size: 10kB, keep: 5, retention: 2d}");
+    emit(&project, 40);
+    assert_eq!(names(&project), ["audit.log", "audit.log.1"]);
+    age(&project, 3);
+    // Looked for once a day.
     emit(&project, 1);
-    assert_eq!(names(&project), ["audit.log"]);
+    assert_eq!(seqs(&project), (1..=41).collect::<Vec<u64>>());
+    next_day(&project);
+    emit(&project, 1);
+    let left = seqs(&project);
+    assert!(left[0] > 1 && *left.last().unwrap() == 42, "{left:?}");
+    // A file that begins with an old record is followed by the next one, and goes in its turn.
+    assert_eq!(names(&project), ["audit.log", "audit.log.1"]);
     let verified = project.json(&["audit", "verify", "--json"]);
     assert_eq!((&verified["valid"], &verified["last_seq"]), (&true.into(), &42.into()), "{verified}");
+}
+
+#[test]
+fn times_of_files_remove_nothing() {
+    let project = quiet("{max_size: 10kB, keep: 5, retention: 2d}");
+    emit(&project, 60);
+    for name in names(&project) {
+        let file = fs::File::options().append(true).open(project.hooks_folder().join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(300 * 24 * 3600)).unwrap();
+    }
+    assert_eq!(project.json(&["audit", "--since", "1h", "--json"])["count"], 60, "nor do they hide anything");
+    next_day(&project);
+    emit(&project, 1);
+    assert_eq!(seqs(&project), (1..=61).collect::<Vec<u64>>());
 }
 
 #[test]
