@@ -161,8 +161,11 @@ fn log_files(log: &AuditLog, findings: &mut Findings) {
     }
     findings.fine("audit log", format!("{}, {} in {bytes} bytes", log.path().display(), count(files, "file")));
     for (path, why) in distrust {
-        let message = format!("{} {why}: others can change what is on record", path.display());
-        findings.warn("audit log", message, "take the right from them: chmod go-w");
+        findings.warn(
+            "audit log",
+            format!("{} {why}", path.display()),
+            "take the right from them: chmod go-rwx (a folder: go-w)",
+        );
     }
     if torn {
         let message = "the log ends in the middle of a line: a writer was killed there, or writes at this moment";

@@ -5,7 +5,7 @@
 //!
 //! Text format 0.0.4: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
-use crate::audit::{AuditError, AuditLog, Entry, Query};
+use crate::audit::{AuditError, AuditLog, Entry, Query, STATUSES};
 use crate::sys::{self, Folder};
 use crate::text::terminal_safe;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,20 +30,6 @@ const HEAD: &str = "# Written by `knockon stats --metrics-file`; it counts on fr
 const UP_TO: &str = "# counted up to ";
 /// How many hooks and types are told apart.
 const MOST_NAMES: usize = 1000;
-/// The endings that are told apart.
-const STATUSES: &[&str] = &[
-    "emitted",
-    "started",
-    "success",
-    "failed",
-    "timeout",
-    "error",
-    "skipped",
-    "blocked_untrusted",
-    "interrupted",
-    "detached",
-];
-
 /// Every metric: its name, its type, and what it says.
 const METRICS: &[(&str, &str, &str)] = &[
     ("knockon_events_total", "counter", "Events that were recorded, by type."),
@@ -65,6 +51,8 @@ pub enum MetricsError {
     Io(PathBuf, io::Error),
     /// It holds something else.
     Foreign(PathBuf),
+    /// A folder, a link, a device or a pipe has its name.
+    NoFile(PathBuf),
     /// It is about another project.
     OfAnother(PathBuf, String),
 }
@@ -77,6 +65,7 @@ impl fmt::Display for MetricsError {
             MetricsError::Foreign(path) => {
                 write!(f, "{} is no metrics file of knockon; name another, or remove it", path.display())
             }
+            MetricsError::NoFile(path) => write!(f, "{} is no plain file; name another", path.display()),
             MetricsError::OfAnother(path, project) => {
                 write!(f, "{} counts for the project {project}; name a file for each project", path.display())
             }
@@ -99,7 +88,7 @@ pub fn update(log: &AuditLog, path: &Path) -> Result<Option<String>, MetricsErro
     let failed = |error| MetricsError::Io(path.to_owned(), error);
     // A device or a pipe has a name too, and is neither read nor replaced.
     match path.symlink_metadata() {
-        Ok(found) if !found.is_file() => return Err(MetricsError::Foreign(path.to_owned())),
+        Ok(found) if !found.is_file() => return Err(MetricsError::NoFile(path.to_owned())),
         _ => {}
     }
     // The collector reads `*.prom` only: neither the lock nor a file half written is among them.
@@ -109,7 +98,7 @@ pub fn update(log: &AuditLog, path: &Path) -> Result<Option<String>, MetricsErro
     };
     let name = path.with_extension("prom.lock");
     let lock = folder.and_then(|folder| folder.append(name.file_name().unwrap_or_default()));
-    let lock = lock.map_err(|fault| failed(io::Error::other(fault.to_string())))?;
+    let lock = lock.map_err(|fault| failed(io::Error::other(format!("its folder cannot be written to: {fault}"))))?;
     sys::lock_exclusive(&lock, LOCK_WAIT).map_err(|error| failed(io::Error::other(error.to_string())))?;
     let mut series = Series::of(log);
     match fs::File::open(path) {

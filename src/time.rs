@@ -39,10 +39,14 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// Reads what a person writes: a time in RFC 3339, or a date, which is its beginning in UTC.
+    /// Reads what a person writes: a time in RFC 3339, in UTC without a zone, or a date, which is its beginning in UTC.
     pub fn read(text: &str) -> Option<Self> {
-        let date = text.len() == 10;
-        let whole = if date { format!("{text}T00:00:00Z") } else { text.to_owned() };
+        let whole = match text.len() {
+            10 => format!("{text}T00:00:00Z"),
+            // Without a zone it is UTC, as everything that is shown.
+            19 => format!("{text}Z"),
+            _ => text.to_owned(),
+        };
         whole.parse().ok().map(Timestamp)
     }
 }
@@ -151,6 +155,8 @@ mod tests {
             ("0d", "2025-12-02T15:30:45.123Z"),
             ("18446744073709551615s", "1970-01-01T00:00:00.000Z"),
             ("2025-11-30", "2025-11-30T00:00:00.000Z"),
+            ("2025-11-30 10:00:00", "2025-11-30T10:00:00.000Z"),
+            ("2025-11-30 10:00:00Z", "2025-11-30T10:00:00.000Z"),
             ("2025-11-30T10:00:00+02:00", "2025-11-30T08:00:00.000Z"),
         ] {
             assert_eq!(read_since(text, now).map(|time| time.to_string()).as_deref(), Some(since), "{text}");

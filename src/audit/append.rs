@@ -132,7 +132,12 @@ impl AuditLog {
     fn all_settings(&self) -> &(AuditSettings, Vec<Diagnostic>) {
         self.settings.get_or_init(|| {
             let (settings, problems) = UserSettings::load(&self.user);
-            (settings.audit, problems)
+            let mut audit = settings.audit;
+            if !problems.is_empty() {
+                // Somebody wanted to say something about it: until that is understood, nothing is removed.
+                (audit.keep, audit.retention) = (u32::MAX - 1, Duration::MAX);
+            }
+            (audit, problems)
         })
     }
 
@@ -156,8 +161,7 @@ impl AuditLog {
     pub fn append_and_hold(&self, record: &AuditRecord<'_>) -> Result<(), AuditError> {
         let place = self.place()?;
         let mut inner = self.inner();
-        let failed = |error: serde_json::Error| AuditError::Io(self.path(), error.into());
-        serde_json::to_writer(inner.line.begin(), record).map_err(failed)?;
+        record.write(inner.line.begin());
         match self.hold(&mut inner) {
             Ok(()) => self.write(&mut inner, place),
             Err(AuditError::Lock(path, busy @ LockError::Busy(_))) => {

@@ -95,10 +95,14 @@ impl Line {
 
 /// Hexadecimal digits, without the machinery of formatting.
 fn hex(hash: Hash) -> [u8; 64] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 64];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(hash.as_bytes()) {
-        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    let bytes = hash.as_bytes();
+    let mut at = 0;
+    while at < 32 {
+        digits[2 * at] = DIGITS[usize::from(bytes[at] >> 4)];
+        digits[2 * at + 1] = DIGITS[usize::from(bytes[at] & 15)];
+        at += 1;
     }
     digits
 }

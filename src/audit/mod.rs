@@ -28,7 +28,7 @@ pub use append::{AuditError, AuditLog};
 pub use follow::{Follower, Happened, Snapshot};
 pub use query::{Found, Query};
 pub use read::Entry;
-pub use record::AuditRecord;
+pub use record::{AuditRecord, STATUSES};
 pub use seal::Head;
 pub use state::State;
 pub use stats::{Spans, Stats, Tally};

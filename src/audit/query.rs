@@ -22,8 +22,8 @@ pub struct Query {
     pub event: Option<String>,
     /// Of this hook.
     pub hook: Option<String>,
-    /// Of events whose type matches.
-    pub kind: Option<TypeGlob>,
+    /// Of events whose type matches one of these; none means any.
+    pub kinds: Vec<TypeGlob>,
     /// With one of these statuses; none means any.
     pub statuses: Vec<String>,
 }
@@ -54,7 +54,7 @@ impl Query {
         let is = |field: &str, wanted: &Option<String>| wanted.as_ref().is_none_or(|text| entry.text(field) == text);
         is("event_id", &self.event)
             && is("hook", &self.hook)
-            && self.kind.as_ref().is_none_or(|kind| kind.matches(entry.text("event_type")))
+            && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.matches(entry.text("event_type"))))
             && (self.statuses.is_empty() || self.statuses.iter().any(|status| entry.text("status") == status))
             && self.since.is_none_or(|since| entry.time().is_none_or(|time| time >= since))
     }
@@ -73,7 +73,7 @@ impl Query {
     pub fn is_picky(&self) -> bool {
         self.event.is_some()
             || self.hook.is_some()
-            || self.kind.is_some()
+            || !self.kinds.is_empty()
             || self.since.is_some()
             || !self.statuses.is_empty()
     }

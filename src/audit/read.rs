@@ -127,38 +127,41 @@ impl AuditLog {
                 each(entry);
             }
         })
+        .map(|_| ())
     }
 
-    /// Every record from `since` on, oldest first.
+    /// Every record from `since` on, oldest first. Returns how many lines are no records.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn since(&self, since: Option<Timestamp>, each: impl FnMut(Entry)) -> Result<(), AuditError> {
+    pub fn since(&self, since: Option<Timestamp>, each: impl FnMut(Entry)) -> Result<usize, AuditError> {
         self.scan(None, since, each)
     }
 
-    /// Every record from `since` on with `part` in its line, oldest first.
+    /// Every record from `since` on with `part` in its line, oldest first. Returns how many of the lines are no records.
     fn scan(
         &self,
         part: Option<&str>,
         since: Option<Timestamp>,
         mut each: impl FnMut(Entry),
-    ) -> Result<(), AuditError> {
+    ) -> Result<usize, AuditError> {
+        let mut unreadable = 0;
         let part = part.map(|part| Finder::new(part.as_bytes()));
         for segment in self.segments()?.iter().rev() {
             let failed = |error| AuditError::Io(self.path(), error);
             let offset = beginning(segment, since).map_err(failed)?;
             each_line_with(segment, part.as_ref(), offset, &mut |line| {
-                if is_of(line, since)
-                    && let Some(entry) = Entry::read(line)
-                {
-                    each(entry);
+                if is_of(line, since) {
+                    match Entry::read(line) {
+                        Some(entry) => each(entry),
+                        None => unreadable += 1,
+                    }
                 }
                 Ok(())
             })
             .map_err(failed)?;
         }
-        Ok(())
+        Ok(unreadable)
     }
 
     /// The files of the log, newest first.

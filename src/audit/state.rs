@@ -54,7 +54,9 @@ impl AuditLog {
         };
         let names = segments.iter().map(|segment| segment.name()).chain([".".to_owned()]);
         for name in names {
-            if let Some(why) = folder.owner(OsStr::new(&name)).ok().and_then(Owner::distrust) {
+            let owner = folder.owner(OsStr::new(&name)).ok();
+            let why = if name == "." { owner.and_then(Owner::distrust) } else { owner.and_then(sys::not_private) };
+            if let Some(why) = why {
                 state.distrust.push((place.path_of(&name), why));
             }
         }

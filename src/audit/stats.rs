@@ -69,8 +69,12 @@ pub struct Tally {
     pub cpu_ms: f64,
     /// The largest resident set, in KiB.
     pub peak_kib: u64,
-    /// How often a success followed a failure, or a failure a success.
+    /// How often an event ended well where the one before had not, or the other way round.
     pub flips: u64,
+    /// Events whose ending is known.
+    events: u64,
+    /// The event that was last: its id, how it ended so far, and how the one before it ended in the end.
+    last: Option<(String, bool, Option<bool>)>,
     /// Attempts after the first.
     pub retries: u64,
     /// The last runs: milliseconds, and whether it went well.
@@ -98,9 +102,26 @@ impl Tally {
         (self.runs() > 0).then(|| self.succeeded() as f64 / self.runs() as f64)
     }
 
-    /// How often the ending changed from run to run, 0 to 1: 0 is a hook that always does the same.
+    /// How often the ending changed from event to event, 0 to 1: 0 is a hook that always does the same.
     pub fn flakiness(&self) -> f64 {
-        self.flips as f64 / self.runs().saturating_sub(1).max(1) as f64
+        self.flips as f64 / self.events.saturating_sub(1).max(1) as f64
+    }
+
+    /// What a retry makes good was no change from event to event.
+    fn note_ending(&mut self, event: &str, well: bool) {
+        let changed = |before: Option<bool>, well: bool| u64::from(before.is_some_and(|before| before != well));
+        match &mut self.last {
+            Some((last, so_far, before)) if last == event => {
+                self.flips = self.flips - changed(*before, *so_far) + changed(*before, well);
+                *so_far = well;
+            }
+            last => {
+                let before = last.as_ref().map(|(_, well, _)| *well);
+                self.flips += changed(before, well);
+                self.events += 1;
+                *last = Some((event.to_owned(), well, before));
+            }
+        }
     }
 
     fn add(&mut self, entry: &Entry, status: &str) {
@@ -114,9 +135,7 @@ impl Tally {
         if let Some(millis) = millis {
             self.durations.add(millis);
         }
-        if self.recent.back().is_some_and(|(_, before)| *before != well) {
-            self.flips += 1;
-        }
+        self.note_ending(entry.text("event_id"), well);
         self.recent.push_back((millis.unwrap_or(0.0), well));
         if self.recent.len() > RECENT {
             self.recent.pop_front();

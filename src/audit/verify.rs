@@ -280,9 +280,10 @@ impl AuditLog {
                     continue;
                 }
                 _ if removed => continue,
-                MarkKind::Kept | MarkKind::Durable => {
-                    format!("the records after {last} are missing: {whose} sealed record {seq} at {at}")
-                }
+                MarkKind::Kept | MarkKind::Durable => match last {
+                    0 => format!("all records are missing: {whose} sealed record {seq} at {at}"),
+                    last => format!("the records after {last} are missing: {whose} sealed record {seq} at {at}"),
+                },
                 MarkKind::Relaxed => {
                     let text = "were not on the disk when this machine went down, or were taken away since";
                     found.notes.push(format!("records {} to {seq}, sealed at {at}, {text}", last + 1));

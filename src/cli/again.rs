@@ -111,13 +111,13 @@ impl super::Command for Retry {
 /// Deliver events of the past to the hooks that they trigger now, oldest first.
 #[derive(Args, Debug)]
 pub(super) struct Replay {
-    /// From when on: how long ago (30m, 2h, 7d), or a time (2026-11-21, 2026-11-21T10:00:00Z)
+    /// From when on: how long ago (30m, 2h, 7d, 2w), or a time in UTC (2026-11-21, 2026-11-21T10:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = point_in_time)]
     since: Timestamp,
     /// Until when, in the same form [default: now]
     #[arg(long, value_name = "TIME", value_parser = point_in_time)]
     until: Option<Timestamp>,
-    /// Only events of this type, or of these: a glob such as task.*
+    /// Only events of this type, or of these: a glob, such as task.*
     #[arg(long = "type", value_name = "GLOB")]
     kind: Option<String>,
     /// Only this hook

@@ -4,7 +4,8 @@ use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, point_in_time};
 use super::story::Show;
 use super::terminal::{Paint, Terminal, columns};
-use crate::audit::{AuditError, AuditLog, Entry, Found, Query, SealLine, Verified};
+use crate::audit::{AuditError, AuditLog, Entry, Found, Query, STATUSES, SealLine, Verified};
+use crate::event::EventId;
 use crate::matcher::TypeGlob;
 use crate::project::UserFolders;
 use crate::text::{count, one_line, shorten, terminal_safe, terminal_safe_json};
@@ -29,23 +30,23 @@ pub(super) struct Audit {
     /// How many of the last records [default: 10; all with --since or --event]
     #[arg(long, short = 'n', value_name = "N")]
     tail: Option<usize>,
-    /// Go on with every record that is written, until Ctrl-C
+    /// After those, go on with every record that is written, until Ctrl-C
     #[arg(long, short = 'f')]
     follow: bool,
-    /// From when on: how long ago (30m, 2h, 7d), or a time (2026-11-21, 2026-11-21T10:00:00Z)
+    /// From when on: how long ago (30m, 2h, 7d, 2w), or a time in UTC (2026-11-21, 2026-11-21T10:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = point_in_time)]
     since: Option<Timestamp>,
     /// Only of the event with this id
     #[arg(long, value_name = "ID")]
-    event: Option<String>,
+    event: Option<EventId>,
     /// Only of this hook
     #[arg(long, value_name = "NAME")]
     hook: Option<String>,
-    /// Only of events of this type, or of these: a glob such as task.*
-    #[arg(long = "type", value_name = "GLOB")]
-    kind: Option<String>,
+    /// Only of events of this type, or of these: task.*,spec.created
+    #[arg(long = "type", value_name = "GLOB", value_delimiter = ',')]
+    kind: Vec<String>,
     /// Only with this status, or with one of these: failed,timeout
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(STATUSES))]
     status: Vec<String>,
     #[command(flatten)]
     form: FormOptions,
@@ -130,12 +131,12 @@ impl super::Command for Audit {
 
 impl Audit {
     fn ask(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
-        let kind = self.kind.as_deref().map(TypeGlob::parse).transpose();
+        let kinds: Result<Vec<TypeGlob>, _> = self.kind.iter().map(|kind| TypeGlob::parse(kind)).collect();
         let query = Query {
             since: self.since,
-            event: self.event.clone(),
+            event: self.event.map(|event| event.to_string()),
             hook: self.hook.clone(),
-            kind: kind.map_err(|error| CliError::usage(format!("--type: {error}")))?,
+            kinds: kinds.map_err(|error| CliError::usage(format!("--type: {error}")))?,
             statuses: self.status.clone(),
         };
         let whole = self.since.is_some() || self.event.is_some();
@@ -156,7 +157,7 @@ impl Audit {
             terminal.warning(&format!("{} of the log cannot be read", count(found.unreadable, "line")));
         }
         for problem in log.problems() {
-            terminal.problem(problem);
+            terminal.warning(&format!("{problem}; defaults hold, and no old record is removed"));
         }
         if self.follow {
             let follower = log.follow(snapshot).map_err(|error| failed(&error))?;
@@ -214,6 +215,9 @@ struct Form {
     widths: Vec<usize>,
 }
 
+/// The least widths of columns while a log is followed: time, type, hook, status, duration.
+const FOLLOWED: &[usize] = &[20, 22, 20, 11, 7];
+
 /// The columns of `--csv`.
 const CSV: &[&str] = &[
     "timestamp",
@@ -261,7 +265,7 @@ impl Form {
                 "success" => None,
                 _ => Some(Paint::Bad),
             };
-            self.rows.push((cells(entry), paint));
+            self.rows.push((cells(entry, terminal.is_terminal()), paint));
             // Rows that come one by one keep the widths of those before.
             if self.follow && !self.widths.is_empty() {
                 self.draw(terminal);
@@ -276,8 +280,10 @@ impl Form {
             terminal.line(&format!("],\"count\":{}}}", self.shown));
         } else if !self.options.json && !self.options.csv {
             self.draw(terminal);
-            if self.widths.is_empty() {
-                self.widths = vec![0];
+            if self.follow {
+                // What comes later is to stand below what was before.
+                self.widths.resize(FOLLOWED.len().max(self.widths.len()), 0);
+                self.widths.iter_mut().zip(FOLLOWED).for_each(|(width, least)| *width = (*width).max(*least));
             }
         }
     }
@@ -307,19 +313,23 @@ fn csv_line(cells: Vec<String>) -> String {
     writer.into_inner().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
-fn cells(entry: &Entry) -> Vec<String> {
+fn cells(entry: &Entry, on_terminal: bool) -> Vec<String> {
     let duration = entry.number("duration_ms").filter(|millis| (0.0..1e12).contains(millis));
     let duration = duration.map(|millis| human(Duration::from_secs_f64(millis / 1e3)));
-    // Seconds are enough for people: 2025-12-02T15:30:45.123Z → 2025-12-02 15:30:45
+    // Seconds are enough for people: 2025-12-02T15:30:45.123Z → 2025-12-02 15:30:45Z
     let time = entry.text("timestamp").get(..19).unwrap_or_default().replace('T', " ");
+    let time = if time.is_empty() { time } else { format!("{time}Z") };
     let field = |name: &str, width: usize| one_line(&shorten(entry.text(name), width));
+    // A program behind a pipe gets all of it.
+    let width = if on_terminal { 80 } else { 4000 };
+    let last = if entry.text("status") == "emitted" { field("event_id", 40) } else { field("error", width) };
     vec![
         one_line(&time),
         field("event_type", 32),
         field("hook", 32),
         field("status", 20),
         duration.unwrap_or_default(),
-        field("error", 80),
+        last,
     ]
 }
 

@@ -133,7 +133,7 @@ impl TrustOptions {
 /// How long ago, or when: the value of `--since` and `--until`.
 pub(super) fn point_in_time(text: &str) -> Result<Timestamp, String> {
     read_since(text, Timestamp::now())
-        .ok_or_else(|| "write how long ago, such as 30m, 2h or 7d, or a time, such as 2026-11-21".into())
+        .ok_or_else(|| "write how long ago, such as 30m, 2h, 7d or 2w, or a time in UTC, such as 2026-11-21 or 2026-11-21T10:00:00Z".into())
 }
 
 /// The hook with this name, or an error that names the nearest.

@@ -8,7 +8,7 @@ use crate::audit::Story;
 use crate::project::UserFolders;
 use crate::report::{BEGINNING_LENGTH, Report, headline, is_report, page};
 use crate::sys::replace_private;
-use crate::text::one_line;
+use crate::text::{count, one_line};
 use crate::time::{Timestamp, read_since};
 use clap::Args;
 use std::fs::File;
@@ -22,7 +22,7 @@ const LATELY: &str = "7d";
 /// and their output. The page loads nothing and needs no network.
 #[derive(Args, Debug)]
 pub(super) struct ReportCommand {
-    /// From when on: how long ago (30m, 2h, 7d, 2w), or a time (2026-11-21, 2026-11-21T10:00:00Z) [default: 7d]
+    /// From when on: how long ago (30m, 2h, 7d, 2w), or a time in UTC (2026-11-21, 2026-11-21T10:00:00Z) [default: 7d]
     #[arg(long, value_name = "TIME", value_parser = point_in_time)]
     since: Option<Timestamp>,
     /// The file to write; - for standard output
@@ -49,7 +49,10 @@ impl super::Command for ReportCommand {
         let until = Timestamp::now();
         let since = self.since.or_else(|| read_since(LATELY, until)).unwrap_or(until);
         let mut entries = Vec::new();
-        log.since(Some(since), |entry| entries.push(entry)).map_err(|error| failed(&error))?;
+        let unreadable = log.since(Some(since), |entry| entries.push(entry)).map_err(|error| failed(&error))?;
+        if unreadable > 0 {
+            terminal.warning(&format!("{} of the log cannot be read", count(unreadable, "line")));
+        }
         let name = project.root().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let report = Report { project: name, since, until, stories: Story::all_of(entries), limit: self.limit };
         let page = page(&report);

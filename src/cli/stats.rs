@@ -21,7 +21,7 @@ const WIDTH: usize = 16;
 /// Show how hooks fared: how often, how well, how long, and what they and knockon itself cost.
 #[derive(Args, Debug)]
 pub(super) struct Stats {
-    /// From when on: how long ago (30m, 2h, 7d), or a time (2026-11-21, 2026-11-21T10:00:00Z) [default: all of the log]
+    /// From when on: how long ago (30m, 2h, 7d, 2w), or a time in UTC (2026-11-21, 2026-11-21T10:00:00Z) [default: all of the log]
     #[arg(long, value_name = "TIME", value_parser = point_in_time)]
     since: Option<Timestamp>,
     /// Print the numbers as one JSON document
@@ -46,11 +46,15 @@ impl super::Command for Stats {
             return Ok(Exit::Fine);
         }
         let mut numbers = Numbers::default();
-        log.since(self.since, |entry| numbers.add(&entry)).map_err(|error| failed(&error))?;
+        let unreadable = log.since(self.since, |entry| numbers.add(&entry)).map_err(|error| failed(&error))?;
+        if unreadable > 0 {
+            terminal.warning(&format!("{} of the log cannot be read", count(unreadable, "line")));
+        }
         if self.json {
             terminal.json(&document(&numbers));
         } else if numbers.range.is_none() {
-            terminal.line(&format!("nothing is recorded in {}", one_line(&log.path().to_string_lossy())));
+            let since = self.since.map(|since| format!(" since {since}")).unwrap_or_default();
+            terminal.line(&format!("nothing is recorded in {}{since}", one_line(&log.path().to_string_lossy())));
         } else {
             Shown { terminal, numbers: &numbers }.draw();
         }

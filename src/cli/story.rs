@@ -40,7 +40,7 @@ impl Show {
         let story = Story::all_of(entries).into_iter().next();
         let Some(story) = story else {
             return Err(CliError::usage(format!("the audit log has no event {id}")).hint(
-                "`knockon audit --status emitted` lists the last events; older ones are removed after some time",
+                "`knockon audit --status emitted` lists the last events with their ids; older ones are removed after some time",
             ));
         };
         if self.json {
@@ -112,7 +112,8 @@ impl Tree<'_> {
         if all == 0 {
             self.terminal.line("no hook was meant for it");
         }
-        let hint = format!("`knockon explain {}` says why other hooks did not match", one_line(&story.event_id));
+        let other = if story.hooks.is_empty() { "hooks" } else { "other hooks" };
+        let hint = format!("`knockon explain {}` says why {other} did not match", one_line(&story.event_id));
         let hint = self.terminal.paint(Paint::Dim, &hint);
         self.terminal.line(&hint);
     }
@@ -127,11 +128,15 @@ impl Tree<'_> {
             attempts => {
                 let end = attempts.last().map_or("", |attempt| attempt.status.as_str());
                 let mark = self.mark(end);
-                self.terminal.line(&format!("{branch}{mark} {}  {} attempts", one_line(&hook.name), attempts.len()));
+                let times = attempts.iter().filter(|attempt| ran(attempt)).count();
+                let times = if times > 1 { format!("  {times} attempts") } else { String::new() };
+                self.terminal.line(&format!("{branch}{mark} {}{times}", one_line(&hook.name)));
                 for (index, attempt) in attempts.iter().enumerate() {
                     let (inner, deeper) = self::branch(index + 1 == attempts.len());
                     let replay = if attempt.replay { " (again)" } else { "" };
-                    self.attempt(&format!("{below}{inner}"), &format!("attempt {}{replay}", attempt.attempt), attempt);
+                    let name =
+                        if ran(attempt) { format!("attempt {}{replay}", attempt.attempt) } else { "no attempt".into() };
+                    self.attempt(&format!("{below}{inner}"), &name, attempt);
                     self.details(&format!("{below}{deeper}"), attempt);
                 }
             }
@@ -154,12 +159,14 @@ impl Tree<'_> {
         };
         let mut facts = vec![one_line(status)];
         facts.extend(attempt.duration_ms.map(span));
-        facts.extend(attempt.exit_code.filter(|code| *code != 0).map(|code| format!("exit {code}")));
-        facts.extend(attempt.signal.map(|signal| format!("signal {signal}")));
-        // The exit code says it already.
-        let said =
-            |error: &&String| Some(error.as_str()) != attempt.exit_code.map(|code| format!("exit {code}")).as_deref();
-        facts.extend(attempt.error.as_ref().filter(said).map(|error| one_line(&shorten(error, 300))));
+        match &attempt.error {
+            // It has the exit code in it, or the signal.
+            Some(error) => facts.push(one_line(&shorten(error, 300))),
+            None => {
+                facts.extend(attempt.exit_code.filter(|code| *code != 0).map(|code| format!("exit {code}")));
+                facts.extend(attempt.signal.map(|signal| format!("signal {signal}")));
+            }
+        }
         let mark = self.mark(&attempt.status);
         self.terminal.line(&format!("{branch}{mark} {}  {}", one_line(name), facts.join("  ")));
     }
@@ -191,6 +198,11 @@ impl Tree<'_> {
             }
         }
     }
+}
+
+/// Whether a process was started.
+fn ran(attempt: &AttemptStory) -> bool {
+    attempt.started.is_some() || attempt.duration_ms.is_some()
 }
 
 /// What stands before a branch, and before what is below it.

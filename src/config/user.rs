@@ -84,6 +84,10 @@ fn parse(path: &Path, bytes: &[u8]) -> (UserSettings, Vec<Diagnostic>) {
 
 impl Reader<'_> {
     fn user_settings(&mut self, tree: &Node) -> Option<UserSettings> {
+        if matches!(tree.value, Value::Null) {
+            // Nothing but comments.
+            return Some(UserSettings::default());
+        }
         let entries = self.map(tree, "a mapping with `version`")?;
         self.known_keys(entries, SETTINGS_KEYS, "the settings");
         self.version(tree);
@@ -93,6 +97,9 @@ impl Reader<'_> {
 
     fn audit_settings(&mut self, node: &Node) -> AuditSettings {
         let none = AuditSettings::default();
+        if matches!(node.value, Value::Null) {
+            return none;
+        }
         let Some(entries) = self.map(node, "a mapping") else { return none };
         self.known_keys(entries, AUDIT_KEYS, "`audit`");
         let keep = node.get("keep").and_then(|node| self.whole(node, 0, 10_000, "a number of files"));
@@ -173,5 +180,8 @@ mod tests {
             assert_eq!((settings.audit, problems.len()), (AuditSettings::default(), 1), "{wrong}: {problems:?}");
         }
         assert_eq!(read("audit: [").1.len(), 1);
+        for nothing in ["# a comment\n", "version: '1.0'\naudit:\n  # keep: 3\n"] {
+            assert_eq!(read(nothing), (UserSettings::default(), Vec::new()), "{nothing}");
+        }
     }
 }

@@ -344,6 +344,8 @@ impl Emitter {
         report.problems = plan.problems.clone();
         self.dispatch(report, &event, plan, matches, course);
         report.warnings.extend(self.audit.stuck());
+        let told = |problem: &Diagnostic| format!("{problem}; defaults hold, and no old record is removed");
+        report.warnings.extend(self.audit.problems().iter().map(told));
         report.dispatched.unrecorded.splice(0..0, unrecorded);
         report.dispatched.unrecorded.dedup();
         report.event = Some(event);

@@ -53,9 +53,9 @@ pub(super) fn write(report: &Report, totals: &Totals, out: &mut String) {
     tile(out, "Failed", &number(totals.failed), "", share(totals.failed, Mark::Failed));
     tile(
         out,
-        "Blocked",
+        "Not trusted",
         &number(totals.blocked),
-        if totals.blocked > 0 { "not trusted" } else { "" },
+        if totals.blocked > 0 { "blocked" } else { "" },
         share(totals.blocked, Mark::Blocked),
     );
     tile(out, "Skipped", &number(totals.skipped), "", "");

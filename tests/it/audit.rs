@@ -107,9 +107,16 @@ fn audit_shows_the_last_records() {
     assert_eq!(project.ok(&["audit"]).stdout.lines().count(), 10);
     let shown = project.ok(&["audit", "--tail", "3"]).stdout;
     let columns: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().skip(2).take(3).collect()).collect();
+    let records = project.audit();
+    let id = records[18]["event_id"].as_str().unwrap();
+    assert!(shown.lines().all(|line| line.split_whitespace().nth(1).unwrap().ends_with('Z')), "times are UTC: {shown}");
     assert_eq!(
         columns,
-        [vec!["spec.created", "emitted"], vec!["spec.created", "a", "started"], vec!["spec.created", "a", "success"]]
+        [
+            vec!["spec.created", "emitted", id],
+            vec!["spec.created", "a", "started"],
+            vec!["spec.created", "a", "success"]
+        ]
     );
     assert_eq!(project.ok(&["audit", "-n", "0"]).stdout, "no record was asked for\n");
     let document = project.json(&["audit", "--tail", "100", "--json"]);

@@ -21,7 +21,10 @@ fn eventful() -> TestProject {
 fn lines(project: &TestProject, arguments: &[&str]) -> Vec<String> {
     let shown = project.ok(&[&["audit"], arguments].concat()).stdout;
     // Without the time.
-    let words = |line: &str| line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
+    let words = |line: &str| {
+        let words = line.split_whitespace().skip(2).filter(|word| !word.starts_with("evt_"));
+        words.collect::<Vec<_>>().join(" ")
+    };
     shown.lines().map(words).collect()
 }
 
@@ -44,7 +47,14 @@ fn records_are_found_by_what_they_are_about() {
     assert!(none.starts_with("no record in /") && none.ends_with("is as you asked for\n"), "{none}");
     let none = project.ok(&["audit", "--since", "2999-01-01"]).stdout;
     assert!(none.ends_with("is as you asked for\n"), "{none}");
-    for wrong in [["--type", "[z-a]"], ["--since", "yesterday"]] {
+    assert_eq!(lines(&project, &["--type", "spec.*,task.*", "--since", "1h"]).len(), 13);
+    for wrong in [
+        ["--type", "[z-a]"],
+        ["--since", "yesterday"],
+        ["--status", "bogus"],
+        ["--status", "failed,FAILED"],
+        ["--event", "bogus"],
+    ] {
         assert_eq!(project.run(&["audit", wrong[0], wrong[1]]).code, 2, "{wrong:?}");
     }
 }
@@ -205,6 +215,28 @@ fn numbers_say_how_hooks_fared() {
 }
 
 #[test]
+fn what_a_retry_makes_good_is_not_flaky_and_going_on_alone_is_no_attempt() {
+    let project = TestProject::trusted(
+        "- {name: again, events: [{type: '*'}], retry: {attempts: 3, backoff: 1ms}, command: 'if [ $HOOK_ATTEMPT = 1 ]; then exit 75; fi'}\n\
+         - {name: alone, events: [{type: '*'}], mode: detach, command: 'true'}\n",
+    );
+    for _ in 0..3 {
+        project.ok(&["emit", "spec.created", "--quiet"]);
+    }
+    crate::support::wait_until("the last", || {
+        project.audit().iter().filter(|record| record["hook"] == "alone" && record["status"] == "success").count() == 3
+    });
+    let numbers = project.json(&["stats", "--json"]);
+    assert_eq!((&numbers["hooks"]["again"]["runs"], &numbers["hooks"]["again"]["retries"]), (&6.into(), &3.into()));
+    assert_eq!((&numbers["hooks"]["again"]["flakiness"], &numbers["flakiest"]), (&0.0.into(), &json!([])));
+    let id = project.audit()[0]["event_id"].as_str().unwrap().to_owned();
+    let shown = project.ok(&["audit", "show", &id]).stdout;
+    assert!(shown.contains("✓ again  2 attempts") && shown.contains("✓ alone\n"), "{shown}");
+    assert!(shown.contains("no attempt  detached") && shown.contains("attempt 1  failed"), "{shown}");
+    assert_eq!(shown.matches("exit 75").count(), 1, "said once: {shown}");
+}
+
+#[test]
 fn the_flakiest_and_the_time_in_queues_are_named() {
     let project = TestProject::trusted(
         "- {name: flaky, events: [{type: '*'}], command: 'if [ -e flag ]; then rm flag; else touch flag; exit 1; fi'}\n\
@@ -226,6 +258,18 @@ fn the_flakiest_and_the_time_in_queues_are_named() {
         shown.contains("flakiest") && shown.contains("flaky (changes 100 %)") && shown.contains("in queues and groups"),
         "{shown}"
     );
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_told() {
+    let project = eventful();
+    let log = project.hooks_folder().join("audit.log");
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replacen('\n', "\ngarbage\n", 1)).unwrap();
+    for command in [&["audit", "--tail", "100"][..], &["stats"], &["report"]] {
+        let ran = project.ok(command);
+        assert!(ran.stderr.contains("1 line of the log cannot be read"), "{command:?}: {ran:?}");
+    }
 }
 
 fn metric(text: &str, name: &str) -> Option<f64> {

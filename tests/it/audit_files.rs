@@ -165,6 +165,21 @@ fn settings_that_cannot_be_used_are_told_and_lose_nothing() {
     assert_eq!(project.audit().len(), 1);
     let ran = project.run(&["doctor"]);
     assert!(ran.code == 1 && ran.stdout.contains("✗ settings:"), "{ran:?}");
+    let ran = project.ok(&["emit", "task.completed"]);
+    assert!(ran.stderr.contains("defaults hold, and no old record is removed"), "{ran:?}");
+
+    // A slip in a file that kept much must not remove it.
+    let project = quiet("{max_size: 10kB, keep: 100}");
+    emit(&project, 150);
+    let before = names(&project).len();
+    assert!(before > 6);
+    settings(&project, "{max_size: 10kB, kep: 100}");
+    let filling = format!("filling={}", "x".repeat(100_000));
+    for _ in 0..120 {
+        project.ok(&["emit", "task.completed", "--quiet", "--context", &filling]);
+    }
+    assert!(names(&project).len() > before, "rotated, and nothing removed");
+    assert_eq!(seqs(&project).len(), 270);
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn what_is_written_afterwards_covers_nothing() {
 fn a_log_that_is_gone_is_missed() {
     let project = project(4);
     fs::remove_file(log(&project)).unwrap();
-    found(&project, "the records after 0 are missing: knockon sealed record 4");
+    found(&project, "all records are missing: knockon sealed record 4");
     project.ok(&["emit", "task.completed", "--quiet"]);
     found(&project, "record 4, that knockon sealed at 20");
 }
