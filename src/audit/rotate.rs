@@ -6,7 +6,7 @@ use super::lines::{each_line, find_point, first_link};
 use super::link::Point;
 use super::place::{CURRENT, Place, Segment, name_of, rotated};
 use super::seal::Head;
-use crate::sys::{self, Folder};
+use crate::sys::{self, Folder, OpenFault};
 use crate::time::Timestamp;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -56,7 +56,8 @@ pub(super) fn shift(log: &AuditLog, place: &Place, folder: &Folder) -> Result<()
 fn put_aside(folder: &Folder) -> io::Result<()> {
     for (number, compressed) in rotated(folder)? {
         let name = name_of(number, compressed);
-        if folder.read(OsStr::new(&name)).is_err() {
+        // Only what it is for certain: a file that cannot be looked at now is one of ours all the same.
+        if let Err(OpenFault::Wrong(_) | OpenFault::Outside) = folder.read(OsStr::new(&name)) {
             let aside = format!("{name}.aside-{}", Timestamp::now().as_millis());
             folder.rename(OsStr::new(&name), OsStr::new(&aside))?;
         }
