@@ -73,28 +73,48 @@ fn remove(log: &AuditLog, place: &Place, folder: &Folder, number: u32) -> Result
     let Some((at, segment)) = at.and_then(|at| Some((at, segments.get(at)?))) else { return Ok(()) };
     // The line that what is newer stands on: said by that, or, when nothing is, the end of the file itself.
     let newer = at.checked_sub(1).and_then(|newer| segments.get(newer));
-    let first = first_link(segment).ok().flatten();
-    let follows = match newer {
-        Some(newer) => {
-            first_link(newer).ok().flatten().map(|link| Point { seq: link.seq.saturating_sub(1), hash: link.prev })
-        }
-        None => end_of(segment).ok(),
+    let failed = |error| AuditError::Io(place.path_of(&segment.name()), error);
+    // What cannot be read for now is removed another time; a compressed file that is damaged never can be.
+    let link = |segment: &Segment| match first_link(segment) {
+        Err(_) if segment.compressed => Ok(None),
+        link => link.map_err(failed),
     };
-    if let (Some(first), Some(base)) = (first, follows.filter(|base| base.seq > 0)) {
-        // A seal that cannot be had keeps nobody from removing what is old; `verify` then says what it cannot know.
-        let _ = log.change_seal(|seals| {
+    let first = link(segment)?;
+    let follows = match newer {
+        Some(newer) => link(newer)?.map(|link| Point { seq: link.seq.saturating_sub(1), hash: link.prev }),
+        None => Some(end_of(segment).map_err(failed)?),
+    };
+    let end = match end_of(segment) {
+        Err(_) if segment.compressed => None,
+        end => Some(end.map_err(failed)?),
+    };
+    if let (Some(first), Some(base), true) = (first, follows.filter(|base| base.seq > 0), end == follows) {
+        let mut trouble = None;
+        let sealed = log.change_seal(|seals| {
             let before = seals.base_point().unwrap_or(Point::START);
             let goes_on = Some(first.seq) == before.seq.checked_add(1) && first.prev == before.hash;
-            let inside = |head: &&Head| (first.seq..=base.seq).contains(&head.seq);
-            let has = |head: &Head| {
-                let wanted = head.point().filter(|point| *point != base);
-                wanted.is_none_or(|point| find_point(&segments[at..=at], point).unwrap_or(false))
+            let inside = |head: &&Head| (first.seq..base.seq).contains(&head.seq);
+            // What was sealed is nearly always in a newer file.
+            let mut has = |head: &Head| {
+                let there = head.point().map_or(Ok(false), |point| find_point(&segments[at..=at], point));
+                there.unwrap_or_else(|error| {
+                    trouble = Some(error);
+                    false
+                })
             };
+            let is_at_the_end = |head: &&Head| head.seq == base.seq && head.point() != Some(base);
             let sealed_is_there = seals.heads.last().iter().filter(|head| inside(head)).all(|head| has(head));
-            if goes_on && sealed_is_there && newer.is_none_or(|_| end_of(segment).is_ok_and(|end| end == base)) {
+            if goes_on && sealed_is_there && !seals.heads.last().iter().any(is_at_the_end) {
                 seals.base = Some((base.seq, base.hash.to_hex().to_string()));
             }
         });
+        if let Some(trouble) = trouble {
+            return Err(failed(trouble));
+        }
+        // Where there is no seal, nothing is missed; where there is one, it must know before the file goes.
+        if log.seal.as_ref().is_some_and(|seal| matches!(seal.read(), Ok(Some(_)))) {
+            sealed?;
+        }
     }
     let name = segment.name();
     folder.remove(OsStr::new(&name)).map_err(|error| AuditError::Io(place.path_of(&name), error))?;
