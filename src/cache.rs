@@ -6,7 +6,7 @@
 //! hooks in their place. The key lies with what the user trusted, not in the cache. The file holds what it
 //! takes to find the few hooks that an event may trigger, and each hook by itself; only those are taken out
 //! and compiled, so that a thousand hooks cost what ten do. Whatever is wrong with the file counts as if
-//! there were none, and so does a folder that is not the user's alone; deleting it is harmless.
+//! there were none; deleting it is harmless.
 
 use crate::config::{
     Concurrency, ConfigFile, Diagnostic, Found, Loaded, LoadedHook, Opened, Parts, ScriptPath, Severity, Source,
@@ -206,8 +206,9 @@ impl Layers {
     /// Opens files of the hooks folder; nothing when one of them is refused.
     fn open(found: &Found, names: Vec<String>) -> Option<Self> {
         let mut layers = Layers::default();
+        let mut folder = None;
         for name in names {
-            let (opened, why) = found.open_layer(Path::new(&name));
+            let (opened, why) = found.open_layer_in(&mut folder, Path::new(&name));
             layers.distrust = layers.distrust.take().or(why);
             layers.files.push(match opened {
                 Opened::Found(bytes) => (name, Some(bytes)),
@@ -242,7 +243,6 @@ impl Stored {
     /// Opens a file of the cache and reads all before its hooks; nothing when this user's knockon did not
     /// write exactly that.
     fn open(path: &Path, key: Key) -> Option<Self> {
-        sys::is_private_folder(path.parent()?).ok().filter(|private| *private)?;
         let file = sys::open_private(path).ok()??;
         let size = file.metadata().ok()?.len();
         let mut index = vec![0; HEADER];

@@ -1,5 +1,9 @@
 //! The `knockon` command.
+#![no_main]
 
-fn main() -> std::process::ExitCode {
-    knockon::cli::main()
-}
+use knockon::sys::Arena;
+
+#[global_allocator]
+static MEMORY: Arena = Arena::new();
+
+knockon::entry!(knockon::cli::main);

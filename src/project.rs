@@ -92,16 +92,29 @@ impl Project {
     /// # Errors
     /// `start` does not exist or cannot be read.
     pub fn discover(start: &Path, home: Option<&Path>) -> io::Result<Self> {
-        let start = start.canonicalize()?;
-        let home = home.and_then(|home| home.canonicalize().ok());
-        let not_home = |folder: &&Path| Some(*folder) != home.as_deref() || *folder == start;
-        for folder in start.ancestors().filter(not_home) {
+        Self::upward(&start.canonicalize()?, home)
+    }
+
+    /// [`Project::discover`] for the current folder.
+    ///
+    /// # Errors
+    /// There is none any more, or it cannot be read.
+    pub fn discover_here(home: Option<&Path>) -> io::Result<Self> {
+        let here = std::env::current_dir()?;
+        // The system tells it without links (getcwd(2)), unless it lies outside of what this process can see.
+        if here.is_absolute() { Self::upward(&here, home) } else { Self::discover(&here, home) }
+    }
+
+    fn upward(start: &Path, home: Option<&Path>) -> io::Result<Self> {
+        // Most projects are not asked about: a link is followed only where a folder of ours is found.
+        let is_home = |folder: &Path| home.and_then(|home| home.canonicalize().ok()).as_deref() == Some(folder);
+        for folder in start.ancestors() {
             let layout = layout_of(folder)?;
-            if layout != Layout::Bare {
+            if layout != Layout::Bare && (folder == start || !is_home(folder)) {
                 return Ok(Project { root: folder.to_owned(), layout });
             }
         }
-        let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&start).to_owned();
+        let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(start).to_owned();
         Ok(Project { layout: layout_of(&root)?, root })
     }
 

@@ -107,12 +107,16 @@ impl Place {
     /// The folder of the log, made when there is none.
     pub(super) fn make_folder(&self) -> Result<Folder, AuditError> {
         let opened = |fault| AuditError::Open(self.path(), fault);
-        if !self.root.is_dir() {
-            // The user's state folder, private as the XDG specification asks.
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
-            made.map_err(|error| AuditError::Io(self.path(), error))?;
-        }
-        let root = Folder::open(&self.root).map_err(opened)?;
+        let root = match Folder::open(&self.root) {
+            Err(OpenFault::Missing) => {
+                // The user's state folder, private as the XDG specification asks.
+                let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
+                made.map_err(|error| AuditError::Io(self.path(), error))?;
+                Folder::open(&self.root)
+            }
+            found => found,
+        };
+        let root = root.map_err(opened)?;
         match root.beneath(&self.below) {
             Err(OpenFault::Missing) => {
                 let parent = self.below.parent().filter(|parent| !parent.as_os_str().is_empty());

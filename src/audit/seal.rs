@@ -6,7 +6,7 @@
 
 use super::link::{Hash, Point};
 use crate::project::{Project, UserFolders};
-use crate::sys::{self, Folder, OpenFault};
+use crate::sys;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -228,19 +228,13 @@ impl Seal {
     }
 
     fn open(&self) -> io::Result<File> {
-        let (folder, name) = (self.path.parent(), self.path.file_name());
-        let (Some(folder), Some(name)) = (folder, name) else { return Err(ErrorKind::InvalidInput.into()) };
-        let opened = match Folder::open(folder) {
-            Err(OpenFault::Missing) => {
-                sys::make_private_folder(folder)?;
-                Folder::open(folder)
+        let file = match sys::update_private(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                sys::make_private_folder(self.path.parent().unwrap_or(Path::new("")))?;
+                sys::update_private(&self.path)
             }
             opened => opened,
-        };
-        let file = opened.and_then(|folder| folder.update(name)).map_err(|fault| match fault {
-            OpenFault::Io(error) => error,
-            fault => io::Error::other(fault.to_string()),
-        })?;
+        }?;
         match sys::not_private(sys::Owner::of_open(&file)?) {
             Some(why) => Err(io::Error::new(ErrorKind::PermissionDenied, format!("it {why}"))),
             None => Ok(file),

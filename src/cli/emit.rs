@@ -5,6 +5,7 @@ use super::error::{CliError, Exit};
 use super::explain;
 use super::live::Live;
 use super::options::{ProjectOptions, TrustOptions};
+use super::quick::{Argument, Quick};
 use super::results::{self, Wanted};
 use super::terminal::{Paint, Terminal};
 use crate::dispatch::Watcher;
@@ -15,6 +16,7 @@ use crate::text::one_line;
 use crate::trust::Verdict;
 use clap::Args;
 use serde_json::{Value, json, value::RawValue};
+use std::ffi::OsString;
 
 /// Emit an event and run the hooks it matches.
 #[derive(Args, Debug)]
@@ -29,7 +31,7 @@ pub(super) struct Emit {
 }
 
 /// The fields of an event made from flags.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct EventFields {
     /// The spec or feature: the event's `feature`, and `context.feature`
     #[arg(long, value_name = "ID")]
@@ -55,6 +57,29 @@ pub(super) struct EventFields {
 }
 
 impl EventFields {
+    /// Takes an option that is one of the fields; nothing when it is none, or is not plainly right.
+    fn take<'a>(&mut self, quick: &mut Quick<'a>, name: &str, attached: Option<&'a str>) -> Option<()> {
+        match name {
+            "--spec-id" => quick.set(&mut self.spec_id, attached),
+            "--task-id" => quick.set(&mut self.task_id, attached),
+            "--file" | "-f" => {
+                self.files.push(quick.value(attached)?.to_owned());
+                Some(())
+            }
+            "--progress" => {
+                quick.set(&mut self.progress, attached)?;
+                self.progress.filter(|percent| *percent <= 100).map(drop)
+            }
+            "--message" => quick.set(&mut self.message, attached),
+            "--agent-id" => quick.set(&mut self.agent_id, attached),
+            "--context" => {
+                self.context.push(context_field(quick.value(attached)?).ok()?);
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether none is given.
     pub(super) fn is_empty(&self) -> bool {
         let EventFields { spec_id, task_id, files, progress, message, agent_id, context } = self;
@@ -69,7 +94,7 @@ impl EventFields {
 }
 
 /// How an event is emitted, whatever it is made from.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct EmitOptions {
     /// Show which hooks would run; run and record nothing
     #[arg(long)]
@@ -119,6 +144,22 @@ fn context_field(text: &str) -> Result<(String, Value), String> {
 }
 
 impl super::Command for Emit {
+    fn quick(arguments: &[OsString]) -> Option<Self> {
+        let mut quick = Quick::new(arguments);
+        let (mut kind, mut fields, mut how) = (None, EventFields::default(), EmitOptions::default());
+        while let Some(argument) = quick.next()? {
+            match argument {
+                Argument::Plain(text) if kind.is_none() => kind = Some(text.parse().ok()?),
+                Argument::Plain(_) => return None,
+                Argument::Option(name, attached) => {
+                    fields.take(&mut quick, name, attached).or_else(|| how.take(&mut quick, name, attached))?;
+                }
+            }
+        }
+        let kind = kind.filter(|_| how.agree())?;
+        Some(Emit { kind, fields, how })
+    }
+
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let Emit { kind, fields, how } = self;
         let draft = fields.draft(kind);

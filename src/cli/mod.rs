@@ -1,7 +1,8 @@
 //! The command line: one file a command, one table of all of them.
 //!
 //! Each command's arguments are defined only when it is the one that was called: building all of them
-//! costs a cold start more than parsing does. `options` has what commands share, `terminal` is the only
+//! costs a cold start more than parsing does; `quick` does without any for the commands that are called on every
+//! step. `options` has what commands share, `terminal` is the only
 //! place that prints, `error` the only one that knows exit codes.
 
 mod again;
@@ -21,6 +22,7 @@ mod list;
 mod live;
 mod on;
 mod options;
+mod quick;
 mod report;
 mod results;
 mod run;
@@ -36,20 +38,30 @@ mod validate;
 
 use clap::{ArgMatches, Args};
 use error::{CliError, Exit};
-use std::process::ExitCode;
+use std::ffi::OsString;
 use terminal::Terminal;
 
 /// A command: its arguments, and what it does with them.
 trait Command: Args {
-    fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError>;
+    fn run(self, terminal: &mut Terminal) -> Ending;
+
+    /// The arguments, read without defining them for clap; nothing when that is not worth it, or clap has
+    /// something to say about them.
+    fn quick(_arguments: &[OsString]) -> Option<Self> {
+        None
+    }
 }
+
+/// How a command ends.
+type Ending = Result<Exit, CliError>;
 
 /// A row of the table of commands.
 struct Row {
     name: &'static str,
     about: &'static str,
     define: fn(clap::Command) -> clap::Command,
-    run: fn(&ArgMatches, &mut Terminal) -> Result<Exit, CliError>,
+    run: fn(&ArgMatches, &mut Terminal) -> Ending,
+    run_quickly: fn(&[OsString], &mut Terminal) -> Option<Ending>,
 }
 
 const fn row<C: Command>(name: &'static str, about: &'static str) -> Row {
@@ -61,6 +73,7 @@ const fn row<C: Command>(name: &'static str, about: &'static str) -> Row {
             let command = C::from_arg_matches(matches).map_err(CliError::from_clap)?;
             command.run(terminal)
         },
+        run_quickly: |arguments, terminal| Some(C::quick(arguments)?.run(terminal)),
     }
 }
 
@@ -112,11 +125,11 @@ pub fn command_names() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|row| row.name)
 }
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
+/// Runs a command line, the program's name first. Returns the exit code.
+pub fn main(arguments: &[OsString]) -> u8 {
     crate::sys::ignore_file_size_signal();
     let mut terminal = Terminal::of_this_process();
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(&mut terminal)));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(arguments, &mut terminal)));
     let exit = match outcome {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => {
@@ -128,15 +141,19 @@ pub fn main() -> ExitCode {
             Exit::Bug
         }
     };
-    ExitCode::from(terminal.finish(exit).code())
+    terminal.finish(exit).code()
 }
 
-fn dispatch(terminal: &mut Terminal) -> Result<Exit, CliError> {
+fn dispatch(arguments: &[OsString], terminal: &mut Terminal) -> Ending {
     // A command that is called by its name needs no other one to be defined.
-    let called = std::env::args_os().nth(1);
-    let at = COMMANDS.iter().position(|row| called.as_deref() == Some(row.name.as_ref()));
+    let called = arguments.get(1);
+    let at = COMMANDS.iter().position(|row| called.is_some_and(|called| called == row.name));
+    let ran = at.and_then(|at| (COMMANDS[at].run_quickly)(&arguments[2..], terminal));
+    if let Some(ended) = ran {
+        return ended;
+    }
     let rows = at.map_or(COMMANDS, |at| &COMMANDS[at..=at]);
-    let matches = match command_with(rows).try_get_matches_from(std::env::args_os()) {
+    let matches = match command_with(rows).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return terminal.clap(&error),
     };

@@ -3,7 +3,7 @@
 use super::error::{CliError, Exit};
 use super::terminal::Terminal;
 use crate::config::{ConfigFile, Loaded, Origin, Severity};
-use crate::dispatch::Skip;
+use crate::dispatch::{Program, Skip};
 use crate::emitter::{Emitter, EmitterOptions};
 use crate::event::MAX_BYTES;
 use crate::git::{self, Exported};
@@ -50,9 +50,9 @@ impl ProjectOptions {
         match &self.project_root {
             Some(root) => Project::at(root)
                 .map_err(|error| CliError::usage(format!("the project folder {}: {error}", root.display()))),
-            None => std::env::current_dir()
-                .and_then(|here| Project::discover(&here, user.home.as_deref()))
-                .map_err(|error| CliError::io("the current folder", &error)),
+            None => {
+                Project::discover_here(user.home.as_deref()).map_err(|error| CliError::io("the current folder", &error))
+            }
         }
     }
 
@@ -76,12 +76,13 @@ impl ProjectOptions {
             config: if trust.config_from_ref.is_some() { None } else { self.config() },
             commit,
             trust_hash: trust.hash()?,
-            // Without it, a signal ends knockon at once and the hook is left alone: still better than
-            // not running the hook at all.
-            interrupts: if look_only { None } else { Interrupts::open().ok() },
+            // Where they cannot be listened to, a signal ends knockon at once and the hook is left alone: still
+            // better than not running the hook at all.
+            interrupts: if look_only { None } else { Some(Interrupts::default()) },
             versions: None,
             skip: skipped(),
-            program: std::env::current_exe().ok(),
+            program: Program::ThisOne,
+            once: true,
         };
         Ok(Emitter::open(project, &user, options))
     }

@@ -229,11 +229,20 @@ impl Found {
     /// Opens a file of the hooks folder without following a link out of it; with it, why its content cannot be
     /// relied on.
     pub fn open_layer(&self, name: &Path) -> (Opened, Option<String>) {
+        self.open_layer_in(&mut None, name)
+    }
+
+    /// The same for several files: `folder` is the hooks folder, opened for the first of them.
+    pub fn open_layer_in(&self, folder: &mut Option<File>, name: &Path) -> (Opened, Option<String>) {
         if Self::BESIDE.contains(&name.to_str().unwrap_or_default()) && !self.has_local {
             return (Opened::Missing, None);
         }
-        let read = || {
-            let file = sys::open_beneath(&sys::open_folder(self.hooks_folder())?, name, OpenMode::File)?;
+        let mut read = || {
+            let folder = match folder {
+                Some(folder) => folder,
+                None => folder.insert(sys::open_folder(self.hooks_folder())?),
+            };
+            let file = sys::open_beneath(folder, name, OpenMode::File)?;
             let owner = Owner::of_open(&file).map_err(OpenFault::Io)?;
             Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES).map_err(OpenFault::Io)?))
         };
@@ -310,6 +319,10 @@ impl Search {
 }
 
 fn open_anywhere(path: &Path) -> Result<File, OpenFault> {
+    match sys::open_straight(path) {
+        Err(OpenFault::Outside) => {}
+        opened => return opened,
+    }
     let Some((folder, name)) = path.parent().zip(path.file_name()) else { return Err(OpenFault::Missing) };
     // A user may keep the file elsewhere and link to it; what it may not be is a device or a pipe.
     let target = path.canonicalize().unwrap_or_else(|_| folder.join(name));

@@ -31,7 +31,8 @@ pub struct ScriptFile {
     pub file: File,
     /// Its owner, mode and size.
     pub owner: Owner,
-    path: PathBuf,
+    /// Its path, links not followed.
+    pub path: PathBuf,
 }
 
 /// Why a script cannot run.

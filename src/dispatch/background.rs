@@ -8,9 +8,19 @@ use crate::project::UserFolders;
 use crate::store::{Key, NewDelivery, Outbox, Owner, Stored};
 use crate::time::Timestamp;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The program that carries out what nobody waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Program {
+    /// `knockon` in the caller's `PATH`.
+    #[default]
+    InPath,
+    /// The program that this process runs, which is `knockon` itself.
+    ThisOne,
+}
 
 /// Where deliveries go that nobody waits for.
 #[derive(Debug)]
@@ -19,8 +29,8 @@ pub struct Background<'a> {
     pub user: &'a UserFolders,
     /// What they go with.
     pub key: Key,
-    /// The program that carries them out: `knockon`; searched for in `search` when it is not known.
-    pub program: Option<&'a Path>,
+    /// The program that carries them out.
+    pub program: Program,
     /// A `PATH`.
     pub search: &'a OsStr,
     /// The processes that were started, until they are removed.
@@ -34,7 +44,7 @@ impl<'a> Background<'a> {
     pub fn new(
         user: &'a UserFolders,
         key: Key,
-        program: Option<&'a Path>,
+        program: Program,
         search: &'a OsStr,
         children: &'a Mutex<Vec<Child>>,
     ) -> Self {
@@ -49,7 +59,10 @@ impl<'a> Background<'a> {
         let found = self.found.get_or_init(|| {
             let outbox = Outbox::open(self.user).map_err(|error| error.to_string())?;
             *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(outbox);
-            let own = self.program.map(Path::to_owned);
+            let own = match self.program {
+                Program::InPath => None,
+                Program::ThisOne => std::env::current_exe().ok(),
+            };
             own.or_else(|| find_in_path("knockon".as_ref(), self.search))
                 .ok_or_else(|| "there is no program `knockon` to carry it out in the background".into())
         });

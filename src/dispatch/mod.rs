@@ -9,7 +9,7 @@ mod overflow;
 mod plan;
 mod run;
 
-pub use background::Background;
+pub use background::{Background, Program};
 pub(crate) use overflow::shorten_answer;
 
 use crate::audit::{AuditError, AuditLog};
@@ -93,6 +93,8 @@ pub struct Dispatcher<'a> {
     pub versions: &'a Versions,
     /// The hooks that the caller wants left out.
     pub skip: &'a Skip,
+    /// Whether nothing is emitted after this event.
+    pub once: bool,
     /// What brought the event about.
     pub occasion: Occasion,
     /// Who sees what happens while it happens.
@@ -145,6 +147,9 @@ impl<'a> Dispatcher<'a> {
     /// comes after, again where it is to be tried again.
     pub fn dispatch(&self, event: &'a Event, matches: &[Match]) -> Dispatched {
         let mut dispatched = Dispatched::default();
+        if matches.is_empty() {
+            return dispatched;
+        }
         let mut converted: BTreeMap<u32, Result<Event, ConversionError>> = BTreeMap::new();
         let wanted = matches.iter().filter_map(|matched| self.loaded.hooks[matched.hook].hook.schema_version);
         for major in wanted {

@@ -154,6 +154,15 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Whether nothing is left to be started when an item that runs does not have to be tried again.
+    pub(super) fn ends_with(&self, index: usize) -> bool {
+        self.running == 1
+            && self.open == 1
+            && self.pausing.is_empty()
+            && self.file.end == self.items.len()
+            && self.file.contains(&index)
+    }
+
     /// Takes note of how an attempt ended. `random` gives a duration from zero up to the one it is given.
     pub(super) fn settle(
         &mut self,

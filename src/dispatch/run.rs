@@ -221,6 +221,10 @@ impl<'r> Run<'r, '_> {
     }
 
     fn finish(&mut self, index: usize, mut outcome: Outcome) {
+        if self.dispatcher.once && self.plan.ends_with(index) {
+            // It ends while the rest is written down.
+            self.dispatcher.surroundings.platform.rest();
+        }
         if let Some((begun, waited)) = self.begun[index].take() {
             outcome.overhead = begun.elapsed().saturating_sub(outcome.duration);
             outcome.waited = waited;

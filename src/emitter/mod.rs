@@ -1,10 +1,12 @@
 //! Makes events and sends them on their way: the one door to the path every event takes.
 
 mod course;
+mod options;
 mod report;
 mod traced;
 
 pub use course::Emission;
+pub use options::EmitterOptions;
 pub use report::{EmitReport, Preview};
 
 use course::{Course, NEVER, chain_of_this_process};
@@ -13,20 +15,19 @@ use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
 use crate::config::{self, Diagnostic, Limits, Loaded, Origin, Severity, load};
 use crate::delivery::{FollowUp, Merged, Occasion, Span};
-use crate::dispatch::{Background, Dispatcher, Skip, Watcher, note, shorten_answer};
+use crate::dispatch::{Background, Dispatcher, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
-use crate::git::Exported;
 use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Surroundings};
 use crate::store::Key;
-use crate::sys::{Interrupts, Platform};
+use crate::sys::Platform;
 use crate::time::Timestamp;
-use crate::trust::{ContentHash, Guard, TrustStore};
+use crate::trust::{Guard, TrustStore};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -35,25 +36,6 @@ use std::time::Instant;
 const MAX_FOLLOW_UPS: usize = 1000;
 /// Of how many of them all output is kept.
 const WHOLE_FOLLOW_UPS: usize = 50;
-
-/// What an [`Emitter`] is opened with.
-#[derive(Debug, Default)]
-pub struct EmitterOptions {
-    /// A configuration to use instead of the project's (`--config`).
-    pub config: Option<PathBuf>,
-    /// The hooks of a commit, instead of the project's (`--config-from-ref`).
-    pub commit: Option<Exported>,
-    /// The hash of the content that may run (`--trust-hash`, `KNOCKON_TRUST`), instead of the store.
-    pub trust_hash: Option<ContentHash>,
-    /// Signals to forward to hooks. Without it a signal ends this process as usual.
-    pub interrupts: Option<Interrupts>,
-    /// The versions of events that are understood; those of this build without it.
-    pub versions: Option<&'static Versions>,
-    /// The hooks to leave out.
-    pub skip: Skip,
-    /// The program `knockon`, for hooks that nobody waits for; searched for in `PATH` without it.
-    pub program: Option<PathBuf>,
-}
 
 /// Emits events of one project to its hooks.
 ///
@@ -81,8 +63,8 @@ pub struct Emitter {
     platform: Box<dyn Platform>,
     scratch: Scratch,
     sandboxes: Sandboxes,
-    /// What the user and the machine allow hooks at most.
-    limits: Limits,
+    /// What the user and the machine allow hooks at most, once there is a hook to run.
+    limits: OnceLock<Limits>,
     /// How many events led to this process (`KNOCKON_CHAIN`).
     chain: u32,
     /// When it was opened, until the first event is made: opening it is part of what that one takes.
@@ -144,9 +126,9 @@ impl Emitter {
             store: TrustStore::of(user),
             caller: CallerEnvironment::of_this_process(),
             platform: crate::sys::platform(),
-            scratch: Scratch::default(),
+            scratch: Scratch::of(user.state.as_deref()),
             sandboxes: Sandboxes::default(),
-            limits: Limits::load(user),
+            limits: OnceLock::new(),
             children: Mutex::default(),
             chain: chain_of_this_process(),
             opened: Mutex::new(Some(opened)),
@@ -196,7 +178,11 @@ impl Emitter {
 
     /// Why the policy lets no hook run, if it does not.
     pub fn policy_problem(&self) -> Option<&Diagnostic> {
-        self.limits.broken.as_ref()
+        self.limits().broken.as_ref()
+    }
+
+    fn limits(&self) -> &Limits {
+        self.limits.get_or_init(|| Limits::load(&self.user))
     }
 
     /// Its audit log.
@@ -382,6 +368,13 @@ impl Emitter {
         let Course { occasion, watcher, earlier, .. } = course;
         #[cfg(feature = "otel")]
         let span = course.spans.and_then(|spans| spans.begin(event, &self.caller, occasion));
+        if matches.is_empty() {
+            #[cfg(feature = "otel")]
+            if let Some(span) = span {
+                span.end(report.error());
+            }
+            return;
+        }
         #[cfg(feature = "otel")]
         let occasion = Occasion { trace: span.as_ref().map(|span| span.place()), ..occasion };
         let key = Key {
@@ -389,7 +382,7 @@ impl Emitter {
             config: self.options.config.as_ref().map(|path| std::path::absolute(path).unwrap_or(path.clone())),
             trust_hash: self.options.trust_hash.as_ref().map(ToString::to_string),
         };
-        let (program, search) = (self.options.program.as_deref(), self.caller.search_path());
+        let (program, search) = (self.options.program, self.caller.search_path());
         let background = Background::new(&self.user, key, program, search, &self.children);
         // The folder of a commit is gone when this process is.
         let background = Some(&background).filter(|_| !occasion.attended && self.options.commit.is_none());
@@ -469,7 +462,7 @@ impl Emitter {
                 platform: &*self.platform,
                 scratch: &self.scratch,
                 sandboxes: &self.sandboxes,
-                limits: &self.limits,
+                limits: self.limits(),
             },
             loaded: &plan.loaded,
             audit: &self.audit,
@@ -478,6 +471,7 @@ impl Emitter {
             interrupts: self.options.interrupts.as_ref(),
             versions: self.versions(),
             skip: &self.options.skip,
+            once: self.options.once,
             occasion: Occasion::default(),
             watcher: None,
             background: None,

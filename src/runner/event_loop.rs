@@ -109,8 +109,8 @@ impl<'a> Runner<'a> {
         listener: Option<&'a Listener<'a>>,
     ) -> Self {
         let poller = surroundings.platform.poller().and_then(|mut poller| {
-            if let Some(interrupts) = interrupts {
-                poller.add(interrupts.as_fd(), Source::INTERRUPTS, Interest::Readable)?;
+            if let Some(fd) = interrupts.and_then(Interrupts::listen) {
+                poller.add(fd, Source::INTERRUPTS, Interest::Readable)?;
             }
             Ok(poller)
         });

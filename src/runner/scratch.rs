@@ -1,4 +1,6 @@
-//! A folder of the user's alone for files that hooks get by name, made when it is needed first.
+//! Folders of the user's alone for files that hooks get by name: one that stays, because making and removing a folder
+//! costs as much as starting a program, and one that is made when it is needed first and removed in the end, for
+//! hooks in a sandbox and for users without a place of their own.
 
 use crate::sys;
 use std::fs::{self, DirBuilder};
@@ -6,14 +8,21 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-/// The folder; removed with this value.
+/// The folders; the one that does not stay is removed with this value.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    /// The one that stays, where the user has a place for it; found out when it is needed first.
+    kept: OnceLock<Option<PathBuf>>,
+    state: Option<PathBuf>,
     folder: Mutex<Option<PathBuf>>,
     number: AtomicU64,
 }
+
+/// What is left behind by a process that was killed is removed when it is older than this.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 
 /// A folder in it (0700); removed with this value, and everything in it.
 #[derive(Debug)]
@@ -32,12 +41,36 @@ impl Drop for ScratchFolder {
     }
 }
 
-/// A file in it; removed with this value.
+/// A file in one of them; removed with this value.
 #[derive(Debug)]
-pub(super) struct ScratchFile(PathBuf);
+pub(super) struct ScratchFile {
+    path: PathBuf,
+    /// Whether it is in the folder that stays.
+    kept: bool,
+}
 
 impl Scratch {
-    /// The folder, made in `base` (0700) when this is called first.
+    /// That of a user whose state folder is `state`. Nothing is made yet.
+    pub fn of(state: Option<&Path>) -> Self {
+        let mut scratch = Scratch::default();
+        scratch.state = state.map(Path::to_owned);
+        scratch
+    }
+
+    /// The folder that stays.
+    fn kept(&self) -> Option<&Path> {
+        let kept = self.kept.get_or_init(|| {
+            let folder = self.state.as_ref()?.join("scratch");
+            if !sys::is_private_folder(&folder).ok()? {
+                sys::make_private_folder(&folder).ok()?;
+                sys::is_private_folder(&folder).ok().filter(|private| *private)?;
+            }
+            Some(folder)
+        });
+        kept.as_deref()
+    }
+
+    /// The folder that is removed, made in `base` (0700) when this is called first.
     ///
     /// # Errors
     /// It cannot be made.
@@ -71,20 +104,37 @@ impl Scratch {
         Ok(ScratchFolder(path))
     }
 
-    /// The name of a file that is not there yet, in `folder` or else in the folder itself.
+    /// The name of a file that is not there yet: in `folder`, else in the folder that stays, else in one that is
+    /// made in `base`.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// There is none of them.
     pub(super) fn file(&self, base: &Path, folder: Option<&Path>, ending: &str) -> io::Result<ScratchFile> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
+        if let (None, Some(kept)) = (folder, self.kept()) {
+            // Other processes have their files there, too.
+            let unique = getrandom::u64().map_err(io::Error::other)?;
+            let path = kept.join(format!("{unique:016x}{ending}"));
+            return Ok(ScratchFile { path, kept: true });
+        }
         let folder = folder.map_or_else(|| self.folder(base), |folder| Ok(folder.to_owned()))?;
-        Ok(ScratchFile(folder.join(format!("{number}{ending}"))))
+        Ok(ScratchFile { path: folder.join(format!("{number}{ending}")), kept: false })
+    }
+}
+
+/// Removes what processes that were killed left in the folder that stays.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        if changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > LEFT_BEHIND)) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
 impl ScratchFile {
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// At most `cap` bytes and one more of what somebody wrote there; nothing when nobody did.
@@ -92,7 +142,7 @@ impl ScratchFile {
     /// # Errors
     /// It is no file, or cannot be read.
     pub(super) fn read(&self, cap: usize) -> io::Result<Option<Vec<u8>>> {
-        match sys::open_private_named(&self.0)? {
+        match sys::open_private_named(&self.path)? {
             Some(file) => sys::read_capped(&file, cap).map(Some),
             None => Ok(None),
         }
@@ -102,12 +152,16 @@ impl ScratchFile {
 impl Drop for ScratchFile {
     fn drop(&mut self) {
         // Most hooks write no file; nothing to do about one that cannot be removed.
-        let _ = fs::remove_file(&self.0);
+        let removed = fs::remove_file(&self.path).is_ok();
+        // Where hooks write files, one may have been left behind before.
+        if let Some(folder) = self.path.parent().filter(|_| removed && self.kept) {
+            sweep(folder);
+        }
     }
 }
 
 impl Scratch {
-    /// Removes the folder; one that is needed later is made anew.
+    /// Removes the folder that does not stay; one that is needed later is made anew.
     pub fn clear(&self) {
         if let Some(folder) = self.folder.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A hook may have put something there.

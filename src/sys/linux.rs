@@ -12,7 +12,7 @@ use super::process::{Ending, Usage};
 use super::signal::Signal;
 use super::supervisor::{Supervisor, Word};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,14 +53,22 @@ impl Platform for Linux {
         debug_assert!(descriptors.len() <= DESCRIPTORS);
         let orders = Orders::new(program, arguments, environment, folder, confinement);
         let orders = Box::into_raw(Box::new(orders));
+        // A new one has what is ours already; that is not true of places which the program's own would take.
+        let first = <[BorrowedFd<'_>; 3]>::try_from(descriptors.as_slice()).ok();
+        let first = first.filter(|first| first.iter().all(|fd| fd.as_raw_fd() > 2)).map(|first| (orders, first));
         loop {
             let (supervisor, fresh) = match self.take() {
                 Some(supervisor) => (Ok(supervisor), false),
-                None => (Supervisor::new(), true),
+                // SAFETY: `Supervised` keeps the orders as long as they are used.
+                None => (unsafe { Supervisor::new(first) }, true),
             };
-            // SAFETY: `Supervised` keeps the orders as long as they are used.
-            let ordered = supervisor
-                .and_then(|supervisor| unsafe { supervisor.order(orders, &descriptors).map(|()| supervisor) });
+            let ordered = supervisor.and_then(|supervisor| {
+                if !fresh || first.is_none() {
+                    // SAFETY: as above.
+                    unsafe { supervisor.order(orders, &descriptors) }?;
+                }
+                Ok(supervisor)
+            });
             match ordered {
                 Ok(supervisor) => return Ok(Box::new(Supervised { supervisor, orders, done: false, lost: false })),
                 // Somebody killed it while it had nothing to do.
@@ -81,6 +89,11 @@ impl Platform for Linux {
                 idle.push(supervisor);
             }
         }
+    }
+
+    fn rest(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.iter_mut().for_each(Supervisor::release);
     }
 
     fn poller(&self) -> io::Result<Box<dyn Poller>> {

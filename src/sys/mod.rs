@@ -1,16 +1,19 @@
 //! The operating system: the only room with `unsafe`, each block with its reason.
 //!
-//! `platform` is what differs from system to system: `linux` starts programs with vfork semantics below a
+//! `entry` is where the program begins, `arena` the memory of a process that lives for a moment. `platform` is what differs from system to system: `linux` starts programs with vfork semantics below a
 //! `supervisor` that ends all of them, `portable` in a process group, as every Unix can; `supervise` is what
-//! that process does, `execute` the last steps before a program runs, `raw` the system calls by hand that both
+//! that process does, `inherit` what programs get from it, `execute` the last steps before a program runs, `raw` the system calls by hand that both
 //! are bound to, `confine` takes rights away before. `process` tells endings, `pipe` makes pipes and reads and writes them without blocking, `poll`
 //! waits, `signal` turns signals into readable events, `path` opens files without following links out of a
 //! folder, `folder` works in one that is held open, `private` keeps files that are the user's alone, `lock` takes file locks with a bound. Nothing here
 //! knows what a hook is.
 
+mod arena;
 mod confine;
+mod entry;
 mod execute;
 mod folder;
+mod inherit;
 mod linux;
 mod lock;
 mod path;
@@ -25,20 +28,22 @@ mod signal;
 mod supervise;
 mod supervisor;
 
+pub use arena::Arena;
 pub use confine::{Confinement, ReadRules, abilities, call_filter_bytes};
+pub use entry::begin;
 pub use execute::Step;
 pub use folder::Folder;
 pub use lock::{Holder, LockError, lock_exclusive, lock_holder, try_lock, unlock};
 pub use path::{
     OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, is_noexec, make_folder_beneath,
-    open_beneath, open_folder, owner, read_capped, user_id,
+    open_beneath, open_folder, open_straight, owner, owner_of_target, read_capped, user_id,
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use platform::{Child, Idle, News, Platform, Poller, SpawnError, Spawning, platform};
 pub use poll::Interest;
 pub use private::{
     is_private_folder, make_private_folder, memory_file, not_private, open_or_create_private, open_private,
-    open_private_named, replace_private,
+    open_private_named, replace_private, update_private,
 };
 pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
@@ -55,8 +60,12 @@ pub fn release() -> String {
 
 /// A name for this start of the machine, another one after the next; empty where there is none.
 pub fn boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
+    use std::io::Read;
+    // 36 characters and a newline (random(4)), read at once.
+    let mut id = [0; 64];
+    let file = std::fs::File::open("/proc/sys/kernel/random/boot_id");
+    let read = file.and_then(|mut file| file.read(&mut id)).unwrap_or(0);
+    String::from_utf8_lossy(&id[..read]).trim().to_owned()
 }
 
 /// How many more descriptors this process may open, with some left for files.

@@ -107,6 +107,21 @@ pub fn open_folder(path: &Path) -> Result<File, OpenFault> {
     openat(CWD, path, flags, Mode::empty()).map(File::from).map_err(fault)
 }
 
+/// Opens a file by a path that no link is part of.
+///
+/// # Errors
+/// See [`OpenFault`]; [`OpenFault::Outside`] also where the system cannot tell whether there is a link.
+pub fn open_straight(path: &Path) -> Result<File, OpenFault> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    if super::platform::is_portable() {
+        return Err(OpenFault::Outside);
+    }
+    match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS) {
+        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN | Errno::INTR) => Err(OpenFault::Outside),
+        opened => checked(opened.map_err(fault)?, OpenMode::File),
+    }
+}
+
 fn beneath(folder: &impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, OpenFault> {
     let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
     if super::platform::is_portable() {
@@ -199,6 +214,9 @@ pub struct Owner {
     pub identity: (u64, u64),
     /// Size in bytes.
     pub size: u64,
+    /// When its content, its owner or its mode was last changed (`st_ctim` of POSIX): seconds since 1970, and
+    /// nanoseconds. Nobody but the system can set it.
+    pub changed: (i64, u32),
 }
 
 impl Owner {
@@ -208,6 +226,7 @@ impl Owner {
             mode: stat.st_mode & 0o7777,
             identity: (stat.st_dev, stat.st_ino),
             size: u64::try_from(stat.st_size).unwrap_or(0),
+            changed: (stat.st_ctime, stat.st_ctime_nsec as u32),
         }
     }
 
@@ -240,6 +259,14 @@ impl Owner {
 /// The system's reason.
 pub fn owner(path: &Path) -> io::Result<Owner> {
     Ok(Owner::of(&statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?))
+}
+
+/// Whose that is which the path leads to, links followed.
+///
+/// # Errors
+/// The system's reason.
+pub fn owner_of_target(path: &Path) -> io::Result<Owner> {
+    Ok(Owner::of(&statat(CWD, path, AtFlags::empty())?))
 }
 
 /// Whether nothing may be executed from the file system that a file lies on.

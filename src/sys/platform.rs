@@ -115,6 +115,8 @@ pub trait Platform: fmt::Debug + Send + Sync {
     fn start(&self, spawning: Spawning, stdio: [BorrowedFd<'_>; 3]) -> Result<Box<dyn Child>, SpawnError>;
     /// Takes a program back of which nothing is left, so that the next one starts faster.
     fn finish(&self, child: Box<dyn Child>);
+    /// Lets go of what is kept to start the next program faster, without waiting for it to be gone.
+    fn rest(&self);
     /// An empty set of descriptors.
     ///
     /// # Errors

@@ -79,6 +79,8 @@ impl Platform for Portable {
         drop(child);
     }
 
+    fn rest(&self) {}
+
     fn poller(&self) -> io::Result<Box<dyn Poller>> {
         Ok(Box::new(Poll::default()))
     }

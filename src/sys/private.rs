@@ -1,6 +1,7 @@
 //! Files of the user's own that nobody else may read or write: where decisions and derived data are kept.
 
-use super::{OpenFault, OpenMode, Owner, create_private, open_beneath, open_folder, owner};
+use super::path::{checked, fault};
+use super::{OpenFault, OpenMode, Owner, create_private, owner};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -34,8 +35,9 @@ pub fn make_private_folder(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// There may be one, and it cannot be opened.
 pub fn open_private(path: &Path) -> io::Result<Option<File>> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    let opened = open_folder(folder).and_then(|folder| open_beneath(&folder, Path::new(name), OpenMode::File));
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = openat(CWD, path, flags, Mode::empty()).map_err(fault).and_then(|fd| checked(fd, OpenMode::File));
     match opened {
         Ok(file) => Ok(not_private(Owner::of_open(&file)?).is_none().then_some(file)),
         Err(OpenFault::Io(error)) => Err(error),
@@ -56,6 +58,20 @@ pub fn open_private_named(path: &Path) -> io::Result<Option<File>> {
         Err(rustix::io::Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Opens the file at `path` itself for reading and writing, making it (0600) when it is absent.
+///
+/// # Errors
+/// It is a link or no file, or cannot be opened; or its folder is not there.
+pub fn update_private(path: &Path) -> io::Result<File> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?;
+    checked(fd, OpenMode::File).map_err(|fault| match fault {
+        OpenFault::Io(error) => error,
+        fault => io::Error::other(fault.to_string()),
+    })
 }
 
 /// A file in memory with these bytes, read from its beginning.

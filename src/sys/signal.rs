@@ -3,6 +3,7 @@
 use rustix::process::Signal as SystemSignal;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 
 /// The signals knockon sends or reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +65,16 @@ pub fn ignore_file_size_signal() {
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP of this process, readable instead of deadly for as long as this lives.
-#[derive(Debug)]
+/// SIGINT, SIGTERM and SIGHUP of this process, readable instead of deadly from when they are first listened to for as
+/// long as this lives.
+#[derive(Debug, Default)]
 pub struct Interrupts {
+    taken: OnceLock<Option<Taken>>,
+}
+
+/// The signals that were taken.
+#[derive(Debug)]
+struct Taken {
     fd: OwnedFd,
     /// Those that were not blocked before.
     ours: Vec<i32>,
@@ -94,32 +102,33 @@ impl Drop for Interrupts {
 }
 
 impl Interrupts {
-    /// Blocks the three signals in the calling thread and opens a descriptor that tells of them.
+    /// Listens to the three signals from now on.
+    ///
+    /// # Errors
+    /// See [`Interrupts::listen`].
+    pub fn open() -> io::Result<Self> {
+        let interrupts = Interrupts::default();
+        match interrupts.listen() {
+            Some(_) => Ok(interrupts),
+            None => Err(io::Error::other("signals cannot be listened to")),
+        }
+    }
+
+    /// Blocks the three signals in the calling thread and opens a descriptor that tells of them; does nothing when
+    /// that was done before. Nothing when the system is out of descriptors or memory: a signal then ends this process
+    /// as usual.
     ///
     /// Call it before other threads start: they inherit the mask. A signal that is ignored (as under
     /// `nohup`) stays ignored.
-    ///
-    /// # Errors
-    /// The system is out of descriptors or memory.
-    pub fn open() -> io::Result<Self> {
-        let set = set_of(&DEADLY);
-        // SAFETY: both sets are initialised; the call writes the second before it is read.
-        let (fd, ours) = unsafe {
-            let mut before = set_of(&[]);
-            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
-            let ours = DEADLY.into_iter().filter(|signal| libc::sigismember(&raw const before, *signal) == 0);
-            (libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC), ours.collect())
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a new descriptor that nobody else knows.
-        Ok(Interrupts { fd: unsafe { OwnedFd::from_raw_fd(fd) }, ours })
+    pub fn listen(&self) -> Option<BorrowedFd<'_>> {
+        let taken = self.taken.get_or_init(|| Taken::take().ok());
+        taken.as_ref().map(|taken| taken.fd.as_fd())
     }
 
     /// Lets the signals be deadly again that were before, in the calling thread: nobody takes them any more.
     pub fn release(&self) {
-        let set = set_of(&self.ours);
+        let Some(Some(taken)) = self.taken.get() else { return };
+        let set = set_of(&taken.ours);
         // SAFETY: an initialised set; the second one is not asked for.
         unsafe {
             libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
@@ -128,11 +137,12 @@ impl Interrupts {
 
     /// The next signal that has arrived, if one has.
     pub fn take(&self) -> Option<Signal> {
+        let fd = self.taken.get()?.as_ref()?.fd.as_raw_fd();
         // SAFETY: signalfd_siginfo is plain data, valid when all zeroes.
         let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
         let size = size_of::<libc::signalfd_siginfo>();
         // SAFETY: the buffer is as large as the length given, and lives through the call.
-        let read = unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut info).cast(), size) };
+        let read = unsafe { libc::read(fd, (&raw mut info).cast(), size) };
         if read != size as isize {
             return None;
         }
@@ -145,8 +155,20 @@ impl Interrupts {
     }
 }
 
-impl AsFd for Interrupts {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+impl Taken {
+    fn take() -> io::Result<Self> {
+        let set = set_of(&DEADLY);
+        // SAFETY: both sets are initialised; the call writes the second before it is read.
+        let (fd, ours) = unsafe {
+            let mut before = set_of(&[]);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
+            let ours = DEADLY.into_iter().filter(|signal| libc::sigismember(&raw const before, *signal) == 0);
+            (libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC), ours.collect())
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a new descriptor that nobody else knows.
+        Ok(Taken { fd: unsafe { OwnedFd::from_raw_fd(fd) }, ours })
     }
 }

@@ -4,6 +4,7 @@
 //! allocates, panics or touches what belongs to a thread. It knows no clock and no policy.
 
 use super::execute::{DESCRIPTORS, Orders, Step, become_program, failure, note_failure};
+use super::inherit::{close_on_execute, keep_only, set_up};
 use super::process::usage_of;
 use super::raw::{clone_onto, system_call};
 use std::ffi::{c_int, c_void};
@@ -21,6 +22,9 @@ pub(super) const ENDED: u8 = 2;
 /// It says that nothing of the program is left.
 pub(super) const GONE: u8 = 3;
 
+/// Where its end of the socket is once it is set up.
+const CONTROL: c_int = 0;
+
 /// How often it looks for adopted processes that have ended by themselves.
 const LOOK_EVERY_MS: i64 = 500;
 /// How long it waits for a file that is still open for writing (`ETXTBSY`): a script written a moment ago is
@@ -32,6 +36,8 @@ const LONGEST_BUSY_NS: i64 = 128_000_000;
 pub(super) struct Shared {
     /// The small process's end of the socket, in its own table.
     pub(super) control: c_int,
+    /// What becomes descriptors 0, 1 and 2 of a program that is to be started at once, in its own table.
+    pub(super) first: Option<[c_int; 3]>,
     /// What to start; set before [`START`] is sent.
     pub(super) orders: AtomicPtr<Orders>,
     /// The program's process, once it was made.
@@ -59,61 +65,37 @@ pub(super) extern "C" fn supervise(shared: *mut c_void) -> c_int {
     // SAFETY: the parent passes a valid `Shared` that outlives this process.
     unsafe {
         let shared = &*shared.cast::<Shared>();
-        let control = set_up(shared.control);
+        set_up();
         let mut descriptors = [-1; DESCRIPTORS];
+        if let Some(first) = shared.first {
+            close_on_execute();
+            for (place, descriptor) in descriptors.iter_mut().zip(first) {
+                *place = descriptor;
+            }
+            let mut pidfd: c_int = -1;
+            let pid = start_ordered(shared, &descriptors, &mut pidfd);
+            pidfd = keep_only(shared.control, pidfd);
+            descriptors = [-1; DESCRIPTORS];
+            if !see_through(shared, pid, pidfd) {
+                return 0;
+            }
+        } else {
+            keep_only(shared.control, -1);
+        }
         loop {
-            let message = match hear(control, &mut descriptors) {
+            let message = match hear(CONTROL, &mut descriptors) {
                 Heard::Message(message) => message,
                 Heard::Nothing => continue,
                 Heard::Nobody => break,
             };
             // What is meant for a program that is gone comes too late.
-            if message == START && !start_and_watch(shared, control, &descriptors) {
+            if message == START && !start_and_watch(shared, &descriptors) {
                 break;
             }
             descriptors = [-1; DESCRIPTORS];
         }
     }
     0
-}
-
-/// Everything that all programs inherit, done once. Returns where the socket is now.
-// SAFETY: to be called in the small process only, which makes system calls by hand.
-unsafe fn set_up(control: c_int) -> c_int {
-    // SAFETY: pointers to live values only.
-    unsafe {
-        system_call(libc::SYS_setsid, [0; 5]);
-        system_call(libc::SYS_prctl, [libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0, 0]);
-        system_call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0]);
-        let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        system_call(libc::SYS_prlimit64, [0, libc::RLIMIT_CORE as usize, &raw const no_core as usize, 0, 0]);
-        // An ignored signal survives exec, so each is put back; KILL and STOP refuse, which is fine. An
-        // all-zero action is the default.
-        let default = [0_u64; 4];
-        for signal in 1..=64 {
-            system_call(libc::SYS_rt_sigaction, [signal, default.as_ptr() as usize, 0, 8, 0]);
-        }
-        let before = system_call(libc::SYS_umask, [0o022, 0, 0, 0, 0]);
-        system_call(libc::SYS_umask, [before as usize | 0o022, 0, 0, 0, 0]);
-        // The lowest three stay taken, so that none of what comes over the socket is one of them.
-        let moved = system_call(libc::SYS_fcntl, [control as usize, libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0]);
-        let control = if moved < 0 { control } else { moved as c_int };
-        for target in 0..3 {
-            system_call(libc::SYS_dup3, [control as usize, target, libc::O_CLOEXEC as usize, 0, 0]);
-        }
-        // The parent's pipes must not stay open because of us.
-        let above = control as usize + 1;
-        let below = (control as usize).wrapping_sub(1);
-        let first = if control > 3 { system_call(libc::SYS_close_range, [3, below, 0, 0, 0]) } else { 0 };
-        let second = system_call(libc::SYS_close_range, [above, u32::MAX as usize, 0, 0, 0]);
-        if first < 0 || second < 0 {
-            // Before Linux 5.9.
-            for fd in (3..4096).filter(|fd| *fd != control as usize) {
-                system_call(libc::SYS_close, [fd, 0, 0, 0, 0]);
-            }
-        }
-        control
-    }
 }
 
 /// Waits for the next message; descriptors that come with it are put into `descriptors`.
@@ -181,29 +163,44 @@ unsafe fn say(control: c_int, message: u8) {
     unsafe { system_call(libc::SYS_sendto, [control as usize, &raw const message as usize, 1, flags, 0]) };
 }
 
-/// Starts the program and stays until nothing of it is left. Returns whether the parent is still there.
+/// Starts the program whose descriptors came over the socket, and stays until nothing of it is left. Returns whether
+/// the parent is still there.
 // SAFETY: to be called in the small process only, which makes system calls by hand.
-unsafe fn start_and_watch(shared: &Shared, control: c_int, descriptors: &[c_int; DESCRIPTORS]) -> bool {
-    let orders = shared.orders.load(Ordering::Acquire);
+unsafe fn start_and_watch(shared: &Shared, descriptors: &[c_int; DESCRIPTORS]) -> bool {
     let mut pidfd: c_int = -1;
-    // SAFETY: the orders are valid until we say that the program has ended or failed.
-    let pid = unsafe {
-        (*orders).descriptors = *descriptors;
-        (*orders).stack = shared.program_stack;
-        let pid = start(orders, &mut pidfd);
+    // SAFETY: as for this function.
+    unsafe {
+        let pid = start_ordered(shared, descriptors, &mut pidfd);
         for descriptor in descriptors.iter().filter(|descriptor| **descriptor >= 0) {
             system_call(libc::SYS_close, [*descriptor as usize, 0, 0, 0, 0]);
         }
-        pid
-    };
+        see_through(shared, pid, pidfd)
+    }
+}
+
+/// Starts the program of the orders. Returns its process id, or 0.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn start_ordered(shared: &Shared, descriptors: &[c_int; DESCRIPTORS], pidfd: &mut c_int) -> c_int {
+    let orders = shared.orders.load(Ordering::Acquire);
+    // SAFETY: the orders are valid until we say that the program has ended or failed.
+    unsafe {
+        (*orders).descriptors = *descriptors;
+        (*orders).stack = shared.program_stack;
+        start(orders, pidfd)
+    }
+}
+
+/// Stays until nothing of a program is left. Returns whether the parent is still there.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn see_through(shared: &Shared, pid: c_int, pidfd: c_int) -> bool {
     // SAFETY: as for this function.
     unsafe {
         if pid <= 0 {
-            say(control, FAILED);
+            say(CONTROL, FAILED);
             return true;
         }
         shared.pid.store(pid, Ordering::Release);
-        let present = watch(shared, control, pid, pidfd);
+        let present = watch(shared, CONTROL, pid, pidfd);
         system_call(libc::SYS_close, [pidfd as usize, 0, 0, 0, 0]);
         present
     }

@@ -56,11 +56,15 @@ pub(super) struct Supervisor {
 unsafe impl Send for Supervisor {}
 
 impl Supervisor {
-    /// Makes the process. It waits for orders.
+    /// Makes the process, which starts the program of `orders` at once; else it waits for orders. It tells when that
+    /// could not be done, and else how the program ended.
     ///
     /// # Errors
     /// The system makes no process or socket.
-    pub(super) fn new() -> io::Result<Self> {
+    ///
+    /// # Safety
+    /// `orders` stays valid until the program has failed to start or nothing of it is left.
+    pub(super) unsafe fn new(first: Option<(*mut Orders, [BorrowedFd<'_>; 3])>) -> io::Result<Self> {
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let stack = Box::into_raw(Box::<[u8]>::new_uninit_slice(STACK + PROGRAM_STACK));
         let end_at = |length: usize| {
@@ -70,7 +74,8 @@ impl Supervisor {
         };
         let shared = Box::into_raw(Box::new(Shared {
             control: theirs.as_raw_fd(),
-            orders: AtomicPtr::new(ptr::null_mut()),
+            first: first.map(|(_, descriptors)| descriptors.map(|descriptor| descriptor.as_raw_fd())),
+            orders: AtomicPtr::new(first.map_or(ptr::null_mut(), |(orders, _)| orders)),
             pid: AtomicI32::new(0),
             status: AtomicI32::new(0),
             cpu_us: AtomicU64::new(0),

@@ -3,8 +3,9 @@
 
 use super::owners::distrust_of_script;
 use crate::config::{ConfigFile, ScriptFile, ScriptPath};
-use crate::sys;
+use crate::sys::{self, Owner};
 use crate::text::hex;
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +18,8 @@ use std::str::FromStr;
 const MAX_SCRIPT_BYTES: u64 = 256 * 1024 * 1024;
 /// The largest script that a sandbox is given from memory.
 const MAX_SANDBOXED_BYTES: usize = 64 * 1024 * 1024;
+/// For how long a file must not have changed, so that its next change has another time, in milliseconds.
+const SETTLED_MS: u64 = 100;
 /// How much of one file is kept for a review, and of all files together.
 const MAX_TEXT_BYTES: usize = 1024 * 1024;
 const MAX_TEXTS_BYTES: usize = 16 * 1024 * 1024;
@@ -62,6 +65,8 @@ pub struct Entry {
 pub struct Manifest {
     entries: Vec<Entry>,
     refusal: Option<String>,
+    /// Of each script whose bytes were hashed, the file as it was then.
+    seen: Vec<(ScriptPath, Owner)>,
 }
 
 impl Manifest {
@@ -70,7 +75,8 @@ impl Manifest {
     /// once.
     pub fn of(file: &ConfigFile) -> Self {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut manifest = Manifest { entries: Vec::new(), refusal: None };
+        let mut manifest = Manifest { entries: Vec::new(), refusal: None, seen: Vec::new() };
+        let now = Timestamp::now();
         manifest.add(name, false, hex(&Sha256::digest(&file.bytes)));
         for layer in &file.layers {
             manifest.add(layer.name.clone(), false, hex(&Sha256::digest(&layer.bytes)));
@@ -98,6 +104,9 @@ impl Manifest {
                 }
             };
             manifest.add(path.as_str().to_owned(), script.is_executable(), sha256);
+            if is_settled(script.owner, now) {
+                manifest.seen.push((path.clone(), script.owner));
+            }
         }
         manifest
     }
@@ -121,6 +130,10 @@ impl Manifest {
         };
         if let Some(why) = distrust_of_script(file, path, &script) {
             return Err(Changed::Unsafe(why));
+        }
+        // Nothing was written to the very file that was hashed.
+        if self.seen.iter().any(|(seen, owner)| seen == path && *owner == script.owner) {
+            return Ok(());
         }
         let sha256 = hash_file(&script.file, &mut { MAX_SCRIPT_BYTES }).map_err(|_| Changed::Content)?;
         let now = Entry { path: path.as_str().to_owned(), executable: script.is_executable(), sha256 };
@@ -200,6 +213,13 @@ pub enum Changed {
     Content,
     /// Someone else can change it; the text says who.
     Unsafe(String),
+}
+
+/// Whether a change from `now` on would show in the time of a file's last change: that is as exact as a tick of the
+/// system's clock (10 ms at most), so that what was changed a moment ago may be changed again at the same time.
+fn is_settled(owner: Owner, now: Timestamp) -> bool {
+    let changed = owner.changed.0.saturating_mul(1000).saturating_add(i64::from(owner.changed.1) / 1_000_000);
+    u64::try_from(changed).is_ok_and(|changed| changed.saturating_add(SETTLED_MS) < now.as_millis())
 }
 
 /// SHA-256 of a file, read through a small buffer; `left` is how many bytes may still be read.

@@ -33,12 +33,21 @@ pub(super) fn distrust_of_script(file: &ConfigFile, path: &ScriptPath, script: &
     if let Some(why) = script.owner.distrust() {
         return Some(format!("the script {} {why}", path.as_str()));
     }
+    // A link has no mode of its own; what it leads to has.
+    let of_folder = || match sys::owner_of_target(&file.hooks_folder) {
+        Ok(owner) => owner.distrust().map(|why| format!("{} {why}", file.hooks_folder.display())),
+        Err(error) => Some(format!("{} cannot be checked: {error}", file.hooks_folder.display())),
+    };
+    // Most scripts lie right in the hooks folder, and are no links: there is nothing on the way to them.
+    let is_plain = path.as_path().components().count() == 1
+        && sys::owner(&script.path).is_ok_and(|there| there.identity == script.owner.identity);
+    if is_plain {
+        return of_folder();
+    }
     match way(&file.hooks_folder, path.as_path()) {
         Some(way) => {
             let folders = way.iter().filter(|step| step.is_dir()).map(PathBuf::as_path);
-            // A link has no mode of its own; what it leads to has.
-            let hooks_folder = file.hooks_folder.canonicalize().unwrap_or_else(|_| file.hooks_folder.clone());
-            std::iter::once(hooks_folder.as_path()).chain(folders).find_map(distrust)
+            of_folder().or_else(|| { folders }.find_map(distrust))
         }
         None => Some(format!("the script {} is a link that leads out of the hooks folder", path.as_str())),
     }
