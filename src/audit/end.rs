@@ -42,12 +42,12 @@ impl Open {
         (first.seq > 1).then(|| (first.seq - 1, first.prev.to_hex().to_string()))
     }
 
-    /// The end of the chain, to be sealed.
+    /// The end of the chain, to be sealed. The start of the machine is found out when it is.
     pub(super) fn head(&self, now: Timestamp) -> Option<Head> {
         let End { size, point } = self.end?;
         let hash = point.hash.to_hex().to_string();
-        let (file, at, boot) = (self.identity, now.as_millis(), sys::boot_id());
-        Some(Head { seq: point.seq, hash, file, size, at, boot })
+        let (file, at, boot) = (self.identity, now.as_millis(), String::new());
+        Some(Head { seq: point.seq, hash, file, size, at, started: sys::started_ms(), boot })
     }
 
     /// Links a line to the last one and writes it behind that.

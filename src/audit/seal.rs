@@ -23,6 +23,9 @@ const USUAL: usize = 4096;
 const LONGEST: usize = 64 * 1024;
 /// The most heads that are kept when the log does not have them any more.
 const MOST_HEADS: usize = 16;
+/// By how much two starts of the machine differ at least, in milliseconds; the clock of one start does not, unless it
+/// is set.
+const ONE_START_MS: u64 = 50;
 /// The characters of the checksum before the text.
 const SUM: usize = 16;
 
@@ -39,7 +42,10 @@ pub struct Head {
     pub(super) size: u64,
     /// When it was sealed, in milliseconds since 1970.
     pub(super) at: u64,
-    /// The start of the machine it was sealed in.
+    /// When the machine was started, by its clock, in milliseconds since 1970.
+    #[serde(default)]
+    pub(super) started: u64,
+    /// The start of the machine it was sealed in: its name.
     pub(super) boot: String,
 }
 
@@ -106,14 +112,26 @@ impl Seals {
         Some(Point { seq: *seq, hash: Hash::from_hex(hash).ok()? })
     }
 
+    /// The name of the start of the machine in which `head` was made. That of the last head, when the clock says that
+    /// it is the same start: asking the system takes longer than the rest of a seal.
+    fn boot_of(&self, head: &Head) -> String {
+        let same = |last: &&Head| {
+            last.started > 0 && last.started.abs_diff(head.started) <= ONE_START_MS && last.at <= head.at
+        };
+        self.heads.last().filter(same).map_or_else(sys::boot_id, |last| last.boot.clone())
+    }
+
     /// Seals `head`; `synced` is the last that is known to be on the disk. `found` is the number of the last line when
     /// this process first looked; `before` looks for the head that was sealed last in the log.
     pub(super) fn add(
         &mut self,
-        (head, synced): (Head, Option<Head>),
+        (mut head, synced): (Head, Option<Head>),
         found: u64,
         before: impl FnOnce(&Head) -> Before,
     ) {
+        if head.boot.is_empty() {
+            head.boot = self.boot_of(&head);
+        }
         let on_disk = self.synced.as_ref().map(|synced| synced.seq);
         if let Some(synced) = synced.filter(|synced| on_disk.is_none_or(|seq| seq < synced.seq)) {
             self.synced = Some(synced);
@@ -264,6 +282,7 @@ mod tests {
             file: (1, 2),
             size: seq * 100,
             at,
+            started: 0,
             boot: "one".into(),
         }
     }
@@ -297,6 +316,19 @@ mod tests {
         assert_eq!(gone(false, "two"), (1, 1));
         assert_eq!(gone(false, "one"), (2, 0), "the machine was up all the time");
         assert_eq!(gone(true, "two"), (2, 0), "it was on the disk");
+    }
+
+    #[test]
+    fn the_start_of_the_machine_is_asked_for_where_the_clock_does_not_tell() {
+        let sealed = Head { started: 5_000, ..head(9, 20_000) };
+        let seals = Seals { heads: vec![sealed.clone()], ..Seals::default() };
+        let boot = |started: u64, at: u64| seals.boot_of(&Head { started, at, ..head(10, at) });
+        assert_eq!(boot(5_010, 20_001), "one");
+        for (started, at) in [(5_100, 20_001), (4_000, 20_001), (5_000, 19_999)] {
+            assert_eq!(boot(started, at), sys::boot_id());
+        }
+        let old = Seals { heads: vec![Head { started: 0, ..sealed }], ..Seals::default() };
+        assert_eq!(old.boot_of(&head(10, 20_001)), sys::boot_id(), "a seal from before");
     }
 
     #[test]

@@ -330,6 +330,7 @@ impl AuditLog {
                     file: segment.identity,
                     size: segment.size,
                     at: Timestamp::now().as_millis(),
+                    started: sys::started_ms(),
                     boot: sys::boot_id(),
                 });
             }

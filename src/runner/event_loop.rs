@@ -216,9 +216,14 @@ impl<'a> Runner<'a> {
                 }
                 (Source::Stdin, slot) => {
                     let Some(running) = self.running.get_mut(slot).and_then(Option::as_mut) else { continue };
-                    running.stdin = running.stdin.take().and_then(|(pipe, rest)| feed(pipe, rest));
-                    if let (None, Ok(poller)) = (&running.stdin, &mut self.poller) {
-                        poller.closing(number);
+                    let Some((pipe, rest)) = running.stdin.take() else { continue };
+                    match feed(&pipe, rest) {
+                        Some(rest) => running.stdin = Some((pipe, rest)),
+                        None => {
+                            if let Ok(poller) = &mut self.poller {
+                                poller.remove(pipe.as_fd(), number);
+                            }
+                        }
                     }
                 }
                 (Source::Stream(stream), slot) => self.drain(slot, stream),
@@ -288,7 +293,7 @@ impl<'a> Runner<'a> {
                 Transfer::Later => break,
                 Transfer::Closed => {
                     if let Ok(poller) = &mut self.poller {
-                        poller.closing(Source::Stream(stream).number(slot));
+                        poller.remove(pipe.as_fd(), Source::Stream(stream).number(slot));
                     }
                     running.streams[stream] = None;
                 }
@@ -385,8 +390,13 @@ impl<'a> Runner<'a> {
             if let Some(fd) = running.child.as_fd() {
                 poller.remove(fd, Source::Child.number(slot));
             }
-            for source in [Source::Stdin, Source::Stream(0), Source::Stream(1)] {
-                poller.closing(source.number(slot));
+            if let Some((pipe, _)) = &running.stdin {
+                poller.remove(pipe.as_fd(), Source::Stdin.number(slot));
+            }
+            for (stream, pipe) in running.streams.iter().enumerate() {
+                if let Some(pipe) = pipe {
+                    poller.remove(pipe.as_fd(), Source::Stream(stream).number(slot));
+                }
             }
         }
         Some(running)

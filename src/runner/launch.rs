@@ -75,7 +75,7 @@ pub(super) fn launch<'a>(
     let (stdout, hook_stdout) = sys::reading_pipe().map_err(ProgramFault::System)?;
     let (stderr, hook_stderr) = sys::reading_pipe().map_err(ProgramFault::System)?;
     // What fits into the pipe is in it before the hook starts, and is followed by end of file.
-    let stdin = feed(stdin, delivery.event.bytes());
+    let stdin = feed(&stdin, delivery.event.bytes()).map(|rest| (stdin, rest));
     let spawning = Spawning {
         program: program.arguments.first().cloned().unwrap_or_default(),
         arguments: program.arguments,
@@ -204,11 +204,11 @@ fn explain(error: SpawnError, delivery: &Delivery<'_>, project: &Project, search
 }
 
 /// Writes what fits; returns what is left, nothing when all is written or nobody reads.
-pub(super) fn feed(pipe: OwnedFd, mut bytes: &[u8]) -> Option<(OwnedFd, &[u8])> {
+pub(super) fn feed<'a>(pipe: &OwnedFd, mut bytes: &'a [u8]) -> Option<&'a [u8]> {
     while !bytes.is_empty() {
-        match sys::write_some(&pipe, bytes) {
+        match sys::write_some(pipe, bytes) {
             Transfer::Moved(count) => bytes = &bytes[count..],
-            Transfer::Later => return Some((pipe, bytes)),
+            Transfer::Later => return Some(bytes),
             Transfer::Closed => return None,
         }
     }

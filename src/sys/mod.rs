@@ -68,6 +68,16 @@ pub fn boot_id() -> String {
     String::from_utf8_lossy(&id[..read]).trim().to_owned()
 }
 
+/// When this machine was started, in milliseconds since 1970, by its clock: as exact as that is set.
+pub fn started_ms() -> u64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let millis = |clock: ClockId| {
+        let time = clock_gettime(clock);
+        time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)
+    };
+    u64::try_from(millis(ClockId::Realtime).saturating_sub(millis(ClockId::Boottime))).unwrap_or(0)
+}
+
 /// How many more descriptors this process may open, with some left for files.
 pub fn descriptor_room() -> usize {
     use rustix::process::{Resource, getrlimit};

@@ -92,10 +92,10 @@ pub trait Poller: fmt::Debug {
     /// # Errors
     /// Out of memory.
     fn add(&mut self, fd: BorrowedFd<'_>, number: u64, interest: Interest) -> io::Result<()>;
-    /// Removes a descriptor that stays open.
+    /// Removes a descriptor; to be called before it is closed, too. Another process may have what it stands for open
+    /// for a moment longer, and it would be told of all that time (epoll(7), "Will closing a file descriptor cause it
+    /// to be removed").
     fn remove(&mut self, fd: BorrowedFd<'_>, number: u64);
-    /// Takes note that the descriptor of a number is about to be closed.
-    fn closing(&mut self, number: u64);
     /// Waits until a descriptor is ready or `limit` has passed, without a limit as long as it takes, and puts the
     /// numbers of those that are ready into `ready`.
     ///

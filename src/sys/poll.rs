@@ -48,12 +48,8 @@ impl Poller for Epoll {
     }
 
     fn remove(&mut self, fd: BorrowedFd<'_>, _number: u64) {
-        // It is there: it was added, and closing would have removed it.
+        // It is there: it was added.
         let _ = epoll::delete(&self.epoll, fd);
-    }
-
-    fn closing(&mut self, _number: u64) {
-        // The kernel notices.
     }
 
     fn wait(&mut self, limit: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
@@ -84,10 +80,6 @@ impl Poller for Poll {
     }
 
     fn remove(&mut self, _fd: BorrowedFd<'_>, number: u64) {
-        self.closing(number);
-    }
-
-    fn closing(&mut self, number: u64) {
         self.watched.retain(|(_, watched, _)| *watched != number);
     }
 

@@ -218,7 +218,8 @@ impl Supervisor {
                 return false;
             }
             let left = libc::timespec {
-                tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+                // No caller waits for longer than that many seconds.
+                tv_sec: left.as_secs().try_into().unwrap_or(60),
                 tv_nsec: left.subsec_nanos().into(),
             };
             // SAFETY: a word that lives as long as this call, and a time on our stack. The kernel wakes us when

@@ -43,7 +43,12 @@ impl<'a> Guard<'a> {
         let loaded = self.loaded;
         let loaded_hook = &loaded.hooks[index];
         let file = loaded.file_of(loaded_hook);
+        let is_first = self.decided[loaded_hook.file].is_none();
         let (verdict, manifest) = self.decide(index);
+        if is_first && manifest.is_some() {
+            // Its script was hashed this very moment.
+            return verdict.clone();
+        }
         let Some(path) = loaded_hook.hook.action.script() else { return verdict.clone() };
         match (verdict, manifest) {
             (Verdict::Trusted, Some(manifest)) => match manifest.still_holds(file, path) {

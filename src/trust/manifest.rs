@@ -1,7 +1,7 @@
 //! What is hashed: the configuration's bytes with those of its layers, and every script it names with its
 //! bytes and mode.
 
-use super::owners::distrust_of_script;
+use super::owners::{distrust_of_script, is_unchanged};
 use crate::config::{ConfigFile, ScriptFile, ScriptPath};
 use crate::sys::{self, Owner};
 use crate::text::hex;
@@ -65,7 +65,7 @@ pub struct Entry {
 pub struct Manifest {
     entries: Vec<Entry>,
     refusal: Option<String>,
-    /// Of each script whose bytes were hashed, the file as it was then.
+    /// Of each script that nobody else can change, the file as it was when it was hashed.
     seen: Vec<(ScriptPath, Owner)>,
 }
 
@@ -89,7 +89,9 @@ impl Manifest {
                 manifest.add(path.as_str().to_owned(), false, String::new());
                 continue;
             };
-            if let Some(why) = distrust_of_script(file, path, &script) {
+            let distrust = distrust_of_script(file, path, &script);
+            let is_ours = distrust.is_none();
+            if let Some(why) = distrust {
                 manifest.refusal.get_or_insert(why);
             }
             let sha256 = match hashes.get(&script.owner.identity) {
@@ -104,7 +106,7 @@ impl Manifest {
                 }
             };
             manifest.add(path.as_str().to_owned(), script.is_executable(), sha256);
-            if is_settled(script.owner, now) {
+            if is_ours && is_settled(script.owner, now) {
                 manifest.seen.push((path.clone(), script.owner));
             }
         }
@@ -121,6 +123,10 @@ impl Manifest {
     /// # Errors
     /// It is not.
     pub fn still_holds(&self, file: &ConfigFile, path: &ScriptPath) -> Result<(), Changed> {
+        let seen = self.seen.iter().find(|(seen, _)| seen == path).map(|(_, owner)| *owner);
+        if seen.is_some_and(|then| is_unchanged(file, path, then)) {
+            return Ok(());
+        }
         let entry = self.entries.iter().find(|entry| entry.path == path.as_str());
         let script = match ScriptFile::open(&file.hooks_folder, path) {
             Ok(script) => script,
@@ -132,7 +138,7 @@ impl Manifest {
             return Err(Changed::Unsafe(why));
         }
         // Nothing was written to the very file that was hashed.
-        if self.seen.iter().any(|(seen, owner)| seen == path && *owner == script.owner) {
+        if seen == Some(script.owner) {
             return Ok(());
         }
         let sha256 = hash_file(&script.file, &mut { MAX_SCRIPT_BYTES }).map_err(|_| Changed::Content)?;

@@ -2,10 +2,11 @@
 
 use crate::config::{ConfigFile, Origin, ScriptFile, ScriptPath};
 use crate::project::Project;
-use crate::sys;
+use crate::sys::{self, Owner};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// Why someone else could exchange the configuration or its scripts: the project's folder, those down
@@ -33,28 +34,40 @@ pub(super) fn distrust_of_script(file: &ConfigFile, path: &ScriptPath, script: &
     if let Some(why) = script.owner.distrust() {
         return Some(format!("the script {} {why}", path.as_str()));
     }
-    // A link has no mode of its own; what it leads to has.
-    let of_folder = || match sys::owner_of_target(&file.hooks_folder) {
-        Ok(owner) => owner.distrust().map(|why| format!("{} {why}", file.hooks_folder.display())),
-        Err(error) => Some(format!("{} cannot be checked: {error}", file.hooks_folder.display())),
-    };
     // Most scripts lie right in the hooks folder, and are no links: there is nothing on the way to them.
-    let is_plain = path.as_path().components().count() == 1
-        && sys::owner(&script.path).is_ok_and(|there| there.identity == script.owner.identity);
-    if is_plain {
-        return of_folder();
+    if is_right_in_it(path) && sys::owner(&script.path).is_ok_and(|there| there.identity == script.owner.identity) {
+        return distrust_of_folder(&file.hooks_folder);
     }
     match way(&file.hooks_folder, path.as_path()) {
         Some(way) => {
             let folders = way.iter().filter(|step| step.is_dir()).map(PathBuf::as_path);
-            of_folder().or_else(|| { folders }.find_map(distrust))
+            distrust_of_folder(&file.hooks_folder).or_else(|| { folders }.find_map(distrust))
         }
         None => Some(format!("the script {} is a link that leads out of the hooks folder", path.as_str())),
     }
 }
 
+/// Whether a script that lies right in the hooks folder is still the very file that was found trustworthy, unchanged.
+pub(super) fn is_unchanged(file: &ConfigFile, path: &ScriptPath, then: Owner) -> bool {
+    let now = || sys::owner(&file.hooks_folder.join(path.as_path()));
+    is_right_in_it(path) && now().is_ok_and(|now| now == then) && distrust_of_folder(&file.hooks_folder).is_none()
+}
+
+fn is_right_in_it(path: &ScriptPath) -> bool {
+    path.as_path().components().count() == 1
+}
+
+/// A link has no mode of its own; what it leads to has.
+fn distrust_of_folder(folder: &Path) -> Option<String> {
+    told(folder, sys::owner_of_target(folder))
+}
+
 fn distrust(folder: &Path) -> Option<String> {
-    match sys::owner(folder) {
+    told(folder, sys::owner(folder))
+}
+
+fn told(folder: &Path, owner: io::Result<Owner>) -> Option<String> {
+    match owner {
         Ok(owner) => owner.distrust().map(|why| format!("{} {why}", folder.display())),
         Err(error) => Some(format!("{} cannot be checked: {error}", folder.display())),
     }
