@@ -2,6 +2,17 @@
 
 use std::borrow::Cow;
 
+/// A short text of ASCII characters that is nobody's memory but its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written<const N: usize>(pub(crate) [u8; N]);
+
+impl<const N: usize> Written<N> {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// `text` with everything a terminal would act on made visible: control characters as `␛`-like
 /// pictures, bidirectional overrides (CVE-2021-42574) and invisible characters as `\u{…}`.
 ///

@@ -1,5 +1,6 @@
 //! Points in time as events carry them, and spans of time as people read them.
 
+use crate::text::Written;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,40 @@ impl Timestamp {
         // A leap second is a valid time (RFC 3339, 5.6) that jiff reads as second 59.
         fits.then(|| text.parse().ok()).flatten().map(Timestamp)
     }
+
+    /// The time as it is written: by hand, because every event and every record has one.
+    pub fn written(self) -> Written<24> {
+        let millis = self.as_millis();
+        let (days, of_day) = (millis / 86_400_000, millis % 86_400_000);
+        let (year, month, day) = civil(days);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, digits: usize, mut number: u64| {
+            for place in (at..at + digits).rev() {
+                text[place] = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        put(0, 4, year);
+        put(5, 2, month);
+        put(8, 2, day);
+        put(11, 2, of_day / 3_600_000);
+        put(14, 2, of_day / 60_000 % 60);
+        put(17, 2, of_day / 1000 % 60);
+        put(20, 3, of_day % 1000);
+        Written(text)
+    }
+}
+
+/// The date of a day since 1970-01-01, up to the year 9999: Howard Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms", `civil_from_days`.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, of_year - (153 * shifted + 2) / 5 + 1)
 }
 
 impl Timestamp {
@@ -60,7 +95,7 @@ pub fn read_since(text: &str, now: Timestamp) -> Option<Timestamp> {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.0)
+        f.write_str(self.written().as_str())
     }
 }
 
@@ -125,6 +160,14 @@ mod tests {
         ] {
             assert_eq!(Timestamp::from_millis(millis).to_string(), text);
             assert_eq!(Timestamp::parse(text).unwrap().as_millis(), millis);
+        }
+    }
+
+    #[test]
+    fn writes_every_day_as_a_calendar_does() {
+        for day in (0..2_932_896_u64).step_by(7).chain([58, 59, 60, 365, 11_016, 11_017, 2_932_896 - 1]) {
+            let now = Timestamp::from_millis(day * 86_400_000 + 86_399_999);
+            assert_eq!(now.to_string(), format!("{:.3}", now.0));
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Every room: its floor, and the rooms of its own floor it may import.
 const ROOMS: &[(&str, u32, &[&str])] = &[
     ("json", 0, &[]),
-    ("time", 0, &[]),
+    ("time", 0, &["text"]),
     ("text", 0, &[]),
     ("event", 0, &["json", "time", "text"]),
     ("sys", 0, &["time"]),

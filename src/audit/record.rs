@@ -1,11 +1,10 @@
 //! One line of the audit log (ADR-006, and ours).
 
 use crate::delivery::{Captured, Decision, Delivery, Outcome};
-use crate::event::Event;
+use crate::event::{Event, EventId};
 use crate::text::terminal_safe;
 use crate::time::{Timestamp, millis};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use serde_json::value::RawValue;
 use std::time::Duration;
 
 /// Every status that a record can have.
@@ -28,8 +27,8 @@ const TAIL_CHARACTERS: usize = 2000;
 /// What is recorded. Absent fields are left out; `seq` and `prev` are added when the line is written.
 #[derive(Clone, Debug)]
 pub struct AuditRecord<'a> {
-    timestamp: String,
-    event_id: String,
+    timestamp: Timestamp,
+    event_id: EventId,
     event_type: &'a str,
     hook: Option<&'a str>,
     status: &'static str,
@@ -60,7 +59,7 @@ pub struct AuditRecord<'a> {
     stderr_tail_base64: Option<String>,
     config_commit: Option<&'a str>,
     /// The event's exact bytes, when they are one line.
-    event: Option<Box<RawValue>>,
+    event: Option<&'a str>,
     /// The event's exact bytes as a string, when a line could not hold them as they are.
     event_text: Option<&'a str>,
 }
@@ -68,8 +67,8 @@ pub struct AuditRecord<'a> {
 impl<'a> AuditRecord<'a> {
     fn new(event: &'a Event, status: &'static str, now: Timestamp) -> Self {
         AuditRecord {
-            timestamp: now.to_string(),
-            event_id: event.id().to_string(),
+            timestamp: now,
+            event_id: event.id(),
             event_type: event.kind().as_str(),
             hook: None,
             status,
@@ -108,10 +107,9 @@ impl<'a> AuditRecord<'a> {
     pub fn emitted(event: &'a Event, commit: Option<&'a str>, overhead: Duration, now: Timestamp) -> Self {
         let text = event.json().text();
         let as_it_is = text.len() == event.bytes().len() && !text.contains(['\n', '\r']);
-        let raw = as_it_is.then(|| RawValue::from_string(text.to_owned()).ok()).flatten();
-        let event_text = if raw.is_some() { None } else { std::str::from_utf8(event.bytes()).ok() };
+        let event_text = if as_it_is { None } else { std::str::from_utf8(event.bytes()).ok() };
         let overhead_ms = Some(millis(overhead));
-        AuditRecord { event: raw, event_text, config_commit: commit, overhead_ms, ..Self::new(event, "emitted", now) }
+        AuditRecord { event: as_it_is.then_some(text), event_text, config_commit: commit, overhead_ms, ..Self::new(event, "emitted", now) }
     }
 
     /// That a hook is about to be started.
@@ -174,8 +172,8 @@ impl AuditRecord<'_> {
     /// takes three times as long.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut fields = Fields(out);
-        fields.text(b"{\"timestamp\":\"", Some(&self.timestamp));
-        fields.text(b",\"event_id\":\"", Some(&self.event_id));
+        fields.text(b"{\"timestamp\":\"", Some(self.timestamp.written().as_str()));
+        fields.text(b",\"event_id\":\"", Some(self.event_id.written().as_str()));
         fields.text(b",\"event_type\":\"", Some(self.event_type));
         fields.text(b",\"hook\":\"", self.hook);
         fields.text(b",\"status\":\"", Some(self.status));
@@ -203,7 +201,7 @@ impl AuditRecord<'_> {
         fields.text(b",\"stdout_tail_base64\":\"", self.stdout_tail_base64.as_deref());
         fields.text(b",\"stderr_tail_base64\":\"", self.stderr_tail_base64.as_deref());
         fields.text(b",\"config_commit\":\"", self.config_commit);
-        fields.value(b",\"event\":", self.event.as_ref());
+        fields.json(b",\"event\":", self.event);
         fields.text(b",\"event_text\":\"", self.event_text);
         fields.0.push(b'}');
     }
@@ -226,6 +224,14 @@ impl Fields<'_> {
         self.0.extend_from_slice(name);
         self.0.extend_from_slice(text.as_bytes());
         self.0.push(b'"');
+    }
+
+    /// A value that is JSON already.
+    fn json(&mut self, name: &[u8], value: Option<&str>) {
+        if let Some(value) = value {
+            self.0.extend_from_slice(name);
+            self.0.extend_from_slice(value.as_bytes());
+        }
     }
 
     fn value(&mut self, name: &[u8], value: Option<impl serde::Serialize>) {

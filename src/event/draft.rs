@@ -153,22 +153,21 @@ impl EventDraft {
         project_root: &str,
         versions: &Versions,
     ) -> Result<Event, EventError> {
-        let stamp = |kind: &EventType| required(kind, id, versions.plain, now, project_root);
+        let (id, now) = (id.written(), now.written());
+        let (id, now) = (id.as_str(), now.as_str());
         let bytes = match self.body {
             Body::Fields(mut fields) => {
                 fields.check_depth()?;
                 let version = if fields.caused_by.is_some() { CAUSAL } else { versions.plain };
-                let stamp = |kind: &EventType| required(kind, id, version, now, project_root);
                 let context = &fields.context;
                 let notice = versions.notice(|field| context.contains_key(field), fields.kind.as_str());
                 if let Some((names, notice)) = notice {
                     fields.context.insert("deprecated_fields".into(), names.into());
                     fields.context.insert("deprecation_notice".into(), notice.into());
                 }
-                let members = stamp(&fields.kind);
-                fields.write(members)
+                fields.write(required(&fields.kind, id, version, now, project_root))
             }
-            Body::Document(text, kind) => complete(text, stamp(&kind)),
+            Body::Document(text, kind) => complete(text, required(&kind, id, versions.plain, now, project_root)),
         };
         Event::parse_as(bytes.into_bytes(), versions)
     }
@@ -193,10 +192,10 @@ impl Fields {
         Ok(())
     }
 
-    fn write(self, required: Required) -> String {
+    fn write(&self, required: Required<'_>) -> String {
         let mut out = String::with_capacity(512);
         for (name, value) in required {
-            push_member(&mut out, name, &value);
+            push_member(&mut out, name, value);
         }
         if let Some(feature) = &self.feature {
             push_member(&mut out, "feature", feature);
@@ -204,15 +203,18 @@ impl Fields {
         if let Some(cause) = &self.caused_by {
             push_member(&mut out, "causation_id", cause.ulid());
         }
-        for (name, object) in [("context", self.context), ("metadata", self.metadata)] {
-            // An absent optional field is left out.
-            if !object.is_empty() {
-                out.push_str(&format!(",\"{name}\":{}", Value::Object(object)));
+        // An absent optional field is left out.
+        let mut push = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                out.push_str(name);
+                out.push_str(&value);
             }
-            if name == "context" && !self.artifacts.is_empty() {
-                out.push_str(&format!(",\"artifacts\":{}", Value::Array(self.artifacts.clone())));
-            }
-        }
+        };
+        // A map with texts for names and a list cannot fail to be written.
+        let object = |of: &Map<String, Value>| (!of.is_empty()).then(|| serde_json::to_string(of).ok()).flatten();
+        push(",\"context\":", object(&self.context));
+        push(",\"artifacts\":", (!self.artifacts.is_empty()).then(|| serde_json::to_string(&self.artifacts).ok()).flatten());
+        push(",\"metadata\":", object(&self.metadata));
         out.replace_range(..1, "{");
         out.push('}');
         out
@@ -220,12 +222,12 @@ impl Fields {
 }
 
 /// `document` with the required members it lacks put before its own, which stay as they are.
-fn complete(mut document: String, required: Required) -> String {
+fn complete(mut document: String, required: Required<'_>) -> String {
     let json = Json::already_checked(document.trim());
     let mut missing = String::new();
     for (name, value) in required {
         if json.get(name).is_none() {
-            push_member(&mut missing, name, &value);
+            push_member(&mut missing, name, value);
         }
     }
     if missing.is_empty() {
@@ -240,15 +242,15 @@ fn complete(mut document: String, required: Required) -> String {
 }
 
 /// The members that every event has.
-type Required = [(&'static str, String); 5];
+type Required<'a> = [(&'static str, &'a str); 5];
 
-fn required(kind: &EventType, id: EventId, version: &str, now: Timestamp, root: &str) -> Required {
+fn required<'a>(kind: &'a EventType, id: &'a str, version: &'a str, now: &'a str, root: &'a str) -> Required<'a> {
     [
-        ("event_type", kind.to_string()),
-        ("event_id", id.to_string()),
-        ("schema_version", version.into()),
-        ("timestamp", now.to_string()),
-        ("project_root", root.into()),
+        ("event_type", kind.as_str()),
+        ("event_id", id),
+        ("schema_version", version),
+        ("timestamp", now),
+        ("project_root", root),
     ]
 }
 

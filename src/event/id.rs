@@ -1,5 +1,6 @@
 //! Event ids: `evt_` and a ULID, which sort by the time they were made.
 
+use crate::text::Written;
 use crate::time::Timestamp;
 use std::fmt;
 use std::str::FromStr;
@@ -28,16 +29,28 @@ impl std::error::Error for InvalidEventId {}
 
 /// The last id this process made; the next one is greater, also within one millisecond and when the
 /// clock steps back.
-static LAST: Mutex<u128> = Mutex::new(0);
+static LAST: Mutex<Last> = Mutex::new(Last { ulid: 0, process: 0 });
+
+struct Last {
+    ulid: u128,
+    /// The process that made it. A fork begins anew: it must not go on where its parent does.
+    process: u32,
+}
+
+/// How many bits of a ULID are random.
+const RANDOM_BITS: u32 = 80;
 
 impl EventId {
     /// A new id for an event made at `now`, greater than every id this process made before.
     pub fn generate(now: Timestamp) -> Self {
-        let fresh = Ulid::from_parts(now.as_millis(), random_80_bits()).0;
+        let process = std::process::id();
         let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *last = fresh.max(last.saturating_add(1));
+        let same = last.process == process && last.ulid >> RANDOM_BITS == u128::from(now.as_millis());
+        // The next number within one millisecond, as the specification of ULIDs has it: no new randomness is needed.
+        let fresh = if same { 0 } else { Ulid::from_parts(now.as_millis(), random_80_bits()).0 };
+        *last = Last { ulid: fresh.max(last.ulid.saturating_add(1)), process };
         let mut digits = [0; ulid::ULID_LEN];
-        Ulid(*last).array_to_str(&mut digits);
+        Ulid(last.ulid).array_to_str(&mut digits);
         EventId(digits)
     }
 }
@@ -46,6 +59,14 @@ impl EventId {
     /// The ULID as a number of 128 bits.
     pub fn number(self) -> u128 {
         std::str::from_utf8(&self.0).ok().and_then(|digits| Ulid::from_string(digits).ok()).map_or(0, |ulid| ulid.0)
+    }
+
+    /// The id as it is written.
+    pub fn written(&self) -> Written<30> {
+        let mut text = [0; 30];
+        text[..4].copy_from_slice(b"evt_");
+        text[4..].copy_from_slice(&self.0);
+        Written(text)
     }
 
     /// The ULID alone, without `evt_`.
@@ -82,7 +103,7 @@ impl FromStr for EventId {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("evt_")?;
-        self.0.iter().try_for_each(|&digit| fmt::Write::write_char(f, char::from(digit)))
+        f.write_str(self.ulid())
     }
 }
 

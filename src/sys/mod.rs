@@ -70,12 +70,14 @@ pub fn boot_id() -> String {
 
 /// When this machine was started, in milliseconds since 1970, by its clock: as exact as that is set.
 pub fn started_ms() -> u64 {
-    use rustix::time::{ClockId, clock_gettime};
-    let millis = |clock: ClockId| {
-        let time = clock_gettime(clock);
+    let millis = |clock| {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: a pointer to a live value; with a clock that does not exist it stays as it is. Not by rustix, which
+        // would look for the kernel's own functions in this process once more, as the C library has already.
+        unsafe { libc::clock_gettime(clock, &raw mut time) };
         time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)
     };
-    u64::try_from(millis(ClockId::Realtime).saturating_sub(millis(ClockId::Boottime))).unwrap_or(0)
+    u64::try_from(millis(libc::CLOCK_REALTIME).saturating_sub(millis(libc::CLOCK_BOOTTIME))).unwrap_or(0)
 }
 
 /// How many more descriptors this process may open, with some left for files.
