@@ -1,10 +1,11 @@
 //! An event before it has an id and a time.
 
-use super::envelope::{Rules, into_text};
+use super::envelope::{MAX_BYTES, Rules, into_text};
 use super::{Event, EventError, EventId, EventType, Versions};
 use crate::json::{Json, MAX_DEPTH, push_string};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
+use std::ops::Range;
 
 /// The lowest version that describes an event with a cause.
 const CAUSAL: &str = "1.1";
@@ -153,8 +154,8 @@ impl EventDraft {
         project_root: &str,
         versions: &Versions,
     ) -> Result<Event, EventError> {
-        let (id, now) = (id.written(), now.written());
-        let (id, now) = (id.as_str(), now.as_str());
+        let (written, now) = (id.written(), now.written());
+        let (written, now) = (written.as_str(), now.as_str());
         let bytes = match self.body {
             Body::Fields(mut fields) => {
                 fields.check_depth()?;
@@ -165,9 +166,16 @@ impl EventDraft {
                     fields.context.insert("deprecated_fields".into(), names.into());
                     fields.context.insert("deprecation_notice".into(), notice.into());
                 }
-                fields.write(required(&fields.kind, id, version, now, project_root))
+                let (text, context) = fields.write(required(&fields.kind, written, version, now, project_root));
+                // What is made of typed fields keeps the rules that a text has to be checked for; these are left.
+                let holds =
+                    text.len() <= MAX_BYTES && project_root.starts_with('/') && versions.accept(version).is_ok();
+                if holds {
+                    return Ok(Event::made(text, id, fields.kind, context, versions));
+                }
+                text
             }
-            Body::Document(text, kind) => complete(text, required(&kind, id, versions.plain, now, project_root)),
+            Body::Document(text, kind) => complete(text, required(&kind, written, versions.plain, now, project_root)),
         };
         Event::parse_as(bytes.into_bytes(), versions)
     }
@@ -177,13 +185,14 @@ impl Fields {
     /// That nothing is nested so deep that writing it, which recurses, could exhaust the stack.
     fn check_depth(&self) -> Result<(), EventError> {
         let fields = self.context.values().chain(self.metadata.values());
-        let mut open: Vec<(&Value, usize)> = fields.map(|value| (value, 1)).collect();
+        // Below the event, and the context in it.
+        let mut open: Vec<(&Value, usize)> = fields.map(|value| (value, 3)).collect();
         while let Some((value, depth)) = open.pop() {
-            if depth > MAX_DEPTH {
-                let problem = format!("nested deeper than {MAX_DEPTH} levels");
-                return Err(EventError::Member { pointer: "/context".into(), place: (1, 1), problem });
-            }
             match value {
+                Value::Array(_) | Value::Object(_) if depth > MAX_DEPTH => {
+                    let problem = format!("nested deeper than {MAX_DEPTH} levels");
+                    return Err(EventError::Member { pointer: "/context".into(), place: (1, 1), problem });
+                }
                 Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
                 Value::Object(members) => open.extend(members.values().map(|member| (member, depth + 1))),
                 _ => {}
@@ -192,7 +201,8 @@ impl Fields {
         Ok(())
     }
 
-    fn write(&self, required: Required<'_>) -> String {
+    /// The event as text, and where its context is.
+    fn write(&self, required: Required<'_>) -> (String, Range<usize>) {
         let mut out = String::with_capacity(512);
         for (name, value) in required {
             push_member(&mut out, name, value);
@@ -204,20 +214,25 @@ impl Fields {
             push_member(&mut out, "causation_id", cause.ulid());
         }
         // An absent optional field is left out.
-        let mut push = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
+        let mut push = |name: &str, value: Option<String>| match value {
+            Some(value) => {
                 out.push_str(name);
                 out.push_str(&value);
+                out.len() - value.len()..out.len()
             }
+            None => 0..0,
         };
         // A map with texts for names and a list cannot fail to be written.
         let object = |of: &Map<String, Value>| (!of.is_empty()).then(|| serde_json::to_string(of).ok()).flatten();
-        push(",\"context\":", object(&self.context));
-        push(",\"artifacts\":", (!self.artifacts.is_empty()).then(|| serde_json::to_string(&self.artifacts).ok()).flatten());
+        let context = push(",\"context\":", object(&self.context));
+        push(
+            ",\"artifacts\":",
+            (!self.artifacts.is_empty()).then(|| serde_json::to_string(&self.artifacts).ok()).flatten(),
+        );
         push(",\"metadata\":", object(&self.metadata));
         out.replace_range(..1, "{");
         out.push('}');
-        out
+        (out, context)
     }
 }
 
@@ -288,6 +303,16 @@ mod tests {
                 r#""feature":"f\"x","context":{"n":1},"artifacts":[{"type":"file","path":"a.rs"}],"metadata""#
             )
         );
+    }
+
+    #[test]
+    fn depth_is_limited_as_in_a_text() {
+        let nested = |levels: usize| (0..levels).fold(Value::from(1), |value, _| Value::Array(vec![value]));
+        let kind: EventType = "spec.created".parse().unwrap();
+        // The event and its context are two levels.
+        let made = |levels: usize| stamp(EventDraft::new(kind.clone()).context("deep", nested(levels)));
+        assert!(made(MAX_DEPTH - 2).is_ok());
+        assert!(made(MAX_DEPTH - 1).unwrap_err().contains("nested deeper than 128 levels"));
     }
 
     #[test]

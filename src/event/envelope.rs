@@ -97,6 +97,20 @@ impl Event {
         Ok(Event { value: rules.place(json), context, id, kind, text })
     }
 
+    /// An event that was written here, of typed fields: it keeps the rules by the way it was made. `context` is where
+    /// its context is.
+    pub(super) fn made(text: String, id: EventId, kind: EventType, context: Range<usize>, versions: &Versions) -> Self {
+        debug_assert!(
+            Event::parse_as(text.clone().into_bytes(), versions).is_ok_and(|event| (
+                event.id,
+                &event.kind,
+                &event.context
+            ) == (id, &kind, &context)),
+            "{text}"
+        );
+        Event { value: 0..text.len(), context, id, kind, text }
+    }
+
     /// The id.
     pub fn id(&self) -> EventId {
         self.id

@@ -36,7 +36,8 @@ pub(crate) fn read(text: &str) -> (u64, BTreeMap<String, u64>) {
     for (number, cost) in costs {
         let name = names.get(number).copied().unwrap_or("?");
         // Recursion is counted by depth: `name'2`.
-        let name = name.rsplit_once('\'').filter(|(_, depth)| depth.parse::<u32>().is_ok()).map_or(name, |(name, _)| name);
+        let name =
+            name.rsplit_once('\'').filter(|(_, depth)| depth.parse::<u32>().is_ok()).map_or(name, |(name, _)| name);
         *by_name.entry(name.to_owned()).or_default() += cost;
     }
     by_name.retain(|_, cost| *cost * 1000 >= total);

@@ -43,7 +43,8 @@ pub(crate) fn exceeded(binary: &Path, without: &Prepared, with: &Prepared) -> Ve
         times[times.len() / 2]
     });
     let mut exceeded = Vec::new();
-    for (name, took, most) in [("10 hooks, none matches", without, MOST_WITHOUT_HOOK), ("1 hook", with, MOST_WITH_HOOK)] {
+    for (name, took, most) in [("10 hooks, none matches", without, MOST_WITHOUT_HOOK), ("1 hook", with, MOST_WITH_HOOK)]
+    {
         let ratio = took.as_secs_f64() / floor.as_secs_f64();
         println!("{name}: {took:.0?}, {ratio:.1} times the floor of {floor:.0?}");
         if ratio > most {

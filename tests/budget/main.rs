@@ -41,8 +41,10 @@ const SCENARIOS: &[(&str, usize, usize)] =
 fn main() {
     let binary = PathBuf::from(std::env::var_os("KNOCKON_BINARY").expect("scripts/budget says which binary"));
     let baseline = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/budget/baseline.json");
-    let measured: BTreeMap<String, Cost> =
-        SCENARIOS.iter().map(|(name, hooks, matching)| ((*name).to_owned(), cost(&binary, *hooks, *matching))).collect();
+    let measured: BTreeMap<String, Cost> = SCENARIOS
+        .iter()
+        .map(|(name, hooks, matching)| ((*name).to_owned(), cost(&binary, *hooks, *matching)))
+        .collect();
     for (name, cost) in &measured {
         let Cost { instructions, system_calls, page_faults, .. } = cost;
         println!("{name}: {instructions} instructions, {system_calls} system calls, {page_faults} page faults");
