@@ -5,6 +5,7 @@
 //! times quicker the index is.
 
 mod rules;
+mod support;
 
 use knockon::cache::ConfigCache;
 use knockon::config;
@@ -23,8 +24,7 @@ const EVENTS: usize = 2_000;
 const ROUNDS: usize = 15;
 
 fn main() {
-    // `cargo test --benches` runs benches with `--test`: nothing to do then.
-    if std::env::args().any(|argument| argument == "--test") {
+    if !support::is_asked() {
         return;
     }
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();

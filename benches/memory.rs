@@ -2,6 +2,7 @@
 //! that counts costs time.
 
 mod rules;
+mod support;
 
 use knockon::Event;
 use knockon::matcher::Matcher;
@@ -12,8 +13,7 @@ use rules::{Kind, condition, event, loaded};
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 fn main() {
-    // `cargo test --benches` runs benches with `--test`: nothing to do then.
-    if std::env::args().any(|argument| argument == "--test") {
+    if !support::is_asked() {
         return;
     }
     println!("| rules | kind | memory | a rule | at most while compiling |");
