@@ -24,14 +24,17 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Names the layout of the file. Has to change with every change of what is stored; a test notices.
-const FORMAT: &[u8; 16] = b"knockon config 5";
+const FORMAT: &[u8; 16] = b"knockon config 6";
 /// The most that is read of a file to find hooks in it: the index of a hundred thousand.
 const MAX_INDEX: u64 = 64 * 1024 * 1024;
-/// Format, content hash, keyed hash of all before the hooks, where these begin, and the length of the front.
+/// How much is read at first: more than most have.
+const USUAL_INDEX: usize = 4096;
+/// Format, content hash, keyed hash of the index, where that ends, and the length of the front.
 const HEADER: usize = 16 + 32 + 32 + 8 + 4;
 /// How many bytes of a hook's keyed hash are kept beside its place.
 const SEAL: usize = 16;
-/// Where a hook begins, and its keyed hash.
+/// Where a hook begins, and its keyed hash, which covers the configuration, its number and its place as well: the
+/// table of places is not read as a whole.
 const PLACE: usize = 8 + SEAL;
 
 type Key = [u8; 32];
@@ -64,10 +67,10 @@ struct Front {
     tags: Range<u64>,
     slots: Range<u64>,
     owners: Range<u64>,
-    /// Of each hook where it begins, and its keyed hash; and where the last ends.
-    places: Range<u64>,
     /// Of each file: its scripts, and how many of its hooks run side by side.
     files: Range<u64>,
+    /// Behind the index: of each hook where it begins, and its keyed hash; and where the last ends.
+    places: Range<u64>,
 }
 
 /// The files that were asked for while one configuration file was read.
@@ -84,7 +87,7 @@ struct Layers {
 struct Stored {
     file: File,
     size: u64,
-    /// All before the hooks.
+    /// All before the table of places.
     index: Vec<u8>,
     key: Key,
 }
@@ -188,9 +191,7 @@ impl Kept {
         };
         files.resize_with(found.len(), Default::default);
         for hook in hooks {
-            let place = |at: usize| stored.item::<PLACE>(&front.places, at);
-            let (this, next) = (place(hook as usize)?, place(hook as usize + 1)?);
-            let hook: LoadedHook = decode(&stored.sealed(this, next)?)?;
+            let hook: LoadedHook = decode(&stored.hook(&front.places, hook)?)?;
             (hook.file < found.len()).then(|| loaded.hooks.push(hook))?;
         }
         for ((found, opened), (scripts, concurrency)) in found.into_iter().zip(layers).zip(files) {
@@ -240,17 +241,20 @@ impl Layers {
 }
 
 impl Stored {
-    /// Opens a file of the cache and reads all before its hooks; nothing when this user's knockon did not
+    /// Opens a file of the cache and reads its index; nothing when this user's knockon did not
     /// write exactly that.
     fn open(path: &Path, key: Key) -> Option<Self> {
         let file = sys::open_private(path).ok()??;
         let size = file.metadata().ok()?.len();
-        let mut index = vec![0; HEADER];
+        let first = USUAL_INDEX.min(usize::try_from(size).ok()?);
+        let mut index = vec![0; first];
         file.read_exact_at(&mut index, 0).ok()?;
         let end = u64::from_le_bytes(index.get(80..88)?.try_into().ok()?);
         let end = usize::try_from(end).ok().filter(|_| end <= size.min(MAX_INDEX))?;
         index.resize(end.max(HEADER), 0);
-        file.read_exact_at(&mut index[HEADER..], HEADER as u64).ok()?;
+        if let Some(rest) = index.get_mut(first..) {
+            file.read_exact_at(rest, first as u64).ok()?;
+        }
         let sealed = index.starts_with(FORMAT) && seal(&key, &index)?.as_bytes() == index.get(48..80)?;
         sealed.then_some(Stored { file, size, index, key })
     }
@@ -266,14 +270,20 @@ impl Stored {
         self.index.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
     }
 
-    /// A hook, from its place up to the next; nothing when it is not what was written there.
-    fn sealed(&self, this: [u8; PLACE], next: [u8; PLACE]) -> Option<Vec<u8>> {
-        let start = |place: [u8; PLACE]| Some(u64::from_le_bytes(place.get(..8)?.try_into().ok()?));
+    /// A hook; nothing when it is not what was written there.
+    fn hook(&self, places: &Range<u64>, number: u32) -> Option<Vec<u8>> {
+        let mut both = [0; 2 * PLACE];
+        let at = places.start.checked_add(u64::from(number).checked_mul(PLACE as u64)?)?;
+        at.checked_add(both.len() as u64).filter(|end| *end <= places.end)?;
+        self.file.read_exact_at(&mut both, at).ok()?;
+        let (this, next) = both.split_at(PLACE);
+        let start = |place: &[u8]| Some(u64::from_le_bytes(place.get(..8)?.try_into().ok()?));
         let (start, end) = (start(this)?, start(next)?);
         let length = usize::try_from(end.checked_sub(start).filter(|_| end <= self.size)?).ok()?;
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, start).ok()?;
-        (blake3::keyed_hash(&self.key, &bytes).as_bytes().get(..SEAL)? == this.get(8..)?).then_some(bytes)
+        let content = self.index.get(16..48)?;
+        (seal_of_hook(&self.key, content, number, start, &bytes) == this.get(8..)?).then_some(bytes)
     }
 
     /// The item `at` of a section of items of one size.
@@ -304,9 +314,18 @@ fn content_hash(found: &[Found], layers: &[Layers]) -> blake3::Hash {
     hash.finalize()
 }
 
-/// What says that all before the hooks is as it was written. The seal itself is left out.
+/// What says that the index is as it was written. The seal itself is left out.
 fn seal(key: &Key, index: &[u8]) -> Option<blake3::Hash> {
     Some(blake3::Hasher::new_keyed(key).update(index.get(..48)?).update(index.get(80..)?).finalize())
+}
+
+/// What says that a hook is the one of that number in the configuration of that content, and lies there.
+fn seal_of_hook(key: &Key, content: &[u8], number: u32, start: u64, bytes: &[u8]) -> [u8; SEAL] {
+    let mut hash = blake3::Hasher::new_keyed(key);
+    hash.update(content).update(&number.to_le_bytes()).update(&start.to_le_bytes()).update(bytes);
+    let mut seal = [0; SEAL];
+    seal.copy_from_slice(&hash.finalize().as_bytes()[..SEAL]);
+    seal
 }
 
 /// The whole file: header, front, and the sections that the front names.
@@ -335,33 +354,36 @@ fn written(
             start..end
         };
         let (tags, slots, owners) = (place(index.tags.len()), place(index.slots.len()), place(owners.len()));
-        let (places, files) = (place((hooks.len() + 1) * PLACE), place(files.len()));
+        let files = place(files.len());
+        let index_end = files.end;
+        let places = place((hooks.len() + 1) * PLACE);
         // A tuple is written as the struct with these fields is.
-        let front = (&asked, warnings, index.finder, tags, slots, owners, places, files);
-        postcard::to_stdvec(&front).ok().map(|front| (front, end))
+        let front = (&asked, warnings, index.finder, tags, slots, owners, files, places);
+        postcard::to_stdvec(&front).ok().map(|front| (front, index_end))
     };
     // Numbers take more room the greater they are: room for the greatest.
     let start = (HEADER + front(u64::MAX / 2)?.0.len()) as u64;
-    let (front, first_hook) = front(start)?;
+    let (front, index_end) = front(start)?;
     let mut bytes = Vec::from(FORMAT);
     bytes.extend(content_hash(found, layers).as_bytes());
     bytes.extend([0; 32]);
-    bytes.extend(first_hook.to_le_bytes());
+    bytes.extend(index_end.to_le_bytes());
     bytes.extend(u32::try_from(front.len()).ok()?.to_le_bytes());
     bytes.extend(front);
     bytes.resize(usize::try_from(start).ok()?, 0);
     bytes.extend(index.tags);
     bytes.extend(index.slots);
     bytes.extend(owners);
-    let mut place = first_hook;
-    for hook in hooks.iter().chain([&Vec::new()]) {
-        bytes.extend(place.to_le_bytes());
-        bytes.extend(&blake3::keyed_hash(key, hook).as_bytes()[..SEAL]);
-        place += hook.len() as u64;
-    }
     bytes.extend(files);
     let sealed = seal(key, &bytes)?;
     bytes[48..80].copy_from_slice(sealed.as_bytes());
+    let content: [u8; 32] = bytes[16..48].try_into().ok()?;
+    let mut place = index_end + ((hooks.len() + 1) * PLACE) as u64;
+    for (number, hook) in (0..).zip(hooks.iter().chain([&Vec::new()])) {
+        bytes.extend(place.to_le_bytes());
+        bytes.extend(seal_of_hook(key, &content, number, place, hook));
+        place += hook.len() as u64;
+    }
     hooks.iter().for_each(|hook| bytes.extend(hook));
     Some(bytes)
 }
@@ -436,11 +458,13 @@ hooks:
     #[test]
     fn the_format_has_another_name_when_it_is_another() {
         let (_folder, _, _, bytes) = cached();
-        // The content hash covers the path, which differs from run to run, and the seal covers that.
-        let hash = blake3::hash(&bytes[80..]).to_hex();
+        // The content hash covers the path, which differs from run to run, and the seals cover that.
+        let index_end = u64::from_le_bytes(bytes[80..88].try_into().unwrap()) as usize;
+        let first_hook = u64::from_le_bytes(bytes[index_end..index_end + 8].try_into().unwrap()) as usize;
+        let hash = blake3::hash(&[&bytes[80..index_end], &bytes[first_hook..]].concat()).to_hex();
         assert_eq!(
             (FORMAT, &hash[..16]),
-            (b"knockon config 5", "ed8bb7d34fca4ce9"),
+            (b"knockon config 6", "c1a6dd917e944a4a"),
             "what is stored has changed: give FORMAT the next number, then set both here"
         );
     }

@@ -5,7 +5,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat,
 use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
 
@@ -188,9 +188,22 @@ pub(super) fn checked(fd: OwnedFd, mode: OpenMode) -> Result<File, OpenFault> {
 /// The system's reason.
 pub fn read_capped(file: &File, cap: usize) -> io::Result<Vec<u8>> {
     let size = file.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(cap));
+    let limit = cap.saturating_add(1);
     let mut bytes = Vec::with_capacity(size.min(cap) + 1);
-    let limit = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes)?;
+    loop {
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(bytes.capacity().max(1024));
+        }
+        match rustix::io::read(file, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => break,
+            Ok(_) if bytes.len() >= limit => break,
+            // All that a regular file is long, and less than was asked for: what follows is its end.
+            Ok(_) if size > 0 && bytes.len() == size => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(limit);
     Ok(bytes)
 }
 
