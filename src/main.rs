@@ -6,4 +6,4 @@ use knockon::sys::Arena;
 #[global_allocator]
 static MEMORY: Arena = Arena::new();
 
-knockon::entry!(knockon::cli::main);
+knockon::entry!(MEMORY, knockon::cli::main);

@@ -147,8 +147,7 @@ impl Project {
 
     /// A name for this project's files in the user's state folder.
     pub fn key(&self) -> String {
-        use sha2::{Digest, Sha256};
-        crate::text::hex(&Sha256::digest(self.root.as_os_str().as_encoded_bytes())[..16])
+        crate::text::hex(&blake3::hash(self.root.as_os_str().as_encoded_bytes()).as_bytes()[..16])
     }
 }
 

@@ -9,13 +9,14 @@ use std::ffi::{CStr, OsString, c_char, c_int};
 use std::os::unix::ffi::OsStringExt;
 
 /// Defines the function that the C runtime calls, which hands the arguments to `$main` and ends with the code that
-/// it returns.
+/// it returns. `$memory` is the [`Arena`](crate::sys::Arena) of the program.
 #[macro_export]
 macro_rules! entry {
-    ($main:path) => {
+    ($memory:path, $main:path) => {
         // SAFETY: no other function of this name is linked: the crate has `#![no_main]`.
         #[unsafe(no_mangle)]
         extern "C" fn main(count: core::ffi::c_int, arguments: *const *const core::ffi::c_char) -> core::ffi::c_int {
+            $memory.warm();
             // SAFETY: these are the arguments that the C runtime was given.
             let arguments = unsafe { $crate::sys::begin(count, arguments) };
             core::ffi::c_int::from($main(&arguments))
