@@ -27,6 +27,7 @@ mod order;
 mod otel;
 mod portable;
 mod processes;
+mod quick;
 mod report;
 mod results;
 mod sandbox;
