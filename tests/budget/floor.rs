@@ -28,7 +28,7 @@ pub(crate) fn no_op(folder: &Path) -> PathBuf {
 
 /// What takes too long.
 pub(crate) fn exceeded(binary: &Path, without: &Prepared, with: &Prepared) -> Vec<String> {
-    let no_op = no_op(without.project.root());
+    let no_op = no_op(&without.project.root());
     let mut times: [Vec<Duration>; 3] = Default::default();
     for round in 0..=ROUNDS {
         let commands = [Command::new(&no_op), with_binary(without, binary), with_binary(with, binary)];

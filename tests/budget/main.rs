@@ -132,7 +132,7 @@ fn prepare(binary: &Path, hooks: usize, matching: usize) -> Prepared {
         config.push_str(&format!("  - name: hook-{number}\n    events:\n      - type: {kind}\n    script: no-op\n"));
     }
     project.config(config);
-    let no_op = floor::no_op(project.root());
+    let no_op = floor::no_op(&project.root());
     fs::rename(no_op, project.root().join(".knockon/no-op")).expect("both are in the project");
     project.trust();
     let prepared = Prepared { project };
