@@ -17,8 +17,9 @@ const SIZE: usize = 1024 * 1024;
 const LARGEST: usize = 256 * 1024;
 /// How much of it a cold emit touches.
 const USUAL: usize = 48 * 1024;
-/// From this size on, the pages of a piece are asked for at once: one by one each costs a page fault.
-const MANY_PAGES: usize = 32 * 1024;
+/// From this size on, the pages of a piece are asked for at once: one by one each costs a page fault. A smaller one may
+/// be a stack, of which little is touched.
+const MANY_PAGES: usize = 64 * 1024;
 
 /// An allocator that hands out its own memory first. Only the piece that was handed out last can be taken back.
 #[repr(align(4096))]
