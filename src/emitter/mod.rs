@@ -3,6 +3,7 @@
 mod course;
 mod options;
 mod report;
+mod row;
 mod traced;
 
 pub use course::Emission;
@@ -10,6 +11,7 @@ pub use options::EmitterOptions;
 pub use report::{EmitReport, Preview};
 
 use course::{Course, NEVER, chain_of_this_process};
+use row::Rows;
 
 use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
@@ -58,6 +60,8 @@ pub struct Emitter {
     /// The whole configuration, once somebody needs it.
     whole: OnceLock<Plan>,
     audit: AuditLog,
+    /// Whether events follow each other without a pause.
+    rows: Rows,
     store: TrustStore,
     caller: CallerEnvironment,
     platform: Box<dyn Platform>,
@@ -123,6 +127,7 @@ impl Emitter {
         }
         Emitter {
             audit: AuditLog::of(&project, user),
+            rows: Rows::default(),
             store: TrustStore::of(user),
             caller: CallerEnvironment::of_this_process(),
             platform: crate::sys::platform(),
@@ -310,7 +315,7 @@ impl Emitter {
     fn send(&self, report: &mut EmitReport, event: Event, plan: &Plan, matches: &[Match], course: Course<'_>) {
         let mut unrecorded = Vec::new();
         let mut record = |record: &AuditRecord<'_>| {
-            let appended = self.audit.append(record);
+            let appended = self.rows.append(&self.audit, record);
             if let Err(error) = &appended {
                 note(&mut unrecorded, error);
             }
@@ -328,6 +333,11 @@ impl Emitter {
             let _ = record(&AuditRecord::problem(&event, problem.to_string(), now));
         }
         report.problems = plan.problems.clone();
+        if !matches.is_empty()
+            && let Err(error) = self.rows.pause(&self.audit)
+        {
+            note(&mut unrecorded, &error);
+        }
         self.dispatch(report, &event, plan, matches, course);
         report.warnings.extend(self.audit.stuck());
         let told = |problem: &Diagnostic| format!("{problem}; defaults hold, and no old record is removed");

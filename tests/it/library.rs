@@ -51,6 +51,35 @@ fn whatever_is_emitted_comes_back_as_a_report() {
 }
 
 #[test]
+fn events_in_a_row_are_all_recorded_and_let_hooks_and_others_in() {
+    let project = TestProject::trusted(
+        "- {name: every, events: [{type: spec.created}], command: \"exec knockon-under-test emit plan.created\"}\n"
+            .replace("knockon-under-test", env!("CARGO_BIN_EXE_knockon"))
+            .as_str(),
+    );
+    // As another program would: with an emitter of its own, and so with a lock of its own.
+    let row = || {
+        let emitter = emitter(&project);
+        let drafts =
+            (0..400).map(|n| if n % 200 == 100 { drafts::spec_created("x") } else { drafts::task_completed("t-1") });
+        let mut reports = 0;
+        emitter.emit_all(drafts, |report| {
+            assert!(report.dispatched.unrecorded.is_empty() && report.warnings.is_empty(), "{report:?}");
+            assert!(report.hooks().iter().all(|hook| hook.outcome.status == Status::Success), "{report:?}");
+            reports += 1;
+        });
+        reports
+    };
+    std::thread::scope(|scope| {
+        let rows = [scope.spawn(row), scope.spawn(row), scope.spawn(row)];
+        assert!(rows.into_iter().all(|row| row.join().unwrap() == 400));
+    });
+    // 1,200 events; six of them had a hook, with two records and an event of its own.
+    assert_eq!(project.read(".knockon/audit.log").lines().count(), 1200 + 6 * 3);
+    project.ok(&["audit", "verify"]);
+}
+
+#[test]
 fn threads_share_an_emitter() {
     let project = TestProject::trusted("- {name: a, events: [{type: '*'}], command: 'true'}\n");
     let emitter = emitter(&project);
