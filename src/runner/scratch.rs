@@ -65,7 +65,8 @@ impl Scratch {
                 sys::make_private_folder(&folder).ok()?;
                 sys::is_private_folder(&folder).ok().filter(|private| *private)?;
             }
-            Some(folder)
+            // A home folder may be read-only.
+            sys::can_write(&folder).then_some(folder)
         });
         kept.as_deref()
     }

@@ -2,8 +2,8 @@
 //! moment does not need.
 //!
 //! Left out is the handler that tells a stack overflow from another fault: finding the guard page and giving the
-//! handler a stack of its own takes a third of the time that an empty program takes (docs/performance.md). The
-//! guard page itself is there all the same.
+//! handler a stack of its own takes a fifth of the time of an empty program (docs/performance.md). The guard page
+//! itself is there all the same.
 
 use std::ffi::{CStr, OsString, c_char, c_int};
 use std::os::unix::ffi::OsStringExt;

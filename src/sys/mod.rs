@@ -42,7 +42,7 @@ pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, wri
 pub use platform::{Child, Idle, News, Platform, Poller, SpawnError, Spawning, platform};
 pub use poll::Interest;
 pub use private::{
-    is_private_folder, make_private_folder, memory_file, not_private, open_or_create_private, open_private,
+    can_write, is_private_folder, make_private_folder, memory_file, not_private, open_or_create_private, open_private,
     open_private_named, replace_private, update_private,
 };
 pub use process::{Ending, Usage};

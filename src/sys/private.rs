@@ -110,6 +110,12 @@ pub fn is_private_folder(folder: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whether this process may write to a folder, by its rights and by those of the file system.
+pub fn can_write(folder: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    accessat(CWD, folder, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+}
+
 /// Puts `bytes` at `path`, whole or not at all, durable when it returns.
 ///
 /// # Errors

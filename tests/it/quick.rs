@@ -77,3 +77,17 @@ fn answers_that_a_killed_process_left_behind_are_removed_after_a_day() {
     let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["new.answer"]);
 }
+
+#[test]
+fn an_answer_by_file_needs_no_folder_of_the_users_own() {
+    let hook = "- {name: one, events: [{type: '*'}], fail_mode: stop, command: 'echo \"{\\\"decision\\\": \\\"deny\\\"}\" > $HOOK_RESPONSE'}\n";
+    let project = TestProject::trusted(hook);
+    let hash = project.ok(&["trust", "--print-hash"]).stdout;
+    for state in ["/proc", "/dev/null/none"] {
+        let mut command = project.command(&["emit", "spec.created", "--trust-hash", hash.trim()]);
+        let output = command.env("XDG_STATE_HOME", state).env("TMPDIR", project.root()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{state}: {output:?}");
+    }
+    let left: Vec<_> = fs::read_dir(project.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("knockon-")), "tidied up: {left:?}");
+}
