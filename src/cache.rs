@@ -18,6 +18,7 @@ use crate::sys;
 use crate::text::hex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -87,8 +88,10 @@ struct Layers {
 struct Stored {
     file: File,
     size: u64,
-    /// All before the table of places.
-    index: Vec<u8>,
+    /// The beginning of the file: all of the index, and what was read with it.
+    head: Vec<u8>,
+    /// Where the index ends: all before the table of places.
+    end: usize,
     key: Key,
 }
 
@@ -105,10 +108,10 @@ impl ConfigCache {
     pub fn find(&self, found: Vec<Found>) -> Result<Kept, Vec<Found>> {
         let known = || {
             let stored = Stored::open(&self.path(&found)?, self.read_key()?)?;
-            let front: Front = decode(stored.index.get(stored.front()?)?)?;
+            let front: Front = decode(stored.index().get(stored.front()?)?)?;
             let open = |(found, names): (&Found, &Vec<String>)| Layers::open(found, names.clone());
             let layers: Vec<Layers> = found.iter().zip(&front.layers).map(open).collect::<Option<_>>()?;
-            let same = stored.index.get(16..48)? == content_hash(&found, &layers).as_bytes();
+            let same = stored.index().get(16..48)? == content_hash(&found, &layers).as_bytes();
             (same && layers.len() == found.len()).then_some((layers, stored, front))
         };
         match known() {
@@ -247,42 +250,57 @@ impl Stored {
         let file = sys::open_private(path).ok()??;
         let size = file.metadata().ok()?.len();
         let first = USUAL_INDEX.min(usize::try_from(size).ok()?);
-        let mut index = vec![0; first];
-        file.read_exact_at(&mut index, 0).ok()?;
-        let end = u64::from_le_bytes(index.get(80..88)?.try_into().ok()?);
-        let end = usize::try_from(end).ok().filter(|_| end <= size.min(MAX_INDEX))?;
-        index.resize(end.max(HEADER), 0);
-        if let Some(rest) = index.get_mut(first..) {
-            file.read_exact_at(rest, first as u64).ok()?;
+        let mut head = vec![0; first];
+        file.read_exact_at(&mut head, 0).ok()?;
+        let end = u64::from_le_bytes(head.get(80..88)?.try_into().ok()?);
+        let end = usize::try_from(end).ok().filter(|_| end <= size.min(MAX_INDEX))?.max(HEADER);
+        if end > first {
+            head.resize(end, 0);
+            file.read_exact_at(&mut head[first..], first as u64).ok()?;
         }
-        let sealed = index.starts_with(FORMAT) && seal(&key, &index)?.as_bytes() == index.get(48..80)?;
-        sealed.then_some(Stored { file, size, index, key })
+        let index = head.get(..end)?;
+        let sealed = index.starts_with(FORMAT) && seal(&key, index)?.as_bytes() == index.get(48..80)?;
+        sealed.then_some(Stored { file, size, head, end, key })
+    }
+
+    /// All before the table of places.
+    fn index(&self) -> &[u8] {
+        self.head.get(..self.end).unwrap_or_default()
+    }
+
+    /// A piece of the file; what was read with the index is not read again.
+    fn piece(&self, start: u64, length: usize) -> Option<Cow<'_, [u8]>> {
+        let from = usize::try_from(start).ok()?;
+        if let Some(known) = self.head.get(from..from.checked_add(length)?) {
+            return Some(Cow::Borrowed(known));
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start).ok()?;
+        Some(Cow::Owned(bytes))
     }
 
     /// Where the front is.
     fn front(&self) -> Option<Range<usize>> {
-        let length = u32::from_le_bytes(self.index.get(88..HEADER)?.try_into().ok()?);
+        let length = u32::from_le_bytes(self.index().get(88..HEADER)?.try_into().ok()?);
         Some(HEADER..HEADER + length as usize)
     }
 
     /// A part of what was read.
     fn section(&self, range: &Range<u64>) -> Option<&[u8]> {
-        self.index.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+        self.index().get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
     }
 
     /// A hook; nothing when it is not what was written there.
-    fn hook(&self, places: &Range<u64>, number: u32) -> Option<Vec<u8>> {
-        let mut both = [0; 2 * PLACE];
+    fn hook(&self, places: &Range<u64>, number: u32) -> Option<Cow<'_, [u8]>> {
         let at = places.start.checked_add(u64::from(number).checked_mul(PLACE as u64)?)?;
-        at.checked_add(both.len() as u64).filter(|end| *end <= places.end)?;
-        self.file.read_exact_at(&mut both, at).ok()?;
-        let (this, next) = both.split_at(PLACE);
+        at.checked_add(2 * PLACE as u64).filter(|end| *end <= places.end)?;
+        let both = self.piece(at, 2 * PLACE)?;
+        let (this, next) = both.split_at_checked(PLACE)?;
         let start = |place: &[u8]| Some(u64::from_le_bytes(place.get(..8)?.try_into().ok()?));
         let (start, end) = (start(this)?, start(next)?);
         let length = usize::try_from(end.checked_sub(start).filter(|_| end <= self.size)?).ok()?;
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start).ok()?;
-        let content = self.index.get(16..48)?;
+        let bytes = self.piece(start, length)?;
+        let content = self.index().get(16..48)?;
         (seal_of_hook(&self.key, content, number, start, &bytes) == this.get(8..)?).then_some(bytes)
     }
 

@@ -5,6 +5,7 @@
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The user's own folders, after the XDG base directory specification.
@@ -106,8 +107,10 @@ impl Project {
     }
 
     fn upward(start: &Path, home: Option<&Path>) -> io::Result<Self> {
-        // Most projects are not asked about: a link is followed only where a folder of ours is found.
-        let is_home = |folder: &Path| home.and_then(|home| home.canonicalize().ok()).as_deref() == Some(folder);
+        // By what the paths lead to: a home folder may be reached by a link.
+        let identity = |path: &Path| path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        let is_home =
+            |folder: &Path| home.is_some_and(|home| identity(home).is_some_and(|of| identity(folder) == Some(of)));
         for folder in start.ancestors() {
             let layout = layout_of(folder)?;
             if layout != Layout::Bare && (folder == start || !is_home(folder)) {
