@@ -17,6 +17,17 @@ const ROUNDS: usize = 60;
 /// Of so many runs the largest peak of memory counts.
 const PEAKS: usize = 5;
 
+/// The new process of the next two: execve, without an environment.
+const CHILD: &str = "child: mov %r12, %rdi
+ mov %rbx, %rsi
+ xor %edx, %edx
+ mov $59, %eax
+ syscall
+ mov $127, %edi
+ mov $60, %eax
+ syscall
+";
+
 /// vfork, execve and wait4 of each argument, one after the other.
 const IN_TURN: &str = ".globl _start
 _start: lea 16(%rsp), %rbx
@@ -36,14 +47,6 @@ next: mov (%rbx), %r12
  add $8, %rbx
  jmp next
 done: xor %edi, %edi
- mov $60, %eax
- syscall
-child: mov %r12, %rdi
- mov %rbx, %rsi
- xor %edx, %edx
- mov $59, %eax
- syscall
- mov $127, %edi
  mov $60, %eax
  syscall
 ";
@@ -69,14 +72,6 @@ wait: mov $-1, %rdi
  test %eax, %eax
  jns wait
  xor %edi, %edi
- mov $60, %eax
- syscall
-child: mov %r12, %rdi
- mov %rbx, %rsi
- xor %edx, %edx
- mov $59, %eax
- syscall
- mov $127, %edi
  mov $60, %eax
  syscall
 ";
@@ -227,8 +222,8 @@ const XARGS: &str = "xargs -P100, 100 of it";
 
 /// What it costs at least, and with the usual tool.
 fn floor(root: &Path, no_op: &Path) -> Vec<Subject> {
-    let in_turn = assemble(root, "in-turn", IN_TURN);
-    let side_by_side = assemble(root, "side-by-side", SIDE_BY_SIDE);
+    let in_turn = assemble(root, "in-turn", &[IN_TURN, CHILD].concat());
+    let side_by_side = assemble(root, "side-by-side", &[SIDE_BY_SIDE, CHILD].concat());
     let path = no_op.to_str().expect("the temporary folder's name is text");
     let lines = root.join("lines");
     fs::write(&lines, (0..100).map(|number| format!("{number}\n")).collect::<String>()).expect("it can be written");

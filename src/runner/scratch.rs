@@ -16,6 +16,7 @@ use std::time::Duration;
 pub struct Scratch {
     /// The one that stays, where the user has a place for it; found out when it is needed first.
     kept: OnceLock<Option<PathBuf>>,
+    /// The user's state folder, which that one is in.
     state: Option<PathBuf>,
     folder: Mutex<Option<PathBuf>>,
     number: AtomicU64,
