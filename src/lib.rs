@@ -34,9 +34,9 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 0 ground | [`json`], [`time`], [`text`], [`event`], [`sys`] |
-//! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`cache`], [`trust`], [`delivery`], [`graph`] |
-//! | 2 doing | [`runner`], [`audit`] |
-//! | 3 ways | `telemetry`, with the feature `otel` |
+//! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`cache`], [`trust`], [`delivery`], [`graph`], [`work_package`] |
+//! | 2 doing | [`runner`], [`audit`], [`store`] |
+//! | 3 ways | [`sync`], [`source`]; `telemetry`, with the feature `otel` |
 //! | 4 services | [`dispatch`], [`doctor`], [`emitter`], [`explanation`], [`fixtures`], [`metrics`], [`report`], [`scaffold`] |
 //! | 5 doors | [`cli`] |
 
@@ -63,13 +63,16 @@ pub mod replay;
 pub mod report;
 pub mod runner;
 pub mod scaffold;
+pub mod source;
 pub mod store;
+pub mod sync;
 pub mod sys;
 #[cfg(feature = "otel")]
 pub mod telemetry;
 pub mod text;
 pub mod time;
 pub mod trust;
+pub mod work_package;
 
 pub use delivery::{Outcome, Status};
 pub use dispatch::{HookReport, Watcher};

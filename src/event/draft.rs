@@ -1,10 +1,12 @@
 //! An event before it has an id and a time.
 
 use super::envelope::{MAX_BYTES, Rules, into_text};
-use super::{Event, EventError, EventId, EventType, Versions};
+use super::{Event, EventError, EventId, EventType, NodeId, Versions};
 use crate::json::{Json, MAX_DEPTH, push_string};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::ops::Range;
 
 /// The lowest version that describes an event with a cause.
@@ -25,6 +27,23 @@ const CAUSAL: &str = "1.1";
 #[derive(Clone, Debug)]
 pub struct EventDraft {
     body: Body,
+    causality: Option<Box<Causality>>,
+}
+
+/// Where an event stands among those of other machines (version 1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Causality {
+    /// It has a time of the Lamport clock.
+    Clocked {
+        /// Whose clock it is (`node_id`).
+        node: NodeId,
+        /// Its time (`lamport_clock`).
+        lamport: u64,
+        /// The team it goes to (`team_slug`), once that is known.
+        team: Option<String>,
+    },
+    /// There was no clock to ask: the event says so (`clock_error`), because it cannot be put in order.
+    Unclocked(String),
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +58,8 @@ struct Fields {
     kind: EventType,
     feature: Option<String>,
     caused_by: Option<EventId>,
+    correlation: Option<EventId>,
+    id: Option<EventId>,
     context: Map<String, Value>,
     artifacts: Vec<Value>,
     metadata: Map<String, Value>,
@@ -47,10 +68,12 @@ struct Fields {
 impl EventDraft {
     /// A draft of an event of type `kind` with nothing else in it.
     pub fn new(kind: EventType) -> Self {
-        let (feature, caused_by, context, artifacts) = (None, None, Map::new(), Vec::new());
+        let (context, artifacts) = (Map::new(), Vec::new());
         let mut metadata = Map::new();
         metadata.insert("cli_version".into(), env!("CARGO_PKG_VERSION").into());
-        EventDraft { body: Body::Fields(Box::new(Fields { kind, feature, caused_by, context, artifacts, metadata })) }
+        let (feature, caused_by, correlation, id) = (None, None, None, None);
+        let fields = Fields { kind, feature, caused_by, correlation, id, context, artifacts, metadata };
+        EventDraft { body: Body::Fields(Box::new(fields)), causality: None }
     }
 
     /// A draft from a JSON object that may lack the fields the emitter adds; everything in it stays
@@ -73,10 +96,8 @@ impl EventDraft {
             let problem = format!("the event says `{own}`, the command says `{kind}`");
             return Err(EventError::Member { pointer: "/event_type".into(), place: (1, 1), problem });
         }
-        match own.or(kind) {
-            Some(kind) => Ok(EventDraft { body: Body::Document(text, kind) }),
-            None => rules.kind(json, None).map(|kind| EventDraft { body: Body::Document(text, kind) }),
-        }
+        let kind = own.or(kind).map_or_else(|| rules.kind(json, None), Ok)?;
+        Ok(EventDraft { body: Body::Document(text, kind), causality: None })
     }
 
     /// The type of the event.
@@ -85,6 +106,32 @@ impl EventDraft {
             Body::Fields(fields) => &fields.kind,
             Body::Document(_, kind) => kind,
         }
+    }
+
+    /// A member of the event as JSON, where its producer wrote the event itself.
+    pub fn given(&self, member: &str) -> Option<Json<'_>> {
+        match &self.body {
+            Body::Fields(_) => None,
+            Body::Document(text, _) => Json::already_checked(text.trim()).get(member),
+        }
+    }
+
+    /// The context as JSON text; nothing without one.
+    pub fn context_text(&self) -> Option<Cow<'_, str>> {
+        match &self.body {
+            // A map with texts for names cannot fail to be written.
+            Body::Fields(fields) => serde_json::to_string(&fields.context).ok().map(Cow::Owned),
+            Body::Document(text, _) => {
+                Json::already_checked(text.trim()).get("context").map(|context| Cow::Borrowed(context.text()))
+            }
+        }
+    }
+
+    /// Says where the event stands among those of other machines. What a document says of that itself stays.
+    #[must_use]
+    pub fn placed(mut self, causality: Causality) -> Self {
+        self.causality = Some(Box::new(causality));
+        self
     }
 
     /// Names the feature. No effect on a draft made from JSON, as for the other setters.
@@ -98,6 +145,19 @@ impl EventDraft {
     #[must_use]
     pub fn caused_by(self, cause: EventId) -> Self {
         self.with(|fields| fields.caused_by = Some(cause))
+    }
+
+    /// Names what this event and others belong to that reaches over several actions (`correlation_id`, version 1.1).
+    #[must_use]
+    pub fn correlated(self, with: EventId) -> Self {
+        self.with(|fields| fields.correlation = Some(with))
+    }
+
+    /// Gives the event its id instead of the emitter: for whoever may have to emit it again, and wants it to be
+    /// one event all the same.
+    #[must_use]
+    pub fn with_id(self, id: EventId) -> Self {
+        self.with(|fields| fields.id = Some(id))
     }
 
     /// Adds a field of the event's context.
@@ -154,19 +214,26 @@ impl EventDraft {
         project_root: &str,
         versions: &Versions,
     ) -> Result<Event, EventError> {
+        let id = match &self.body {
+            Body::Fields(fields) => fields.id.unwrap_or(id),
+            Body::Document(..) => id,
+        };
         let (written, now) = (id.written(), now.written());
         let (written, now) = (written.as_str(), now.as_str());
+        let causality = self.causality;
         let bytes = match self.body {
             Body::Fields(mut fields) => {
                 fields.check_depth()?;
-                let version = if fields.caused_by.is_some() { CAUSAL } else { versions.plain };
+                let causal = fields.caused_by.is_some() || fields.correlation.is_some() || causality.is_some();
+                let version = if causal { CAUSAL } else { versions.plain };
                 let context = &fields.context;
                 let notice = versions.notice(|field| context.contains_key(field), fields.kind.as_str());
                 if let Some((names, notice)) = notice {
                     fields.context.insert("deprecated_fields".into(), names.into());
                     fields.context.insert("deprecation_notice".into(), notice.into());
                 }
-                let (text, context) = fields.write(required(&fields.kind, written, version, now, project_root));
+                let required = required(&fields.kind, written, version, now, project_root);
+                let (text, context) = fields.write(required, causality.as_deref());
                 // What is made of typed fields keeps the rules that a text has to be checked for; these are left.
                 let holds =
                     text.len() <= MAX_BYTES && project_root.starts_with('/') && versions.accept(version).is_ok();
@@ -175,7 +242,10 @@ impl EventDraft {
                 }
                 text
             }
-            Body::Document(text, kind) => complete(text, required(&kind, written, versions.plain, now, project_root)),
+            Body::Document(text, kind) => {
+                let version = if causality.is_some() { CAUSAL } else { versions.plain };
+                complete(text, required(&kind, written, version, now, project_root), causality.as_deref())
+            }
         };
         Event::parse_as(bytes.into_bytes(), versions)
     }
@@ -202,7 +272,7 @@ impl Fields {
     }
 
     /// The event as text, and where its context is.
-    fn write(&self, required: Required<'_>) -> (String, Range<usize>) {
+    fn write(&self, required: Required<'_>, causality: Option<&Causality>) -> (String, Range<usize>) {
         let mut out = String::with_capacity(512);
         for (name, value) in required {
             push_member(&mut out, name, value);
@@ -212,6 +282,12 @@ impl Fields {
         }
         if let Some(cause) = &self.caused_by {
             push_member(&mut out, "causation_id", cause.ulid());
+        }
+        if let Some(correlation) = &self.correlation {
+            push_member(&mut out, "correlation_id", correlation.ulid());
+        }
+        if let Some(causality) = causality {
+            causality.write(&mut out, |_| true);
         }
         // An absent optional field is left out.
         let mut push = |name: &str, value: Option<String>| match value {
@@ -236,14 +312,42 @@ impl Fields {
     }
 }
 
-/// `document` with the required members it lacks put before its own, which stay as they are.
-fn complete(mut document: String, required: Required<'_>) -> String {
+impl Causality {
+    /// Writes its members, those that are `wanted`.
+    fn write(&self, out: &mut String, wanted: impl Fn(&str) -> bool) {
+        match self {
+            Causality::Clocked { node, lamport, team } => {
+                if wanted("node_id") {
+                    push_member(out, "node_id", node.as_str());
+                }
+                if wanted("lamport_clock") {
+                    // Digits only: writing to a text cannot fail.
+                    let _ = write!(out, ",\"lamport_clock\":{lamport}");
+                }
+                if let Some(team) = team.as_ref().filter(|_| wanted("team_slug")) {
+                    push_member(out, "team_slug", team);
+                }
+            }
+            Causality::Unclocked(why) => {
+                if wanted("clock_error") {
+                    push_member(out, "clock_error", why);
+                }
+            }
+        }
+    }
+}
+
+/// `document` with the members it lacks put before its own, which stay as they are.
+fn complete(mut document: String, required: Required<'_>, causality: Option<&Causality>) -> String {
     let json = Json::already_checked(document.trim());
     let mut missing = String::new();
     for (name, value) in required {
         if json.get(name).is_none() {
             push_member(&mut missing, name, value);
         }
+    }
+    if let Some(causality) = causality {
+        causality.write(&mut missing, |name| json.get(name).is_none());
     }
     if missing.is_empty() {
         return document;

@@ -87,6 +87,56 @@ fn random_80_bits() -> u128 {
     u128::from_le_bytes(bytes)
 }
 
+/// The identity of a machine's user among those that exchange events: 12 hexadecimal characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(String);
+
+impl NodeId {
+    /// A new one, of random bits: an identity that is derived from names is shared by cloned machines.
+    pub fn random() -> Self {
+        NodeId(crate::text::hex(&random_80_bits().to_le_bytes()[..6]))
+    }
+
+    /// The one that spec-kitty derives, for whoever has to match an existing fleet: of `host:user`.
+    pub fn derived(host: &str, user: &str) -> Self {
+        use sha2::Digest;
+        NodeId(crate::text::hex(&sha2::Sha256::digest(format!("{host}:{user}"))[..6]))
+    }
+
+    /// The identity as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that is not a node id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidNodeId(String);
+
+impl fmt::Display for InvalidNodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = crate::text::one_line(&crate::text::shorten(&self.0, 60));
+        write!(f, "`{shown}` is no node id; one is 12 characters of 0-9 and a-f")
+    }
+}
+
+impl std::error::Error for InvalidNodeId {}
+
+impl FromStr for NodeId {
+    type Err = InvalidNodeId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNodeId> {
+        let holds = text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if holds { Ok(NodeId(text.to_owned())) } else { Err(InvalidNodeId(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl FromStr for EventId {
     type Err = InvalidEventId;
 

@@ -11,9 +11,9 @@ mod kind;
 mod schema;
 mod version;
 
-pub use draft::EventDraft;
+pub use draft::{Causality, EventDraft};
 pub use envelope::{Event, EventError, MAX_BYTES};
-pub use id::{EventId, InvalidEventId};
+pub use id::{EventId, InvalidEventId, InvalidNodeId, NodeId};
 pub use kind::{EventType, InvalidEventType};
 pub use schema::{SCHEMAS, Schema};
 pub use version::{Conversion, ConversionError, Deprecated, Step, Versions};

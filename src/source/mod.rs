@@ -1,0 +1,1 @@
+//! Ways in beside the command line: what lies on the disk, turned into events.
