@@ -1,14 +1,30 @@
 //! What has to survive a crash, in one SQLite file of the user's own.
 //!
-//! `outbox` keeps the deliveries that nobody waits for. Opened only by those that need it: an emit that runs
-//! its hooks itself never touches it.
+//! `outbox` keeps the deliveries that nobody waits for. `queue` keeps work-package events until a team server has
+//! them, with the `clock` that puts them in order, the `consent` they need to leave the machine, the `letters` that
+//! were refused, and how the way out stands (`standing`). `cursors` remembers what sources saw. Opened only by those
+//! that need it: an emit of another event that runs its hooks itself never touches it.
 
+mod clock;
+mod consent;
+mod cursors;
+mod letters;
 mod outbox;
+mod queue;
+mod salvage;
+mod standing;
 
+pub use clock::{Clock, ImportError, Received};
+pub use consent::Consent;
+pub use cursors::Cursors;
+pub use letters::DeadLetter;
 pub use outbox::{Key, NewDelivery, Outbox, Owner, Queued, Stored};
+pub use queue::{Enqueued, Fate, Place, QueuedEvent, Stay, SyncQueue, WARN_FROM};
+pub use standing::{Account, Link, Standing};
 
 use crate::project::UserFolders;
 use crate::sys;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fmt;
 use std::fs;
@@ -21,7 +37,13 @@ const FILE: &str = "knockon.db";
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
 /// The version of the tables (`user_version`).
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// What each version added to the one before.
+const MIGRATIONS: [&[&str]; VERSION as usize] =
+    [&[outbox::TABLES], &[queue::TABLES, consent::TABLES, letters::TABLES, cursors::TABLES]];
+/// After how many changed pages the log is written back to the file: whoever opens the store first after all others
+/// are gone reads what is in the log, so that it must not grow long.
+const CHECKPOINT_PAGES: i64 = 100;
 
 /// Why the store cannot be used.
 #[derive(Debug)]
@@ -60,11 +82,22 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+impl StoreError {
+    /// Whether the file is damaged.
+    fn is_damage(&self) -> bool {
+        matches!(self, StoreError::Sqlite(_, error) if is_damaged(error))
+    }
+}
+
 /// The open file.
 #[derive(Debug)]
 struct Store {
     connection: Connection,
     path: PathBuf,
+    /// The file that is open, by its identity.
+    inode: u64,
+    /// Where a damaged one was moved, by this process.
+    aside: Option<PathBuf>,
 }
 
 impl Store {
@@ -79,20 +112,36 @@ impl Store {
             return Err(StoreError::Exposed(folder.clone()));
         }
         match Self::open_patiently(&path) {
-            Err(StoreError::Sqlite(_, error)) if is_damaged(&error) => {
-                // One at a time: whoever comes second must not move the fresh one away.
-                let lock = sys::open_or_create_private(&folder.join("recovery.lock")).map_err(failed)?;
-                sys::lock_exclusive(&lock, BUSY).map_err(|error| failed(io::Error::other(error.to_string())))?;
-                match Self::open_patiently(&path) {
-                    Err(StoreError::Sqlite(_, error)) if is_damaged(&error) => {
-                        move_aside(&path).map_err(failed)?;
-                        Self::open_patiently(&path)
-                    }
-                    opened => opened,
-                }
-            }
+            Err(error) if error.is_damage() => Self::recover(&path, || match Self::open_patiently(&path) {
+                Err(error) if error.is_damage() => Ok(None),
+                opened => opened.map(Some),
+            }),
             opened => opened,
         }
+    }
+
+    /// Moves a damaged store aside, unless `sound` has one by then: one at a time, because whoever comes second must
+    /// not move the fresh one away.
+    fn recover(path: &Path, sound: impl FnOnce() -> Result<Option<Self>, StoreError>) -> Result<Self, StoreError> {
+        let failed = |error| StoreError::Io(path.to_owned(), error);
+        let lock = sys::open_or_create_private(&path.with_file_name("recovery.lock")).map_err(failed)?;
+        sys::lock_exclusive(&lock, BUSY).map_err(|error| failed(io::Error::other(error.to_string())))?;
+        if let Some(store) = sound()? {
+            return Ok(store);
+        }
+        let aside = move_aside(path).map_err(failed)?;
+        let mut store = Self::open_patiently(path)?;
+        store.salvage(&aside)?;
+        store.aside = Some(aside);
+        Ok(store)
+    }
+
+    /// Begins a new store in the place of one that turned out to be damaged.
+    fn renew(&mut self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let stays = || inode_of(&path).is_ok_and(|inode| inode == self.inode);
+        *self = Self::recover(&path, || if stays() { Ok(None) } else { Self::open_patiently(&path).map(Some) })?;
+        Ok(())
     }
 
     /// Opens it, waiting for others who make it at the same moment: changing to WAL does not wait by itself.
@@ -113,12 +162,18 @@ impl Store {
     fn open_at(path: &Path) -> Result<Self, StoreError> {
         let failed = |error| StoreError::Sqlite(path.to_owned(), error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
-        connection.busy_timeout(BUSY).map_err(failed)?;
-        let mut store = Store { connection, path: path.to_owned() };
+        let mut connection =
+            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+        wait_when_busy(&mut connection).map_err(failed)?;
+        // Each of many short-lived processes would be the last one, and write the log back to the file at its end.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+        let inode = inode_of(path).map_err(|error| StoreError::Io(path.to_owned(), error))?;
+        let mut store = Store { connection, path: path.to_owned(), inode, aside: None };
         // What is acknowledged is on the disk: WAL alone would lose the last transactions in a power cut.
         store.connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         store.connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        store.connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
+        // It also shows whether it can be read at all.
         let version = store.version().map_err(failed)?;
         if version > VERSION {
             return Err(StoreError::Newer(path.to_owned(), version));
@@ -126,8 +181,6 @@ impl Store {
         if version < VERSION {
             store.migrate().map_err(failed)?;
         }
-        // That it can be read at all.
-        store.connection.query_row("SELECT count(*) FROM delivery", [], |_| Ok(())).map_err(failed)?;
         Ok(store)
     }
 
@@ -139,15 +192,27 @@ impl Store {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
         // Another process may have been quicker.
-        if version == 0 {
-            transaction.execute_batch(outbox::TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
+        let missing = MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0));
+        for tables in missing.copied().flatten() {
+            transaction.execute_batch(tables)?;
         }
+        transaction.pragma_update(None, "user_version", version.max(VERSION))?;
         transaction.commit()
     }
 
+    /// Opens the file again when another process has moved it aside meanwhile: what is written to that one is lost.
+    fn follow(&mut self) -> Result<(), StoreError> {
+        if inode_of(&self.path).is_ok_and(|inode| inode == self.inode) {
+            return Ok(());
+        }
+        let aside = self.aside.take();
+        *self = Self::open_patiently(&self.path)?;
+        self.aside = aside;
+        Ok(())
+    }
+
     /// Carries out `work` in one transaction, durable when this returns.
-    fn write<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn write<T>(&mut self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let path = &self.path;
         let failed = |error| StoreError::Sqlite(path.clone(), error);
         // Immediate: a deferred transaction that turns into a writer fails where another writes (SQLITE_BUSY).
@@ -185,7 +250,7 @@ pub fn inspect(user: &UserFolders) -> Result<Option<Inspected>, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
-    let store = Store { connection, path: path.clone() };
+    let store = Store { connection, path: path.clone(), inode: 0, aside: None };
     let version = store.version().map_err(failed)?;
     if version > VERSION {
         return Err(StoreError::Newer(path, version));
@@ -202,14 +267,30 @@ pub fn sqlite_version() -> &'static str {
     rusqlite::version()
 }
 
+/// Waits for others that write, up to [`BUSY`], in steps short enough that 32 of them pass each other quickly.
+fn wait_when_busy(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_handler(Some(|tries: i32| {
+        let step = Duration::from_micros(200_u64 << tries.clamp(0, 4));
+        // The first tries are shorter: that only makes the wait end a little early.
+        let most = BUSY.as_micros() / step.as_micros();
+        std::thread::sleep(step);
+        u128::try_from(tries).unwrap_or(0) < most
+    }))
+}
+
+fn inode_of(path: &Path) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(fs::metadata(path)?.ino())
+}
+
 fn is_damaged(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     let torn = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
     torn || error.to_string().contains("no such table")
 }
 
-/// Moves a store away, with what belongs to it.
-fn move_aside(path: &Path) -> io::Result<()> {
+/// Moves a store away, with what belongs to it, and says where.
+fn move_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = path.with_extension(format!("db.damaged-{}", crate::time::Timestamp::now().as_millis()));
     fs::rename(path, &aside)?;
     for part in ["-wal", "-shm"] {
@@ -217,5 +298,5 @@ fn move_aside(path: &Path) -> io::Result<()> {
         // Most often there is none.
         let _ = fs::rename(of(path), of(&aside));
     }
-    Ok(())
+    Ok(aside)
 }

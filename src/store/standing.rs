@@ -1,0 +1,184 @@
+//! How the way to the team server stands: who is signed in, what is waiting, what happened last.
+
+use super::queue::{SyncQueue, millis, path_of};
+use super::{StoreError, clock};
+use crate::time::Timestamp;
+use rusqlite::{Connection, params};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Who is signed in, as far as an event has to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The server, when somebody is signed in.
+    pub server: Option<String>,
+    /// The team, when it is known.
+    pub team: Option<String>,
+}
+
+impl Account {
+    /// Whether events can be sent: the server and the team are known.
+    pub fn is_complete(&self) -> bool {
+        self.server.is_some() && self.team.is_some()
+    }
+}
+
+/// The connection to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Events go out as they are made.
+    Connected,
+    /// It was lost, and is being made again.
+    Reconnecting,
+    /// There is none.
+    Offline,
+    /// There is none, and events go out in batches.
+    BatchMode,
+}
+
+impl Link {
+    /// The word that is stored, and that programs read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Link::Connected => "connected",
+            Link::Reconnecting => "reconnecting",
+            Link::Offline => "offline",
+            Link::BatchMode => "offline_batch_mode",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Link::Connected, Link::Reconnecting, Link::Offline, Link::BatchMode]
+            .into_iter()
+            .find(|connection| connection.as_str() == text)
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Link::Connected => "Connected",
+            Link::Reconnecting => "Reconnecting",
+            Link::Offline => "Offline",
+            Link::BatchMode => "Offline - Batch Mode",
+        })
+    }
+}
+
+/// Everything `sync status` tells.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Who is signed in.
+    pub account: Account,
+    /// How the connection was last, as whoever sends noted it.
+    pub connection: Option<Link>,
+    /// How many events are queued.
+    pub depth: u64,
+    /// How many of them belong to projects that did not agree.
+    pub held_back: u64,
+    /// When the oldest was queued.
+    pub oldest: Option<Timestamp>,
+    /// How many dead letters there are.
+    pub dead: u64,
+    /// How many events were refused because the queue was full.
+    pub refused: u64,
+    /// How many times peers told a time that cannot be.
+    pub quarantined: u64,
+    /// When sending was tried last.
+    pub tried: Option<Timestamp>,
+    /// What went wrong then.
+    pub trouble: Option<String>,
+    /// When the server really took a batch last.
+    pub taken: Option<Timestamp>,
+    /// The clock.
+    pub clock: clock::Clock,
+    /// The projects with queued events, and how many each has.
+    pub projects: Vec<(PathBuf, u64)>,
+}
+
+fn time(millis: Option<i64>) -> Option<Timestamp> {
+    millis.map(|millis| Timestamp::from_millis(u64::try_from(millis).unwrap_or(0)))
+}
+
+fn count(connection: &Connection, query: &str) -> rusqlite::Result<u64> {
+    connection.query_row(query, [], |row| row.get::<_, i64>(0)).map(|number| u64::try_from(number).unwrap_or(0))
+}
+
+impl SyncQueue {
+    /// How everything stands.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn standing(&self) -> Result<Standing, StoreError> {
+        self.store.read(|connection| {
+            let query = "SELECT server, team, connection, refused, quarantined, tried_ms, trouble, taken_ms FROM sync";
+            let agreed = "(SELECT project FROM consent WHERE agreed = 1)";
+            let projects = "SELECT project, count(*) FROM sync_event GROUP BY project ORDER BY project";
+            let project = |row: &rusqlite::Row<'_>| Ok((path_of(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs()));
+            connection.query_row(query, [], |row| {
+                Ok(Standing {
+                    account: Account { server: row.get(0)?, team: row.get(1)? },
+                    connection: row.get::<_, Option<String>>(2)?.as_deref().and_then(Link::parse),
+                    refused: row.get::<_, i64>(3)?.unsigned_abs(),
+                    quarantined: row.get::<_, i64>(4)?.unsigned_abs(),
+                    tried: time(row.get(5)?),
+                    trouble: row.get(6)?,
+                    taken: time(row.get(7)?),
+                    depth: count(connection, "SELECT count(*) FROM sync_event")?,
+                    held_back: count(
+                        connection,
+                        &format!("SELECT count(*) FROM sync_event WHERE project NOT IN {agreed}"),
+                    )?,
+                    oldest: time(connection.query_row("SELECT min(queued_ms) FROM sync_event", [], |row| row.get(0))?),
+                    dead: count(connection, "SELECT count(*) FROM dead_letter")?,
+                    clock: clock::read(connection)?,
+                    projects: connection.prepare(projects)?.query_map([], project)?.collect::<rusqlite::Result<_>>()?,
+                })
+            })
+        })
+    }
+
+    /// Notes who is signed in, for the events that are made from now on.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn sign_in(&mut self, account: &Account) -> Result<(), StoreError> {
+        let update = "UPDATE sync SET server = ?1, team = ?2, trouble = NULL, connection = NULL, drain_ms = 0";
+        self.store.write(|connection| connection.execute(update, params![account.server, account.team]).map(drop))
+    }
+
+    /// Notes how the connection is.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn note_connection(&mut self, state: Link) -> Result<(), StoreError> {
+        let update = "UPDATE sync SET connection = ?1 WHERE connection IS NOT ?1";
+        self.store.write(|connection| connection.execute(update, [state.as_str()]).map(drop))
+    }
+
+    /// Notes that sending was tried, and what went wrong, if anything did.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn note_try(&mut self, at: Timestamp, trouble: Option<&str>) -> Result<(), StoreError> {
+        let update = "UPDATE sync SET tried_ms = ?1, trouble = ?2";
+        self.store.write(|connection| connection.execute(update, params![millis(at), trouble]).map(drop))
+    }
+
+    /// Notes that the server took a batch.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn note_taken(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        let update = "UPDATE sync SET taken_ms = max(coalesce(taken_ms, 0), ?1)";
+        self.store.write(|connection| connection.execute(update, [millis(at)]).map(drop))
+    }
+
+    /// A number that changes when another process writes to the store.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn version(&self) -> Result<i64, StoreError> {
+        self.store.read(|connection| connection.pragma_query_value(None, "data_version", |row| row.get(0)))
+    }
+}
