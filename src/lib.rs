@@ -36,7 +36,7 @@
 //! | 0 ground | [`json`], [`time`], [`text`], [`event`], [`sys`] |
 //! | 1 rules | [`project`], [`config`], [`registry`], [`matcher`], [`cache`], [`trust`], [`delivery`], [`graph`], [`work_package`] |
 //! | 2 doing | [`runner`], [`audit`], [`store`] |
-//! | 3 ways | [`sync`], [`source`]; `telemetry`, with the feature `otel` |
+//! | 3 ways | [`outbound`], [`sync`], [`source`]; `telemetry`, with the feature `otel` |
 //! | 4 services | [`dispatch`], [`doctor`], [`emitter`], [`explanation`], [`fixtures`], [`metrics`], [`report`], [`scaffold`] |
 //! | 5 doors | [`cli`] |
 
@@ -56,6 +56,7 @@ pub mod git;
 pub mod graph;
 pub mod json;
 pub mod matcher;
+pub mod outbound;
 pub mod metrics;
 pub mod project;
 pub mod registry;

@@ -1,18 +1,29 @@
 //! Brings queued events to a team server and takes its own: over HTTP in batches, and live over a WebSocket.
 //!
 //! `server_url` is where a token may be sent, `token` what is never printed, `credentials` what signing in leaves behind.
+//! `session` decides, without I/O, what a pass over the queue does next; `batch` says which events go together; `wire` has
+//! the bodies of requests and replies; `http` sends them; `pass` carries one pass out.
 //! `live` is the WebSocket; what its frames say is in `frame`, and when it is tried again in `reconnect`.
 
+mod batch;
 mod credentials;
 mod frame;
+mod http;
 mod live;
+mod pass;
 mod reconnect;
 mod server_url;
+mod session;
+#[cfg(test)]
+mod simulation;
 mod token;
+mod wire;
 
 pub use credentials::{CredentialError, CredentialStore, Credentials, WIRE_VERSIONS};
 pub use frame::{Frame, MAX_FRAME_BYTES, Ping, RemoteEvent};
 pub use live::{CONNECT_LIMIT, EVENTS_PATH, Live, LiveError};
+pub use pass::Passed;
 pub use reconnect::{LiveState, MOST_ATTEMPTS, Reconnect};
 pub use server_url::{InvalidServerUrl, ServerUrl};
+pub use session::{Patience, Summary, Why};
 pub use token::{Token, TokenFile, TokenFileError};

@@ -1,14 +1,12 @@
 //! Sends one request, in bounded time.
 
 use super::settings::Settings;
+use crate::outbound;
 use crate::text::shorten;
 use serde_json::Value;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::header::CONTENT_TYPE;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// How much of a response is read.
 const MAX_RESPONSE: u64 = 64 * 1024;
@@ -21,18 +19,13 @@ const LONGEST_MESSAGE: usize = 200;
 /// # Errors
 /// In words: it was not accepted.
 pub(super) fn post(settings: &Settings, body: &[u8], most: Duration) -> Result<Option<String>, String> {
-    // Names are looked up in a thread, and one that cannot be started (`ulimit -u`) is a panic down there.
-    let thread = std::thread::Builder::new().spawn(|| ()).map(std::thread::JoinHandle::join);
-    if let Err(error) = thread {
-        return Err(format!("no thread can be started: {error}"));
-    }
-    catch_unwind(AssertUnwindSafe(|| try_to_post(settings, body, most))).unwrap_or_else(|_| Err("it failed".into()))
+    outbound::guarded(|| try_to_post(settings, body, most))
 }
 
 fn try_to_post(settings: &Settings, body: &[u8], most: Duration) -> Result<Option<String>, String> {
     // Spans go where the variable says and nowhere else: no redirects, no proxy. A connection is not kept: by the next
     // emit the other side may have closed it.
-    let tls = settings.certificates.as_deref().map(checked_with).transpose()?.unwrap_or_default();
+    let tls = outbound::checked_with(settings.certificates.as_deref())?;
     let config = Agent::config_builder()
         .tls_config(tls)
         .timeout_global(Some(most))
@@ -70,24 +63,4 @@ fn try_to_post(settings: &Settings, body: &[u8], most: Duration) -> Result<Optio
         (rejected, None) => Some(format!("{rejected} spans were rejected")),
         (rejected, Some(message)) => Some(format!("{rejected} spans were rejected: {message}")),
     })
-}
-
-/// Checks the other side with the certificates in a file, and no others.
-fn checked_with(path: &Path) -> Result<TlsConfig, String> {
-    let failed = |why: String| format!("the certificates of {}: {why}", path.display());
-    if !path.is_file() {
-        return Err(failed("it is no file".into()));
-    }
-    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let certificates = parse_pem(&pem).filter_map(|item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
-        // A key that stands beside them.
-        Ok(_) => None,
-        Err(error) => Some(Err(failed(error.to_string()))),
-    });
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>()?;
-    if certificates.is_empty() {
-        return Err(failed("there are none".into()));
-    }
-    Ok(TlsConfig::builder().root_certs(RootCerts::from(certificates)).build())
 }

@@ -1,0 +1,435 @@
+//! One pass over the queue: the session with a real clock, a real queue and a real server.
+//!
+//! A thread sends. This one decides, reads the queue ahead and turns events into their wire form while the server works,
+//! and never waits longer than a moment without looking whether it is to stop.
+
+use super::http::{Http, NoReply, Renewal};
+use super::session::{Fact, Fate, Input, MOST_EVENTS, Next, Offer, Policy, Session, Summary, Why};
+use super::token::Token;
+use super::wire::{self, Refreshed, Reply};
+use crate::event::EventId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether the pass is to stop.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a request may still take then. Stopping takes five seconds at most, all in all.
+const LAST_REQUEST: Duration = Duration::from_secs(4);
+
+/// An event of the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// Its row: the later, the larger.
+    pub row: i64,
+    /// Its id.
+    pub event_id: EventId,
+    /// The real path of its project.
+    pub project: PathBuf,
+    /// Its bytes.
+    pub event: Vec<u8>,
+}
+
+/// The queue that a pass empties.
+pub trait Queue {
+    /// Why it cannot be used.
+    type Error: fmt::Display;
+
+    /// Events behind row `after`, at most so many, in the order they were queued; of projects that agreed. Fewer than
+    /// `most` are all there are.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn due(&mut self, after: i64, most: usize) -> Result<Vec<Queued>, Self::Error>;
+
+    /// Settles rows, all or none, durably.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn settle(&mut self, fates: &[(i64, Fate)]) -> Result<(), Self::Error>;
+
+    /// Remembers what a pass found out.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn note(&mut self, fact: &Fact) -> Result<(), Self::Error>;
+
+    /// Whether events of this project may be sent, now.
+    fn still_agrees(&mut self, project: &Path) -> bool;
+
+    /// The event in its wire form.
+    ///
+    /// # Errors
+    /// In words: it has none.
+    fn to_wire(&mut self, event: &Queued) -> Result<String, String>;
+}
+
+/// The tokens of who is signed in.
+pub trait Tokens {
+    /// The access token, as it is now.
+    ///
+    /// # Errors
+    /// In words: there is none, or it cannot be read.
+    fn access(&mut self) -> Result<Token, String>;
+
+    /// Another access token than the one that was refused, kept for everybody: one that somebody else got meanwhile,
+    /// else one that `ask` gets for the refresh token.
+    fn renew(&mut self, refused: &Token, ask: &mut dyn FnMut(&Token) -> Renewal) -> Renewal;
+}
+
+/// The way to the server.
+pub trait Line {
+    /// Sends a batch, its body not compressed yet.
+    ///
+    /// # Errors
+    /// There is no answer.
+    fn batch(&mut self, body: Vec<u8>, within: Duration) -> Result<Reply, Unsent>;
+
+    /// Gets another access token.
+    fn renew(&mut self, within: Duration) -> Renewal;
+
+    /// What ends a request that is under way, from another thread.
+    fn breaker(&self) -> Box<dyn FnOnce() + Send>;
+}
+
+/// Why a batch has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The line.
+    NoReply(NoReply),
+    /// There is no token, in words.
+    NoToken(String),
+}
+
+/// A server that knows who we are.
+#[derive(Debug)]
+pub struct SignedIn<T> {
+    http: Http,
+    tokens: T,
+    /// The token of the last request.
+    used: Option<Token>,
+}
+
+impl<T: Tokens> SignedIn<T> {
+    /// Nothing is sent yet.
+    pub fn new(http: Http, tokens: T) -> Self {
+        SignedIn { http, tokens, used: None }
+    }
+}
+
+impl<T: Tokens> Line for SignedIn<T> {
+    fn batch(&mut self, body: Vec<u8>, within: Duration) -> Result<Reply, Unsent> {
+        let token = match &self.used {
+            Some(token) => token.clone(),
+            None => self.tokens.access().map_err(Unsent::NoToken)?,
+        };
+        let token = self.used.insert(token);
+        self.http.batch(token, &wire::gzip(&body), within).map_err(Unsent::NoReply)
+    }
+
+    fn renew(&mut self, within: Duration) -> Renewal {
+        let Some(refused) = &self.used else { return Renewal::Refused("nobody is signed in".to_owned()) };
+        let http = &self.http;
+        let renewal = self.tokens.renew(refused, &mut |refresh| http.renew(refresh, within));
+        if let Renewal::Renewed(Refreshed { access, .. }) = &renewal {
+            self.used = Some(access.clone());
+        }
+        renewal
+    }
+
+    fn breaker(&self) -> Box<dyn FnOnce() + Send> {
+        let http = self.http.clone();
+        Box::new(move || http.hang_up())
+    }
+}
+
+/// What came of a pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Why it is over.
+    pub why: Why,
+    /// What became of the events it read.
+    pub summary: Summary,
+    /// What went wrong last, unless the server took a batch since.
+    pub trouble: Option<String>,
+}
+
+/// Why a pass broke off. Nothing is lost: what was not settled is sent again, and the server knows it by its id.
+#[derive(Debug)]
+pub enum PassError<E> {
+    /// The queue cannot be used.
+    Queue(E),
+    /// The thread that sends could not be started.
+    Thread(io::Error),
+    /// It came to an end of its own.
+    Broken,
+}
+
+impl<E: fmt::Display> fmt::Display for PassError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PassError::Queue(error) => error.fmt(f),
+            PassError::Thread(error) => write!(f, "no thread can be started: {error}"),
+            PassError::Broken => f.write_str("the thread that sends came to an end; the events stay in the queue"),
+        }
+    }
+}
+
+impl<E: fmt::Display + fmt::Debug> std::error::Error for PassError<E> {}
+
+enum Order {
+    Batch { body: Vec<u8>, within: Duration },
+    Renew { within: Duration },
+}
+
+/// An event that was read: its project, and its wire form.
+struct Text {
+    project: PathBuf,
+    wire: String,
+}
+
+/// Empties the queue as far as `policy` says; `progress` is called when events were dealt with. `stop` ends it within
+/// five seconds.
+///
+/// # Errors
+/// See [`PassError`].
+pub fn pass<Q: Queue, L: Line + Send + 'static>(
+    queue: &mut Q,
+    line: L,
+    policy: Policy,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&Summary),
+) -> Result<Passed, PassError<Q::Error>> {
+    let sender = Sending::start(line).map_err(PassError::Thread)?;
+    let most = policy.events.clamp(1, MOST_EVENTS);
+    let mut pass = Pass { queue, sender, stop, most, texts: BTreeMap::new(), read: 0, ahead: None };
+    let mut session = Session::new(policy);
+    let began = Instant::now();
+    let mut input = Input::Tick;
+    let (mut trouble, mut dealt_with) = (None, 0);
+    loop {
+        let step = session.step(input, began.elapsed(), random());
+        if !step.settle.is_empty() {
+            pass.queue.settle(&step.settle).map_err(PassError::Queue)?;
+        }
+        for fact in &step.facts {
+            pass.queue.note(fact).map_err(PassError::Queue)?;
+            trouble = match fact {
+                Fact::Taken => None,
+                Fact::Trouble(words) => Some(words.clone()),
+            };
+        }
+        let summary = session.summary();
+        let done = summary.synced + summary.duplicate + summary.failed + summary.pending + summary.dead;
+        if done > dealt_with {
+            dealt_with = done;
+            progress(&summary);
+        }
+        input = match step.next {
+            Next::Finish(why) => {
+                pass.sender.end();
+                return Ok(Passed { why, summary, trouble });
+            }
+            _ if pass.stopped() => Input::Stop,
+            Next::Read { after, most } => Input::Read(pass.read(after, most)?),
+            Next::Post { rows, within } => pass.post(&rows, within, session.waiting())?,
+            Next::Renew { within } => {
+                pass.sender.order(Order::Renew { within })?;
+                pass.answer()?
+            }
+            Next::Wait { until } => pass.sleep(began + until),
+            // Only while a request is under way, which is waited for where it is ordered.
+            Next::Await => return Err(PassError::Broken),
+        };
+    }
+}
+
+struct Pass<'a, Q> {
+    queue: &'a mut Q,
+    sender: Sending,
+    stop: &'a AtomicBool,
+    /// How many events are read at once.
+    most: usize,
+    texts: BTreeMap<i64, Text>,
+    /// The last row that was read, ahead or not.
+    read: i64,
+    /// What was read ahead, and behind which row.
+    ahead: Option<(i64, Vec<Offer>)>,
+}
+
+impl<Q: Queue> Pass<'_, Q> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn read(&mut self, after: i64, most: usize) -> Result<Vec<Offer>, PassError<Q::Error>> {
+        match self.ahead.take() {
+            Some((behind, offers)) if behind == after => Ok(offers),
+            _ => self.read_now(after, most).map_err(PassError::Queue),
+        }
+    }
+
+    fn read_now(&mut self, after: i64, most: usize) -> Result<Vec<Offer>, Q::Error> {
+        let events = self.queue.due(after, most)?;
+        let mut offers = Vec::with_capacity(events.len());
+        for event in events {
+            let wire = self.queue.to_wire(&event);
+            let Queued { row, event_id: id, project, .. } = event;
+            let size = wire.map(|wire| {
+                let size = wire.len();
+                self.texts.insert(row, Text { project, wire });
+                size
+            });
+            self.read = self.read.max(row);
+            offers.push(Offer { row, id, size });
+        }
+        Ok(offers)
+    }
+
+    /// Sends rows, if all of them may still be sent, and waits for the answer.
+    fn post(&mut self, rows: &[i64], within: Duration, waiting: usize) -> Result<Input, PassError<Q::Error>> {
+        // Rows go forward only: what lies behind is not sent again by this pass.
+        self.texts = rows.first().map_or_else(BTreeMap::new, |first| self.texts.split_off(first));
+        let withdrawn = self.withdrawn(rows);
+        if !withdrawn.is_empty() {
+            return Ok(Input::Withdrawn(withdrawn));
+        }
+        let texts = rows.iter().filter_map(|row| self.texts.get(row)).map(|text| text.wire.as_str());
+        let body = wire::batch(texts);
+        self.sender.order(Order::Batch { body, within })?;
+        if self.ahead.is_none() && waiting - rows.len() < self.most {
+            let behind = self.read;
+            // What cannot be read now is told when it is needed.
+            self.ahead = self.read_now(behind, self.most).ok().map(|offers| (behind, offers));
+        }
+        self.answer()
+    }
+
+    fn withdrawn(&mut self, rows: &[i64]) -> Vec<i64> {
+        let mut agrees: BTreeMap<&Path, bool> = BTreeMap::new();
+        let queue = &mut *self.queue;
+        let texts = &self.texts;
+        let mut may_go = |row: &&i64| match texts.get(row) {
+            Some(text) => *agrees.entry(&text.project).or_insert_with(|| queue.still_agrees(&text.project)),
+            None => false,
+        };
+        rows.iter().filter(|row| !may_go(row)).copied().collect()
+    }
+
+    /// Waits for what the thread was told to do; not for long once the pass is to stop.
+    fn answer(&mut self) -> Result<Input, PassError<Q::Error>> {
+        let mut stopped: Option<Instant> = None;
+        loop {
+            match self.sender.answers.recv_timeout(LOOK) {
+                Ok(input) => return Ok(input),
+                Err(RecvTimeoutError::Disconnected) => return Err(PassError::Broken),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if !self.stopped() {
+                continue;
+            }
+            if stopped.get_or_insert_with(Instant::now).elapsed() >= LAST_REQUEST {
+                self.sender.hang_up();
+                return Ok(Input::Stop);
+            }
+        }
+    }
+
+    fn sleep(&self, until: Instant) -> Input {
+        while !self.stopped() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::sleep(left.min(LOOK));
+        }
+        Input::Tick
+    }
+}
+
+/// The thread that sends, one thing at a time.
+struct Sending {
+    orders: Option<Sender<Order>>,
+    answers: Receiver<Input>,
+    breaker: Option<Box<dyn FnOnce() + Send>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sending {
+    fn start(mut line: impl Line + Send + 'static) -> io::Result<Self> {
+        let breaker = Some(line.breaker());
+        let (orders, inbox) = channel();
+        let (outbox, answers) = channel();
+        let work = move || {
+            for order in inbox {
+                let input = match order {
+                    Order::Batch { body, within } => input_of(line.batch(body, within)),
+                    Order::Renew { within } => renewed(line.renew(within)),
+                };
+                if outbox.send(input).is_err() {
+                    break;
+                }
+            }
+        };
+        let thread = Some(thread::Builder::new().name("sync".to_owned()).spawn(work)?);
+        Ok(Sending { orders: Some(orders), answers, breaker, thread })
+    }
+
+    fn order<E>(&self, order: Order) -> Result<(), PassError<E>> {
+        let sent = self.orders.as_ref().map(|orders| orders.send(order));
+        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(PassError::Broken) }
+    }
+
+    /// Breaks off what is under way, and lets go of the thread: it may sit in something that cannot be broken off.
+    fn hang_up(&mut self) {
+        self.orders = None;
+        self.thread = None;
+        if let Some(breaker) = self.breaker.take() {
+            breaker();
+        }
+    }
+
+    /// Ends the thread, which has nothing to do.
+    fn end(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has ended as well.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        // After an error something may still be under way.
+        if self.thread.is_some() {
+            self.hang_up();
+        }
+    }
+}
+
+fn input_of(sent: Result<Reply, Unsent>) -> Input {
+    match sent {
+        Ok(reply) => Input::Reply(reply),
+        Err(Unsent::NoReply(NoReply { why, reached })) => Input::NoReply { why, reached },
+        Err(Unsent::NoToken(words)) => Input::NoToken(words),
+    }
+}
+
+fn renewed(renewal: Renewal) -> Input {
+    match renewal {
+        Renewal::Renewed(_) => Input::Renewed,
+        Renewal::Refused(words) => Input::NotRenewed(words),
+        Renewal::NoReply(NoReply { why, reached }) => Input::NoReply { why, reached },
+    }
+}
+
+/// A number from 0 to 1. Without randomness of the kernel it is the middle: a rest is then as long as everybody's.
+fn random() -> f64 {
+    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
