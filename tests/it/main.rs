@@ -32,5 +32,7 @@ mod report;
 mod results;
 mod sandbox;
 mod support;
+mod sync_live;
+mod sync_server;
 mod trust;
 mod validate;
