@@ -7,11 +7,13 @@ use super::live::Live;
 use super::options::{ProjectOptions, TrustOptions};
 use super::quick::{Argument, Quick};
 use super::results::{self, Wanted};
+use super::standing;
 use super::terminal::{Paint, Terminal};
 use crate::dispatch::Watcher;
 use crate::emitter::{Emission, Emitter, Preview};
 use crate::event::{Event, EventDraft, EventError, EventType};
 use crate::explanation::explain_all;
+use crate::project::UserFolders;
 use crate::text::one_line;
 use crate::trust::Verdict;
 use clap::Args;
@@ -229,6 +231,9 @@ impl EmitOptions {
             ending::show(&report, show, explained.as_deref().map(|all| (emitter.loaded(), all)), self.strict, terminal);
         if let Some(event) = &report.event {
             self.explain(emitter, event, terminal);
+        }
+        if let Some(sync) = report.sync.as_ref().filter(|_| terminal.is_terminal() && show.is_for_people()) {
+            standing::inline(sync, &UserFolders::of_this_process(), terminal);
         }
         let root = emitter.project().root();
         let written = results::write(&self.report, &report, root, self.json || self.jsonl, terminal);

@@ -7,8 +7,9 @@ use super::terminal::{Paint, Terminal};
 use crate::config::{Loaded, OutputMode};
 use crate::delivery::{Captured, Decision, Merged, Outcome, Status};
 use crate::dispatch::HookReport;
-use crate::emitter::EmitReport;
+use crate::emitter::{EmitReport, Sync};
 use crate::explanation::HookExplanation;
+use crate::store::Stay;
 use crate::text::{count, one_line, terminal_safe};
 use crate::time::{human, millis};
 use crate::trust::Verdict;
@@ -30,6 +31,13 @@ pub(super) struct Show {
     pub(super) verbose: bool,
     /// Nothing about hooks that succeeded.
     pub(super) quiet: bool,
+}
+
+impl Show {
+    /// Whether a person is to see what there is to see.
+    pub(super) fn is_for_people(self) -> bool {
+        !(self.json || self.lines || self.quiet)
+    }
 }
 
 /// Shows a report and says how the command ends. `strict`: blocked hooks are an error.
@@ -181,6 +189,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_stored: Option<&'a str>,
     error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<SyncDocument>,
     hooks_executed: usize,
     all_successful: bool,
     blocked: Option<String>,
@@ -194,6 +204,21 @@ struct Document<'a> {
     problems: Vec<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explained: Option<Vec<serde_json::Value>>,
+}
+
+/// What became of an event on its way to the team.
+#[derive(Serialize)]
+struct SyncDocument {
+    queued: bool,
+    project: &'static str,
+    depth: u64,
+}
+
+impl SyncDocument {
+    fn of(sync: &Sync) -> Self {
+        let queued = matches!(sync.stay, Stay::Queued | Stay::Known);
+        SyncDocument { queued, project: sync.consent.as_str(), depth: sync.depth }
+    }
 }
 
 #[derive(Serialize)]
@@ -254,6 +279,7 @@ impl<'a> Document<'a> {
             event: report.event.as_ref().and_then(|event| raw(event.json().text())),
             not_stored: report.not_stored.as_deref(),
             error: report.refused.as_ref().map(ToString::to_string),
+            sync: report.sync.as_ref().map(SyncDocument::of),
             hooks_executed: report.hooks().iter().filter(|hook| hook.outcome.pid.is_some()).count(),
             all_successful: report.all_successful(),
             blocked: report.dispatched.blocked.as_ref().map(ToString::to_string),

@@ -14,6 +14,10 @@ pub(super) enum Exit {
     Usage,
     /// Hooks were refused for want of trust.
     Untrusted,
+    /// Nobody is signed in, or the project did not agree.
+    NotEnabled,
+    /// The server could not be reached.
+    Unreachable,
     /// A bug of ours.
     Bug,
     /// Input or output failed.
@@ -27,10 +31,12 @@ const TABLE: &[(&str, &str)] = &[
     ("0", "fine, also when a hook with `fail_mode: continue` failed"),
     (
         "1",
-        "a hook with `fail_mode: stop` failed or blocked; `test`: the hook failed; `audit verify`, `doctor`: something is wrong",
+        "a hook with `fail_mode: stop` failed or blocked; `test`: the hook failed; `audit verify`, `doctor`: something is wrong; `sync now`: the server refused events, or took none",
     ),
     ("2", "bad usage, bad input, or a hooks.yaml with errors (`validate`, `list`, `test`, `trust`)"),
     ("3", "refused for want of trust (`emit --strict`, `run --strict`, `test`, `trust`)"),
+    ("4", "nobody is signed in, or the project is not enabled (`sync now`)"),
+    ("69", "the server could not be reached (`sync now`)"),
     ("70", "a bug in knockon"),
     ("74", "input or output failed"),
     ("129, 130, 143", "ended by SIGHUP, SIGINT (Ctrl-C), SIGTERM"),
@@ -43,6 +49,8 @@ impl Exit {
             Exit::Stopped => 1,
             Exit::Usage => 2,
             Exit::Untrusted => 3,
+            Exit::NotEnabled => 4,
+            Exit::Unreachable => 69,
             Exit::Bug => 70,
             Exit::Io => 74,
             Exit::Interrupted(signal) => u8::try_from(128 + signal.number()).unwrap_or(1),

@@ -7,6 +7,7 @@
 
 mod again;
 mod audit;
+mod clock;
 mod completions;
 mod config;
 mod diagnostics;
@@ -29,8 +30,10 @@ mod run;
 mod scanning;
 mod schema;
 mod snippet;
+mod standing;
 mod stats;
 mod story;
+mod sync;
 mod terminal;
 mod test;
 mod trust;
@@ -97,6 +100,8 @@ const COMMANDS: &[Row] = &[
     row::<on::On>("on", "Write a hook in one line: knockon on task.completed 'make test'"),
     row::<config::Config>("config", "Show the merged configuration, or write hooks as event patterns"),
     row::<graph::GraphCommand>("graph", "Draw which events run which hooks"),
+    row::<sync::Sync>("sync", "Bring work-package events to your team's server"),
+    row::<clock::Clock>("clock", "Show the Lamport clock, or exchange it with spec-kitty"),
     row::<init::Init>("init", "Write a commented hooks.yaml and example scripts"),
     row::<events::Events>("events", "List the known event types"),
     row::<schema::Schema>("schema", "Print a JSON Schema"),

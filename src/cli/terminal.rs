@@ -39,6 +39,9 @@ pub(super) struct Terminal {
     colour: (bool, bool),
     /// Whether standard output is a terminal.
     is_terminal: bool,
+    /// Whether standard error is, and a bar can be drawn on it.
+    is_watched: bool,
+    has_bar: bool,
     failed: Option<io::Error>,
     /// Whether the reader has seen enough.
     closed: bool,
@@ -109,15 +112,23 @@ fn next_text((waiting, changed): &(Mutex<Waiting>, Condvar)) -> Option<String> {
 impl Terminal {
     pub(super) fn of_this_process() -> Self {
         // https://no-color.org: any non-empty value switches colour off.
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && wanted_bar();
         let (out, err) = crate::sys::terminals();
         let colour = match std::env::var("KNOCKON_COLOR").as_deref() {
             Ok("always") => (true, true),
             Ok("never") => (false, false),
             _ => (out && wanted, err && wanted),
         };
-        Terminal { out: String::new(), colour, is_terminal: out, failed: None, closed: false, live: None }
+        Terminal {
+            out: String::new(),
+            colour,
+            is_terminal: out,
+            is_watched: err && wanted_bar(),
+            has_bar: false,
+            failed: None,
+            closed: false,
+            live: None,
+        }
     }
 
     /// A text in a colour, for standard output.
@@ -159,6 +170,27 @@ impl Terminal {
     fn send(&mut self) {
         let text = std::mem::take(&mut self.out);
         self.live.get_or_insert_with(LiveWriter::start).send(&text);
+    }
+
+    /// How far something long has come, on a terminal: a bar that is drawn over itself on standard error.
+    pub(super) fn progress(&mut self, done: u64, total: u64) {
+        const WIDTH: u64 = 30;
+        if !self.is_watched {
+            return;
+        }
+        let total = total.max(done).max(1);
+        let full = usize::try_from(done * WIDTH / total).unwrap_or(0);
+        let empty = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(full);
+        // Nobody is left to tell when standard error is gone.
+        let _ = write!(io::stderr(), "\r{}{} {done}/{total}", "█".repeat(full), "░".repeat(empty));
+        self.has_bar = true;
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end_progress(&mut self) {
+        if std::mem::take(&mut self.has_bar) {
+            let _ = write!(io::stderr(), "\r\u{1b}[K");
+        }
     }
 
     /// Waits until all that was told while hooks ran is written.
@@ -290,6 +322,11 @@ impl Terminal {
             (_, exit) => exit,
         }
     }
+}
+
+/// Whether a terminal can draw over what it shows.
+fn wanted_bar() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 fn coloured(colour: bool, paint: Paint, text: &str) -> String {

@@ -48,5 +48,5 @@ pub use sandbox::{SANDBOX_KEYS, SandboxRules};
 pub use script::{ScriptFault, ScriptFile, find_in_path};
 pub use settings::{BUILT_IN, DEFAULTS_KEYS, RETRY_KEYS};
 pub use tree::{Key, Node, Span, Value};
-pub use user::{AUDIT_KEYS, AuditSettings, SETTINGS_KEYS, UserSettings};
+pub use user::{AUDIT_KEYS, AuditSettings, SETTINGS_KEYS, SYNC_KEYS, SyncSettings, UserSettings};
 pub use words::{Durability, FailMode, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};

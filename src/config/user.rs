@@ -12,10 +12,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The keys of `settings.yaml`.
-pub const SETTINGS_KEYS: &[&str] = &["version", "audit"];
+pub const SETTINGS_KEYS: &[&str] = &["version", "audit", "sync"];
 /// The keys under `audit`.
 pub const AUDIT_KEYS: &[&str] = &["max_size", "keep", "retention", "durability", "compress"];
 
+/// The keys under `sync`.
+pub const SYNC_KEYS: &[&str] = &["max_events", "interval", "batch_size"];
+
+/// The most bytes of JSON that a batch may have at all.
+const MOST_BATCH: u64 = 512 * 1024;
+/// The longest pause between two batches.
+const MOST_INTERVAL: Duration = Duration::from_secs(3600);
 /// The smallest and the largest file, in bytes.
 const SIZES: (u64, u64) = (10_000, 1_000_000_000_000);
 /// The shortest and the longest retention.
@@ -48,11 +55,30 @@ impl Default for AuditSettings {
     }
 }
 
+/// How events are brought to a team server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncSettings {
+    /// How many events are queued at most; without it all are kept.
+    pub max_events: Option<u64>,
+    /// How long after a batch the next one is sent at the earliest; zero for at once.
+    pub interval: Duration,
+    /// How many bytes of JSON a batch has at most.
+    pub batch_size: u64,
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        SyncSettings { max_events: None, interval: Duration::from_secs(5), batch_size: 256 * 1024 }
+    }
+}
+
 /// What the user prefers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserSettings {
     /// How audit logs are kept.
     pub audit: AuditSettings,
+    /// How events are brought to a team server.
+    pub sync: SyncSettings,
 }
 
 impl UserSettings {
@@ -92,7 +118,37 @@ impl Reader<'_> {
         self.known_keys(entries, SETTINGS_KEYS, "the settings");
         self.version(tree);
         let audit = tree.get("audit").map(|node| self.audit_settings(node)).unwrap_or_default();
-        Some(UserSettings { audit })
+        let sync = tree.get("sync").map(|node| self.sync_settings(node)).unwrap_or_default();
+        Some(UserSettings { audit, sync })
+    }
+
+    fn sync_settings(&mut self, node: &Node) -> SyncSettings {
+        let none = SyncSettings::default();
+        if matches!(node.value, Value::Null) {
+            return none;
+        }
+        let Some(entries) = self.map(node, "a mapping") else { return none };
+        self.known_keys(entries, SYNC_KEYS, "`sync`");
+        let max = node.get("max_events").and_then(|node| self.whole(node, 1, 1_000_000_000, "a number of events"));
+        let least_batch = 16 * 1024;
+        SyncSettings {
+            max_events: max.and_then(|max| u64::try_from(max).ok()),
+            interval: node.get("interval").and_then(|node| self.interval(node)).unwrap_or(none.interval),
+            batch_size: node
+                .get("batch_size")
+                .and_then(|node| self.size(node, (least_batch, MOST_BATCH), "16KiB to 512KiB", "`256KiB`"))
+                .unwrap_or(none.batch_size),
+        }
+    }
+
+    fn interval(&mut self, node: &Node) -> Option<Duration> {
+        let text = self.text(node, "a span of time such as `5s`")?;
+        let span = parse_span(&text).filter(|span| *span <= MOST_INTERVAL);
+        if span.is_none() {
+            let message = format!("`{}` is no span of 0s to 1h", one_line(&text));
+            self.error(node.span, "bad-value", message).help = Some("write `5s`, or `0s` for no pause".into());
+        }
+        span
     }
 
     fn audit_settings(&mut self, node: &Node) -> AuditSettings {
@@ -104,7 +160,10 @@ impl Reader<'_> {
         self.known_keys(entries, AUDIT_KEYS, "`audit`");
         let keep = node.get("keep").and_then(|node| self.whole(node, 0, 10_000, "a number of files"));
         AuditSettings {
-            max_size: node.get("max_size").and_then(|node| self.size(node)).unwrap_or(none.max_size),
+            max_size: node
+                .get("max_size")
+                .and_then(|node| self.size(node, SIZES, "10kB to 1000GB", "`10MB`, `64MiB`"))
+                .unwrap_or(none.max_size),
             keep: keep.and_then(|keep| u32::try_from(keep).ok()).unwrap_or(none.keep),
             retention: node.get("retention").and_then(|node| self.retention(node)).unwrap_or(none.retention),
             durability: node.get("durability").and_then(|node| self.word(node)).unwrap_or(none.durability),
@@ -112,17 +171,16 @@ impl Reader<'_> {
         }
     }
 
-    fn size(&mut self, node: &Node) -> Option<u64> {
+    fn size(&mut self, node: &Node, (least, most): (u64, u64), range: &str, examples: &str) -> Option<u64> {
         let size = match &node.value {
             Value::Integer(size) => u64::try_from(*size).ok(),
             Value::Text(text) => parse_size(text),
             _ => None,
         };
-        let (least, most) = SIZES;
         let fits = size.filter(|size| (least..=most).contains(size));
         if fits.is_none() {
-            self.error(node.span, "bad-value", "a size is wanted, 10kB to 1000GB").help =
-                Some("write `10MB`, `64MiB` or a number of bytes".into());
+            self.error(node.span, "bad-value", format!("a size is wanted, {range}")).help =
+                Some(format!("write {examples} or a number of bytes"));
         }
         fits
     }
@@ -178,6 +236,15 @@ mod tests {
         for wrong in ["max_size: 3", "max_size: ten", "keep: -1", "retention: 5s", "durability: sometimes", "kept: 3"] {
             let (settings, problems) = read(&format!("version: '1.0'\naudit: {{{wrong}}}\n"));
             assert_eq!((settings.audit, problems.len()), (AuditSettings::default(), 1), "{wrong}: {problems:?}");
+        }
+        let (settings, problems) =
+            read("version: '1.0'\nsync: {max_events: 20000, interval: 0s, batch_size: 128KiB}\n");
+        assert_eq!(problems, []);
+        let wanted = SyncSettings { max_events: Some(20_000), interval: Duration::ZERO, batch_size: 128 << 10 };
+        assert_eq!(settings.sync, wanted);
+        for wrong in ["max_events: 0", "interval: soon", "interval: 2h", "batch_size: 1MiB", "batch: 1"] {
+            let (settings, problems) = read(&format!("version: '1.0'\nsync: {{{wrong}}}\n"));
+            assert_eq!((settings.sync, problems.len()), (SyncSettings::default(), 1), "{wrong}: {problems:?}");
         }
         assert_eq!(read("audit: [").1.len(), 1);
         for nothing in ["# a comment\n", "version: '1.0'\naudit:\n  # keep: 3\n"] {

@@ -22,6 +22,17 @@ pub enum Program {
     ThisOne,
 }
 
+impl Program {
+    /// Where it is; `search` is a `PATH`.
+    pub fn find(self, search: &OsStr) -> Option<PathBuf> {
+        let own = match self {
+            Program::InPath => None,
+            Program::ThisOne => std::env::current_exe().ok(),
+        };
+        own.or_else(|| find_in_path("knockon".as_ref(), search))
+    }
+}
+
 /// Where deliveries go that nobody waits for.
 #[derive(Debug)]
 pub struct Background<'a> {
@@ -59,12 +70,8 @@ impl<'a> Background<'a> {
         let found = self.found.get_or_init(|| {
             let outbox = Outbox::open(self.user).map_err(|error| error.to_string())?;
             *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(outbox);
-            let own = match self.program {
-                Program::InPath => None,
-                Program::ThisOne => std::env::current_exe().ok(),
-            };
-            own.or_else(|| find_in_path("knockon".as_ref(), self.search))
-                .ok_or_else(|| "there is no program `knockon` to carry it out in the background".into())
+            let found = self.program.find(self.search);
+            found.ok_or_else(|| "there is no program `knockon` to carry it out in the background".into())
         });
         found.as_ref().map(drop).map_err(Clone::clone)
     }

@@ -1,29 +1,33 @@
 //! Makes events and sends them on their way: the one door to the path every event takes.
 
+mod causal;
 mod course;
+mod follow;
 mod options;
 mod report;
 mod row;
 mod traced;
 
+pub use causal::Sync;
 pub use course::Emission;
 pub use options::EmitterOptions;
 pub use report::{EmitReport, Preview};
 
 use course::{Course, NEVER, chain_of_this_process};
+use follow::MAX_FOLLOW_UPS;
 use row::Rows;
 
 use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::{ConfigCache, Kept};
 use crate::config::{self, Diagnostic, Limits, Loaded, Origin, Severity, load};
-use crate::delivery::{FollowUp, Merged, Occasion, Span};
+use crate::delivery::{Merged, Occasion};
 use crate::dispatch::{Background, Dispatcher, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Surroundings};
-use crate::store::Key;
+use crate::store::{Key, SyncQueue};
 use crate::sys::Platform;
 use crate::time::Timestamp;
 use crate::trust::{Guard, TrustStore};
@@ -33,11 +37,6 @@ use std::path::Path;
 use std::process::Child;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
-
-/// The most events that follow from one, through the answers of hooks.
-const MAX_FOLLOW_UPS: usize = 1000;
-/// Of how many of them all output is kept.
-const WHOLE_FOLLOW_UPS: usize = 50;
 
 /// Emits events of one project to its hooks.
 ///
@@ -73,6 +72,10 @@ pub struct Emitter {
     chain: u32,
     /// When it was opened, until the first event is made: opening it is part of what that one takes.
     opened: Mutex<Option<Instant>>,
+    /// The queue of events for the team, once there is one for it.
+    queue: Mutex<Option<SyncQueue>>,
+    /// How many events its user lets it have.
+    most_events: OnceLock<Option<u64>>,
     /// Processes that carry out what nobody waits for.
     children: Mutex<Vec<Child>>,
     options: EmitterOptions,
@@ -134,6 +137,8 @@ impl Emitter {
             scratch: Scratch::of(user.state.as_deref()),
             sandboxes: Sandboxes::default(),
             limits: OnceLock::new(),
+            queue: Mutex::default(),
+            most_events: OnceLock::new(),
             children: Mutex::default(),
             chain: chain_of_this_process(),
             opened: Mutex::new(Some(opened)),
@@ -235,7 +240,7 @@ impl Emitter {
 
     fn emit_on(&self, draft: EventDraft, course: Course<'_>, left: &mut usize) -> EmitReport {
         let mut report = self.admit(&draft);
-        match self.stamp(draft) {
+        match self.make(draft, &mut report) {
             Ok(event) => {
                 let part = self.part(&event);
                 let plan = part.as_ref().unwrap_or_else(|| self.whole());
@@ -246,45 +251,6 @@ impl Emitter {
         }
         self.follow(&mut report, course, left);
         report
-    }
-
-    /// Emits what hooks wanted to be emitted, at most `left` events.
-    fn follow(&self, report: &mut EmitReport, course: Course<'_>, left: &mut usize) {
-        let Some(cause) = report.event.as_ref().map(Event::id) else { return };
-        // Whoever ends what goes on ends what would follow.
-        if report.interrupted().is_some() || report.stopped_by().is_some() {
-            return;
-        }
-        let answers =
-            report.dispatched.hooks.iter().filter_map(|hook| Some((hook.outcome.span, hook.outcome.answer.as_ref()?)));
-        let follow_ups: Vec<(Option<Span>, FollowUp)> =
-            answers.flat_map(|(span, answer)| answer.follow_ups.iter().map(move |wish| (span, wish.clone()))).collect();
-        let Occasion { chain, attended, .. } = course.occasion;
-        let occasion = Occasion { source: "hook", chain: chain.saturating_add(1), attended, ..Occasion::default() };
-        let course = Course { occasion, earlier: NEVER, begun: Instant::now(), ..course };
-        for (span, follow_up) in follow_ups {
-            let Some(fewer) = left.checked_sub(1) else {
-                let warning =
-                    format!("hooks asked for more than {MAX_FOLLOW_UPS} further events; the rest was not emitted");
-                return report.warnings.push(warning);
-            };
-            *left = fewer;
-            let trace = span.map(|span| span.handed);
-            let course = Course { occasion: Occasion { trace, ..course.occasion }, ..course };
-            let mut followed = match follow_up.draft(cause) {
-                Ok(draft) => self.emit_on(draft, course, left),
-                Err(refused) => EmitReport { refused: Some(refused), ..EmitReport::default() },
-            };
-            // Of many events only the end of what their hooks wrote is kept.
-            if MAX_FOLLOW_UPS - *left > WHOLE_FOLLOW_UPS {
-                followed.dispatched.hooks.iter_mut().for_each(|hook| hook.outcome.shorten_output());
-            }
-            let interrupted = followed.interrupted();
-            report.followed.push(followed);
-            if interrupted.is_some() {
-                return;
-            }
-        }
     }
 
     /// Makes the event and runs one hook with it, whether it matches or not and whether it is enabled
@@ -431,7 +397,8 @@ impl Emitter {
     /// # Errors
     /// The draft makes no valid event.
     pub fn preview(&self, draft: EventDraft) -> Result<Preview, EventError> {
-        let warnings = registry::admit(draft.kind()).into_iter().collect();
+        let mut warnings: Vec<String> = registry::admit(draft.kind()).into_iter().collect();
+        causal::inspect(&draft, &mut warnings);
         let event = self.stamp(draft)?;
         let dispatcher = self.dispatcher(self.whole());
         let matches = self.whole().matcher.matches(&event);

@@ -1,5 +1,6 @@
 //! What became of one event, or would.
 
+use super::Sync;
 use crate::config::Diagnostic;
 use crate::delivery::Merged;
 use crate::dispatch::{Dispatched, HookReport};
@@ -17,6 +18,8 @@ pub struct EmitReport {
     pub refused: Option<EventError>,
     /// Why it is not on the disk, when its producer asked for that.
     pub not_stored: Option<String>,
+    /// What became of it on its way to the team, when it is one of a work package.
+    pub sync: Option<Sync>,
     /// How its hooks fared.
     pub dispatched: Dispatched,
     /// What is wrong with the configuration.

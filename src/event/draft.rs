@@ -119,8 +119,11 @@ impl EventDraft {
     /// The context as JSON text; nothing without one.
     pub fn context_text(&self) -> Option<Cow<'_, str>> {
         match &self.body {
-            // A map with texts for names cannot fail to be written.
-            Body::Fields(fields) => serde_json::to_string(&fields.context).ok().map(Cow::Owned),
+            Body::Fields(fields) => {
+                // What is nested too deep makes no event.
+                fields.check_depth().ok()?;
+                serde_json::to_string(&fields.context).ok().map(Cow::Owned)
+            }
             Body::Document(text, _) => {
                 Json::already_checked(text.trim()).get("context").map(|context| Cow::Borrowed(context.text()))
             }

@@ -20,7 +20,7 @@ pub use cursors::Cursors;
 pub use letters::DeadLetter;
 pub use outbox::{Key, NewDelivery, Outbox, Owner, Queued, Stored};
 pub use queue::{Enqueued, Fate, Place, QueuedEvent, Stay, SyncQueue, WARN_FROM};
-pub use standing::{Account, Link, Standing};
+pub use standing::{Account, Link, Standing, service_is_running, service_lock};
 
 use crate::project::UserFolders;
 use crate::sys;
@@ -43,7 +43,7 @@ const MIGRATIONS: [&[&str]; VERSION as usize] =
     [&[outbox::TABLES], &[queue::TABLES, consent::TABLES, letters::TABLES, cursors::TABLES]];
 /// After how many changed pages the log is written back to the file: whoever opens the store first after all others
 /// are gone reads what is in the log, so that it must not grow long.
-const CHECKPOINT_PAGES: i64 = 100;
+const CHECKPOINT_PAGES: i64 = 40;
 
 /// Why the store cannot be used.
 #[derive(Debug)]
@@ -98,6 +98,8 @@ struct Store {
     inode: u64,
     /// Where a damaged one was moved, by this process.
     aside: Option<PathBuf>,
+    /// Whether a file may be new, so that its name has to be brought to the disk with what is written first.
+    unnamed: bool,
 }
 
 impl Store {
@@ -162,13 +164,19 @@ impl Store {
     fn open_at(path: &Path) -> Result<Self, StoreError> {
         let failed = |error| StoreError::Sqlite(path.to_owned(), error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        // The log is there whenever the file is, unless another program has opened it.
+        let unnamed = !part_of(path, "-wal").exists();
+        if unnamed && !path.exists() {
+            // Made by the user's rules and not by the umask; another process may be quicker.
+            let _ = sys::create_private(path);
+        }
         let mut connection =
             Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
         wait_when_busy(&mut connection).map_err(failed)?;
         // Each of many short-lived processes would be the last one, and write the log back to the file at its end.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         let inode = inode_of(path).map_err(|error| StoreError::Io(path.to_owned(), error))?;
-        let mut store = Store { connection, path: path.to_owned(), inode, aside: None };
+        let mut store = Store { connection, path: path.to_owned(), inode, aside: None, unnamed };
         // What is acknowledged is on the disk: WAL alone would lose the last transactions in a power cut.
         store.connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         store.connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
@@ -219,6 +227,11 @@ impl Store {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let result = work(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
+        if std::mem::take(&mut self.unnamed) {
+            // SQLite is compiled not to do that itself: once in each process would be once too often.
+            let named = self.path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all());
+            named.map_err(|error| StoreError::Io(self.path.clone(), error))?;
+        }
         Ok(result)
     }
 
@@ -250,7 +263,7 @@ pub fn inspect(user: &UserFolders) -> Result<Option<Inspected>, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
-    let store = Store { connection, path: path.clone(), inode: 0, aside: None };
+    let store = Store { connection, path: path.clone(), inode: 0, aside: None, unnamed: false };
     let version = store.version().map_err(failed)?;
     if version > VERSION {
         return Err(StoreError::Newer(path, version));
@@ -294,9 +307,15 @@ fn move_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = path.with_extension(format!("db.damaged-{}", crate::time::Timestamp::now().as_millis()));
     fs::rename(path, &aside)?;
     for part in ["-wal", "-shm"] {
-        let of = |path: &Path| PathBuf::from(format!("{}{part}", path.display()));
         // Most often there is none.
-        let _ = fs::rename(of(path), of(&aside));
+        let _ = fs::rename(part_of(path, part), part_of(&aside, part));
     }
     Ok(aside)
+}
+
+/// A file that SQLite keeps beside another.
+fn part_of(path: &Path, part: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(part);
+    name.into()
 }

@@ -158,9 +158,9 @@ impl SyncQueue {
         self.store.write(|connection| clock::begin(connection, &path))
     }
 
-    /// Where a damaged store was moved when this one was opened, if it was.
-    pub fn moved_aside(&self) -> Option<&Path> {
-        self.store.aside.as_deref()
+    /// Where a damaged store was moved, when one was since this was asked last.
+    pub fn take_moved_aside(&mut self) -> Option<PathBuf> {
+        self.store.aside.take()
     }
 
     /// Gives an event its time and stores it, durable when this returns. `make` makes the event of what it is told; it
@@ -524,7 +524,7 @@ mod tests {
         };
         damage();
         let mut queue = SyncQueue::open(&user(folder.path())).unwrap();
-        assert!(queue.moved_aside().unwrap().display().to_string().contains("damaged"));
+        assert!(queue.take_moved_aside().unwrap().display().to_string().contains("damaged"));
         let next = add(&mut queue, project.root()).event;
         assert!(lamport(&next) > lamport(&last));
         assert_eq!(queue.clock().unwrap().node, node);

@@ -2,6 +2,8 @@
 
 use super::queue::{SyncQueue, millis, path_of};
 use super::{StoreError, clock};
+use crate::project::UserFolders;
+use crate::sys;
 use crate::time::Timestamp;
 use rusqlite::{Connection, params};
 use std::fmt;
@@ -65,13 +67,36 @@ impl fmt::Display for Link {
     }
 }
 
+/// The lock of the process that brings events to the server as they are made, for as long as it lives.
+pub fn service_lock(user: &UserFolders) -> Option<PathBuf> {
+    Some(user.state.as_ref()?.join("sync/service.lock"))
+}
+
+/// Whether such a process is there.
+pub fn service_is_running(user: &UserFolders) -> bool {
+    let lock = service_lock(user).and_then(|path| sys::open_private(&path).ok()?);
+    lock.is_some_and(|lock| !sys::try_lock(&lock).unwrap_or(true))
+}
+
+impl Link {
+    /// How the connection is, by what was noted last and whether whoever noted it is still there.
+    pub fn now(noted: Option<Link>, account: &Account, service: bool) -> Link {
+        match noted {
+            _ if account.server.is_none() => Link::Offline,
+            noted if service => noted.unwrap_or(Link::Reconnecting),
+            Some(Link::Offline) => Link::Offline,
+            _ => Link::BatchMode,
+        }
+    }
+}
+
 /// Everything `sync status` tells.
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// Who is signed in.
     pub account: Account,
     /// How the connection was last, as whoever sends noted it.
-    pub connection: Option<Link>,
+    pub link: Option<Link>,
     /// How many events are queued.
     pub depth: u64,
     /// How many of them belong to projects that did not agree.
@@ -118,7 +143,7 @@ impl SyncQueue {
             connection.query_row(query, [], |row| {
                 Ok(Standing {
                     account: Account { server: row.get(0)?, team: row.get(1)? },
-                    connection: row.get::<_, Option<String>>(2)?.as_deref().and_then(Link::parse),
+                    link: row.get::<_, Option<String>>(2)?.as_deref().and_then(Link::parse),
                     refused: row.get::<_, i64>(3)?.unsigned_abs(),
                     quarantined: row.get::<_, i64>(4)?.unsigned_abs(),
                     tried: time(row.get(5)?),

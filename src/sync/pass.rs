@@ -4,10 +4,10 @@
 //! and never waits longer than a moment without looking whether it is to stop.
 
 use super::http::{Http, NoReply, Renewal};
-use super::session::{Fact, Fate, Input, MOST_EVENTS, Next, Offer, Policy, Session, Summary, Why};
+use super::session::{Fact, Input, MOST_EVENTS, Next, Offer, Policy, Session, Summary, Why};
 use super::token::Token;
 use super::wire::{self, Refreshed, Reply};
-use crate::event::EventId;
+use crate::store::{Fate, QueuedEvent};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -22,19 +22,6 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a request may still take then. Stopping takes five seconds at most, all in all.
 const LAST_REQUEST: Duration = Duration::from_secs(4);
 
-/// An event of the queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Queued {
-    /// Its row: the later, the larger.
-    pub row: i64,
-    /// Its id.
-    pub event_id: EventId,
-    /// The real path of its project.
-    pub project: PathBuf,
-    /// Its bytes.
-    pub event: Vec<u8>,
-}
-
 /// The queue that a pass empties.
 pub trait Queue {
     /// Why it cannot be used.
@@ -45,7 +32,7 @@ pub trait Queue {
     ///
     /// # Errors
     /// It cannot be read.
-    fn due(&mut self, after: i64, most: usize) -> Result<Vec<Queued>, Self::Error>;
+    fn due(&mut self, after: i64, most: usize) -> Result<Vec<QueuedEvent>, Self::Error>;
 
     /// Settles rows, all or none, durably.
     ///
@@ -66,7 +53,7 @@ pub trait Queue {
     ///
     /// # Errors
     /// In words: it has none.
-    fn to_wire(&mut self, event: &Queued) -> Result<String, String>;
+    fn to_wire(&mut self, event: &QueuedEvent) -> Result<String, String>;
 }
 
 /// The tokens of who is signed in.
@@ -279,7 +266,7 @@ impl<Q: Queue> Pass<'_, Q> {
         let mut offers = Vec::with_capacity(events.len());
         for event in events {
             let wire = self.queue.to_wire(&event);
-            let Queued { row, event_id: id, project, .. } = event;
+            let QueuedEvent { row, event_id: id, project, .. } = event;
             let size = wire.map(|wire| {
                 let size = wire.len();
                 self.texts.insert(row, Text { project, wire });

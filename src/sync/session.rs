@@ -20,6 +20,7 @@
 use super::batch::{Candidate, Limits, Verdict, Waiting};
 use super::wire::{Answer, Body, Reply, Said};
 use crate::event::EventId;
+use crate::store::Fate;
 use std::time::Duration;
 
 /// How long the server may take for one batch.
@@ -79,17 +80,6 @@ impl Default for Policy {
             patience: Patience::Failures(4),
         }
     }
-}
-
-/// What becomes of an event in the queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The server has it: the event leaves the queue.
-    Taken,
-    /// The server refused it, and says why: the event stays, until it was refused too often.
-    Failed(String),
-    /// It will never be taken: a dead letter.
-    Dead(String),
 }
 
 /// A queued event, as far as it matters here.

@@ -3,7 +3,8 @@
 #[cfg(test)]
 mod tests {
     use crate::event::EventId;
-    use crate::sync::session::{Fact, Fate, Input, Next, Offer, Patience, Policy, Session, Step, Why};
+    use crate::store::Fate;
+    use crate::sync::session::{Fact, Input, Next, Offer, Patience, Policy, Session, Step, Why};
     use crate::sync::wire::{Answer, Body, ENVELOPE, Reply, Said};
     use std::collections::{BTreeMap, BTreeSet};
     use std::time::Duration;

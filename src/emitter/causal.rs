@@ -1,0 +1,151 @@
+//! Work-package events: put in order by the clock and queued for the team, in the step that makes them.
+//!
+//! Nothing here sends anything. Whatever goes wrong is a warning: the event is made all the same, and says so when it
+//! has no place among those of other machines.
+
+use super::{EmitReport, Emitter};
+use crate::config::UserSettings;
+use crate::event::{Causality, Event, EventDraft, EventError, EventId};
+use crate::json::Json;
+use crate::store::{Account, Consent, Enqueued, Link, Place, Stay, StoreError, SyncQueue, WARN_FROM};
+use crate::text::count;
+use crate::time::Timestamp;
+use crate::work_package::{self, Kind, WireVersion};
+use std::process::{Command, Stdio};
+use std::sync::PoisonError;
+
+/// What became of a work-package event on its way to the team.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sync {
+    /// Whether it is in the queue.
+    pub stay: Stay,
+    /// How many events are.
+    pub depth: u64,
+    /// Who is signed in.
+    pub account: Account,
+    /// How the way to the server was last.
+    pub link: Option<Link>,
+    /// Whether the project agreed.
+    pub consent: Consent,
+}
+
+/// Why an event of this draft would not be queued: each rule of its payload that it breaks.
+fn violations(draft: &EventDraft, kind: Kind) -> Vec<String> {
+    let context = draft.context_text();
+    let broken = work_package::check(kind, Json::already_checked(context.as_deref().unwrap_or("{}")));
+    broken.iter().map(ToString::to_string).collect()
+}
+
+/// What a producer may want to know about a status that changed.
+fn unusual_move(draft: &EventDraft) -> Option<String> {
+    let context = draft.context_text()?;
+    let context = Json::already_checked(&context);
+    let status = |name| context.get(name).and_then(|status| status.as_str());
+    let (previous, new) = (status("previous_status")?, status("new_status")?);
+    work_package::unusual_move(&previous, &new).then(|| {
+        let known = "usual are planned → doing → for_review → done, and for_review → doing";
+        format!("a work package does not usually move from `{previous}` to `{new}`: {known}")
+    })
+}
+
+/// What to tell of a draft, and whether its event can be queued.
+pub(super) fn inspect(draft: &EventDraft, warnings: &mut Vec<String>) -> bool {
+    let Some(kind) = Kind::of(draft.kind()) else { return false };
+    let broken = violations(draft, kind);
+    if !broken.is_empty() {
+        let name = kind.wire_name(WireVersion::V1);
+        warnings.push(format!("{name} is not queued for the team, its payload is wrong: {}", broken.join("; ")));
+        return false;
+    }
+    if kind == Kind::StatusChanged {
+        warnings.extend(unusual_move(draft));
+    }
+    true
+}
+
+impl Emitter {
+    /// Makes the event. One of a work package whose payload is sound gets its time of the clock, and is queued, durable
+    /// when this returns.
+    pub(super) fn make(&self, draft: EventDraft, report: &mut EmitReport) -> Result<Event, EventError> {
+        if !inspect(&draft, &mut report.warnings) {
+            return self.stamp(draft);
+        }
+        let (id, root) = (EventId::generate(Timestamp::now()), self.project.root_text());
+        let make = |causality| draft.clone().placed(causality).stamp_as(id, Timestamp::now(), &root, self.versions());
+        match self.enqueue(&draft, &make, report) {
+            Ok(made) => {
+                let Enqueued { event, stay, depth, warn, drain, account, link, consent } = made?;
+                report.warnings.extend(told_of(&stay, depth, warn, &account));
+                report.sync = Some(Sync { stay, depth, account, link, consent });
+                if drain {
+                    report.warnings.extend(self.start_drain().err());
+                }
+                Ok(event)
+            }
+            Err(error) => {
+                let why = error.to_string();
+                report.warnings.push(format!("the event has no place in order, and is not queued for the team: {why}"));
+                make(Causality::Unclocked(why))
+            }
+        }
+    }
+
+    fn enqueue(
+        &self,
+        draft: &EventDraft,
+        make: &impl Fn(Causality) -> Result<Event, EventError>,
+        report: &mut EmitReport,
+    ) -> Result<Result<Enqueued, EventError>, StoreError> {
+        let mut opened = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = match &mut *opened {
+            Some(queue) => queue,
+            none => none.insert(SyncQueue::open(&self.user)?),
+        };
+        let told = draft.given("lamport_clock").and_then(|told| told.text().parse().ok());
+        let most = self.most_events.get_or_init(|| UserSettings::load(&self.user).0.sync.max_events);
+        let made = queue.enqueue(Place { project: self.project.root(), told, most: *most }, make);
+        if let Some(aside) = queue.take_moved_aside() {
+            let path = aside.display();
+            report.warnings.push(format!(
+                "the store was damaged and begins anew; what could be read of it was kept, and the rest is in {path}"
+            ));
+        }
+        made
+    }
+
+    /// Starts the process that brings the queue to the server. Nobody waits for it.
+    fn start_drain(&self) -> Result<(), String> {
+        let Some(program) = self.options.program.find(self.caller.search_path()) else { return Ok(()) };
+        let mut command = Command::new(&program);
+        command.args(["sync", "drain"]).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Not ended by a Ctrl-C that is meant for the command.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain_mut(|child| child.try_wait().is_ok_and(|ended| ended.is_none()));
+        let failed =
+            |error| format!("{} did not start ({error}); `knockon sync now` sends what is queued", program.display());
+        children.push(command.spawn().map_err(failed)?);
+        Ok(())
+    }
+}
+
+/// What the user has to know of an event that was to be queued.
+fn told_of(stay: &Stay, depth: u64, warn: bool, account: &Account) -> Vec<String> {
+    let mut told = Vec::new();
+    if let Stay::Full(most) = stay {
+        told.push(format!(
+            "the queue has {}, as many as `sync.max_events` of settings.yaml allows: this one is not queued for the team",
+            count(usize::try_from(*most).unwrap_or(usize::MAX), "event")
+        ));
+    }
+    if warn {
+        told.push(format!(
+            "{depth} events wait for the team's server, {WARN_FROM} or more: `knockon sync status` says why; none is dropped"
+        ));
+    }
+    if *stay == Stay::Queued && account.server.is_some() && account.team.is_none() {
+        told.push("the event is queued, and not sent until the team is known: `knockon sync login --team SLUG`".into());
+    }
+    told
+}
