@@ -34,3 +34,4 @@ mod sandbox;
 mod support;
 mod trust;
 mod validate;
+mod wp;
