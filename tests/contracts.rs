@@ -9,10 +9,11 @@ use knockon::config::{
     FailMode, HOOK_KEYS, MATCHER_KEYS, Mode, OnBusy, OnTimeout, OutputMode, POLICY_KEYS, RETRY_KEYS, SANDBOX_KEYS,
     SETTINGS_KEYS, Sandbox, StopMode, TEXT_ACTIONS, TOP_KEYS, UserSettings, WEBHOOK_KEYS,
 };
-use knockon::event::{Event, EventId, SCHEMAS};
+use knockon::event::{Causality, Event, EventId, NodeId, SCHEMAS};
 use knockon::matcher::{Filter, OPERATORS};
 use knockon::registry::CANONICAL;
 use knockon::time::Timestamp;
+use knockon::work_package::{Kind, WireVersion};
 use knockon::{EventDraft, UserFolders, scaffold};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -129,6 +130,63 @@ fn schema_and_code_agree_on_every_missing_and_mistyped_member() {
         }
     }
     assert!(accepted > 20, "{accepted}");
+}
+
+#[test]
+fn an_event_with_a_cause_and_a_place_fits_version_1_1() {
+    let schema = validator("event-1.1");
+    let now = Timestamp::now();
+    let id = || EventId::generate(now);
+    let clocked = Causality::Clocked { node: NodeId::random(), lamport: u64::MAX, team: Some("team".into()) };
+    for kind in Kind::ALL {
+        let draft = EventDraft::new(kind.event_type()).caused_by(id()).correlated(id());
+        for causality in [clocked.clone(), Causality::Unclocked("no space left".into())] {
+            let event = draft.clone().placed(causality).stamp(id(), now, "/project").unwrap();
+            let mut value: Value = serde_json::from_slice(event.bytes()).unwrap();
+            assert_eq!(value["schema_version"], "1.1");
+            assert!(schema.is_valid(&value) && EVENT.is_valid(&value), "{value}");
+            value["traceparent"] = json!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+            value["acceptance_criteria"] = json!([{"id": 1, "text": "It logs in", "completed": false}]);
+            assert!(schema.is_valid(&value), "{value}");
+            for (member, wrong) in [
+                ("node_id", json!("")),
+                ("lamport_clock", json!(-1)),
+                ("lamport_clock", json!("1")),
+                ("team_slug", json!(null)),
+                ("causation_id", json!("evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A")),
+                ("correlation_id", json!("x")),
+                ("acceptance_criteria", json!([{"id": 1, "text": "It logs in"}])),
+                ("traceparent", json!("x")),
+                ("clock_error", json!(true)),
+            ] {
+                let mut broken = value.clone();
+                broken[member] = wrong;
+                assert!(!schema.is_valid(&broken), "{broken}");
+            }
+        }
+    }
+    assert!(schema.is_valid(&example()), "a plain event is one of 1.1 as well");
+}
+
+#[test]
+fn every_kind_of_work_package_event_is_canonical_and_in_its_page() {
+    let page = include_str!("../docs/reference/work-packages.md");
+    for kind in Kind::ALL {
+        let ours = kind.event_type();
+        assert!(CANONICAL.iter().any(|event| event.name == ours.as_str()), "{ours}");
+        for name in [ours.as_str(), kind.wire_name(WireVersion::V1), kind.wire_name(WireVersion::V3)] {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+    let group = CANONICAL.iter().filter(|event| event.group == "work package");
+    assert_eq!(group.count(), Kind::ALL.len());
+    for schema in SCHEMAS.iter().filter(|schema| schema.file.starts_with("work-package/")) {
+        let value: Value = serde_json::from_str(schema.text).unwrap();
+        every_key_has_a_description(&value, schema.name);
+        for member in value["properties"].as_object().unwrap().keys() {
+            assert!(page.contains(&format!("`{member}`")), "{}: {member}", schema.name);
+        }
+    }
 }
 
 #[test]

@@ -11,11 +11,12 @@ use super::standing;
 use super::terminal::{Paint, Terminal};
 use crate::dispatch::Watcher;
 use crate::emitter::{Emission, Emitter, Preview};
-use crate::event::{Event, EventDraft, EventError, EventType};
+use crate::event::{Event, EventDraft, EventError, EventType, InvalidEventType};
 use crate::explanation::explain_all;
 use crate::project::UserFolders;
 use crate::text::one_line;
 use crate::trust::Verdict;
+use crate::work_package::Kind;
 use clap::Args;
 use serde_json::{Value, json, value::RawValue};
 use std::ffi::OsString;
@@ -23,8 +24,9 @@ use std::ffi::OsString;
 /// Emit an event and run the hooks it matches.
 #[derive(Args, Debug)]
 pub(super) struct Emit {
-    /// The event's type, such as task.completed; `knockon events` lists the known ones
-    #[arg(value_name = "TYPE")]
+    /// The event's type, such as task.completed; `knockon events` lists the known ones. Those of work packages are
+    /// also known by their names on the sync wire, such as WPStatusChanged
+    #[arg(value_name = "TYPE", value_parser = event_type)]
     kind: EventType,
     #[command(flatten)]
     fields: EventFields,
@@ -132,6 +134,11 @@ pub(super) struct EmitOptions {
     pub(super) trust: TrustOptions,
 }
 
+/// A type of ours, by its own name or by one that any version of the sync wire has for it.
+fn event_type(text: &str) -> Result<EventType, InvalidEventType> {
+    Kind::from_wire_name(text).map_or_else(|| text.parse(), |kind| Ok(kind.event_type()))
+}
+
 fn context_field(text: &str) -> Result<(String, Value), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && name != ":" => match name.strip_suffix(':') {
@@ -151,7 +158,7 @@ impl super::Command for Emit {
         let (mut kind, mut fields, mut how) = (None, EventFields::default(), EmitOptions::default());
         while let Some(argument) = quick.next()? {
             match argument {
-                Argument::Plain(text) if kind.is_none() => kind = Some(text.parse().ok()?),
+                Argument::Plain(text) if kind.is_none() => kind = Some(event_type(text).ok()?),
                 Argument::Plain(_) => return None,
                 Argument::Option(name, attached) => {
                     fields.take(&mut quick, name, attached).or_else(|| how.take(&mut quick, name, attached))?;

@@ -38,6 +38,7 @@ mod terminal;
 mod test;
 mod trust;
 mod validate;
+mod wp;
 
 use clap::{ArgMatches, Args};
 use error::{CliError, Exit};
@@ -84,6 +85,9 @@ const fn row<C: Command>(name: &'static str, about: &'static str) -> Row {
 const COMMANDS: &[Row] = &[
     row::<emit::Emit>("emit", "Emit an event and run the hooks it matches"),
     row::<run::Run>("run", "Emit an event given as JSON: an argument, a file or standard input"),
+    row::<wp::Wp>("wp", "Emit an event about a work package: its status, an agent, a note, a dependency"),
+    row::<wp::Feature>("feature", "Emit an event about a feature: created, completed"),
+    row::<wp::ErrorCommand>("error", "Emit an event about an error"),
     row::<list::List>("list", "List the hooks"),
     row::<explain::Explain>("explain", "Say of every hook why it matches an event or does not"),
     row::<test::Test>("test", "Run the fixtures of hooks, or one hook with a made-up event"),

@@ -134,6 +134,8 @@ mod tests {
             "task.completed --task-id task-1 --spec-id=auth -f a.md --file b.md --progress 50 --message half-way",
             "agent.progress --agent-id me@here --context a=b --context n:=1 --json --strict -q",
             "spec.created --project-root /tmp --config hooks.yaml --report junit=a.xml --report github --durable -v",
+            "WPStatusChanged --context wp_id=WP01",
+            "MissionClosed --json",
             "--jsonl spec.created --config-from-ref main --explain --progress=100 --context=x=y=z",
         ] {
             assert!(same::<Emit>(&words(line)), "{line}");
@@ -150,6 +152,7 @@ mod tests {
             "--help",
             "-h",
             "Task.Completed",
+            "wpcreated",
             "a.b c.d",
             "a.b --json --jsonl",
             "a.b --json --json",
@@ -180,7 +183,7 @@ mod tests {
         #[test]
         fn whatever_is_read_here_reads_the_same_there(arguments in proptest::collection::vec(
             prop::sample::select(vec![
-                "a.b", "task.completed", "--task-id", "--spec-id=x", "-f", "x", "--file=x=y", "--progress", "7",
+                "a.b", "task.completed", "WPCreated", "--task-id", "--spec-id=x", "-f", "x", "--file=x=y", "--progress", "7",
                 "--progress=7", "--message", "--agent-id=", "--context", "a=1", "--context=a:=[1]", "--dry-run",
                 "--explain", "--json", "--jsonl", "--report", "github", "--report=summary=f", "--durable", "--strict",
                 "-v", "-q", "--verbose", "--project-root", "--config=c", "--trust-hash",

@@ -5,13 +5,17 @@ use super::error::{CliError, Exit};
 use super::options::read_event;
 use super::quick::{Argument, Quick};
 use super::terminal::Terminal;
-use crate::event::{EventDraft, EventType};
+use crate::emitter::Emitter;
+use crate::event::{Event, EventDraft, EventType};
+use crate::json::Json;
+use crate::work_package::{from_wire, is_wire};
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Emit an event given as JSON. A complete event reaches the hooks byte for byte; fields that the
 /// emitter owns (event_id, schema_version, timestamp, project_root) are added where they are missing.
+/// A work-package event as the sync wire has it becomes the event of ours that says the same.
 #[derive(Args, Debug)]
 pub(super) struct Run {
     /// The event's type, when the JSON does not name one
@@ -54,8 +58,36 @@ impl super::Command for Run {
             (None, Some(path)) => read_event(path)?,
             (None, None) => ("the event".to_owned(), b"{}".to_vec()),
         };
-        let draft = EventDraft::from_json(bytes, self.event_type).map_err(|error| refused(&origin, &error))?;
-        let emitter = self.how.project.emitter(&self.how.trust, self.how.dry_run)?;
+        let open = || self.how.project.emitter(&self.how.trust, self.how.dry_run);
+        let draft =
+            |bytes| EventDraft::from_json(bytes, self.event_type.clone()).map_err(|error| refused(&origin, &error));
+        let (emitter, draft) = match envelope(&bytes) {
+            Some(envelope) => {
+                let emitter = open()?;
+                let event = event_of(envelope, &emitter, &origin)?;
+                (emitter, draft(event.bytes().to_vec())?)
+            }
+            None => {
+                let draft = draft(bytes)?;
+                (open()?, draft)
+            }
+        };
         self.how.emit(&emitter, draft, "run", &origin, terminal)
     }
+}
+
+/// The document, when it is an envelope of the sync wire.
+fn envelope(bytes: &[u8]) -> Option<Json<'_>> {
+    // An event of ours is not read twice.
+    memchr::memmem::find(bytes, b"\"aggregate_id\"")?;
+    Json::parse(bytes).ok().filter(|json| is_wire(*json))
+}
+
+/// The event of ours that an envelope says.
+fn event_of(envelope: Json<'_>, emitter: &Emitter, origin: &str) -> Result<Event, CliError> {
+    from_wire(envelope.text(), &emitter.project().root_text()).map_err(|broken| {
+        let broken: Vec<String> = broken.iter().map(ToString::to_string).collect();
+        CliError::usage(format!("{origin}: {}", broken.join("; ")))
+            .hint("`knockon schema wp-envelope` prints the rules of an envelope")
+    })
 }

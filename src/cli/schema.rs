@@ -9,7 +9,7 @@ use serde_json::json;
 /// Print a JSON Schema, or list them.
 #[derive(Args, Debug)]
 pub(super) struct Schema {
-    /// The schema: event, config, config-1.0, policy, settings or audit [default: list them]
+    /// The schema, such as event, config, wp-envelope or wp-status-changed [default: list them]
     name: Option<String>,
     /// Print the list as one JSON document
     #[arg(long)]

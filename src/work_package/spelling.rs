@@ -199,9 +199,11 @@ pub(super) fn from_mission(kind: Kind, payload: Json<'_>) -> String {
                 _ if row.ours == "changed_by" && is_null => {}
                 _ => out.raw(row.ours, value.text()),
             }
-        } else if !(name == "author" && is_null)
-            && !table.iter().any(|row| row.ours == name && find(&members, row.theirs).is_some())
-        {
+            continue;
+        }
+        let is_nobody = name == "author" && is_null;
+        let is_renamed = table.iter().any(|row| row.ours == name && find(&members, row.theirs).is_some());
+        if !is_nobody && !is_renamed {
             out.raw(name, value.text());
         }
     }

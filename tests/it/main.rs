@@ -36,3 +36,4 @@ mod sync_live;
 mod sync_server;
 mod trust;
 mod validate;
+mod wp;
