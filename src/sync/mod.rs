@@ -1,13 +1,24 @@
 //! Brings queued events to a team server and takes its own: over HTTP in batches, and live over a WebSocket.
 //!
-//! `session` decides, without I/O, what a pass over the queue does next; `batch` says which events go together; `wire` has
-//! the bodies of requests and replies; `http` sends them; `pass` carries one pass out.
+//! `server_url` is where a token may be sent, `token` what is never printed.
+//! `session` decides what a pass over the queue does next, without I/O; `batch` which events go together; `wire` has the
+//! bodies of requests and replies, `http` sends them, `pass` carries one pass out. `simulation` tries the session.
 
 mod batch;
-pub mod http;
-pub mod pass;
-pub mod server_url;
-pub mod session;
+mod http;
+mod pass;
+mod server_url;
+mod session;
 mod simulation;
-pub mod token;
-pub mod wire;
+mod token;
+mod wire;
+
+pub use http::{Answered, Http, NoReply, Renewal};
+pub use pass::{Line, PassError, Passed, Queue, Queued, SignedIn, Tokens, Unsent, pass};
+pub use server_url::{InvalidServerUrl, ServerUrl};
+pub use session::{
+    DEFAULT_BUDGET, DEFAULT_INTERVAL, Fact, Fate, Input, LARGEST_BUDGET, MOST_EVENTS, Next, Offer, Patience, Policy,
+    Session, Step, Summary, Why,
+};
+pub use token::{Token, TokenFile, TokenFileError};
+pub use wire::{Answer, BATCH, Body, REFRESH, Refreshed, Reply, Said};
