@@ -182,7 +182,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn no_reply(error: ureq::Error, within: Duration, token: Option<&Token>) -> NoReply {
-    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    use io::ErrorKind;
     use ureq::Timeout;
     let reached = match &error {
         ureq::Error::HostNotFound
@@ -192,9 +192,20 @@ fn no_reply(error: ureq::Error, within: Duration, token: Option<&Token>) -> NoRe
         | ureq::Error::BadUri(_)
         | ureq::Error::Http(_)
         | ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
-        ureq::Error::Io(error) => {
-            !matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | AddrNotAvailable)
-        }
+        // What can befall a connection that stands. A name that is not found has a kind without a name.
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+                | ErrorKind::NotConnected
+                | ErrorKind::TimedOut
+                | ErrorKind::WriteZero
+                | ErrorKind::Interrupted
+                | ErrorKind::InvalidData
+                | ErrorKind::Other
+        ),
         _ => true,
     };
     let mut why = match error {
@@ -209,4 +220,246 @@ fn no_reply(error: ureq::Error, within: Duration, token: Option<&Token>) -> NoRe
         why = why.replace(token.expose(), "***");
     }
     NoReply { why: one_line(&shorten(&why, LONGEST_MESSAGE)), reached }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::wire::{Answer, Body, Said};
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
+    use std::time::Instant;
+
+    const SHORT: Duration = Duration::from_secs(10);
+
+    fn token() -> Token {
+        Token::new("tok.SECRET").unwrap()
+    }
+
+    /// A request as it came: its head, and its body.
+    struct Seen {
+        head: String,
+        body: Vec<u8>,
+        connection: usize,
+    }
+
+    /// A server that answers the n-th request with `answer(n, stream)`; one that returns false hangs up.
+    fn serve(answer: impl Fn(usize, &mut TcpStream) -> bool + Send + 'static) -> (Http, Receiver<Seen>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/team/", listener.local_addr().unwrap());
+        let (sender, seen) = channel();
+        thread::spawn(move || {
+            let mut number = 0;
+            for (connection, stream) in listener.incoming().enumerate() {
+                let mut stream = stream.unwrap();
+                while let Some((head, body)) = read_request(&mut stream) {
+                    let _ = sender.send(Seen { head, body, connection });
+                    let goes_on = answer(number, &mut stream);
+                    number += 1;
+                    if !goes_on {
+                        break;
+                    }
+                }
+            }
+        });
+        (Http::new(ServerUrl::parse(&url).unwrap(), None).unwrap(), seen)
+    }
+
+    fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).ok()?;
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().unwrap();
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).ok()?;
+        Some((head, body))
+    }
+
+    fn write(stream: &mut TcpStream, status: &str, headers: &str, body: &str) -> bool {
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n");
+        stream.write_all(format!("{head}{body}").as_bytes()).is_ok()
+    }
+
+    #[test]
+    fn a_batch_goes_out_as_the_contract_has_it_over_a_connection_that_is_kept() {
+        let reply = r#"{"results":[{"event_id":"A","status":"success"}]}"#;
+        let (http, seen) = serve(move |_, stream| write(stream, "200 OK", "", reply));
+        for _ in 0..3 {
+            let answered = http.batch(&token(), b"zipped", SHORT).unwrap();
+            let body = Body::Answers(vec![Answer { event_id: "A".to_owned(), said: Said::Taken }]);
+            assert_eq!(answered, Reply { status: 200, retry_after: None, body });
+        }
+        for Seen { head, body, connection } in seen.try_iter() {
+            assert!(head.starts_with("post /team/api/v1/events/batch/ http/1.1\r\n"), "{head}");
+            for header in [
+                "authorization: bearer tok.secret",
+                "content-type: application/json",
+                "content-encoding: gzip",
+                concat!("user-agent: knockon/", env!("CARGO_PKG_VERSION")),
+            ] {
+                assert!(head.lines().any(|line| line == header), "{header} in {head}");
+            }
+            assert_eq!((body, connection), (b"zipped".to_vec(), 0));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_read_with_its_words_and_no_redirect_is_followed() {
+        let (http, seen) = serve(|number, stream| match number {
+            0 => write(stream, "429 Slow Down", "Retry-After: 7\r\n", "tok.SECRET is tired"),
+            1 => {
+                let when = "Date: Thu, 06 Nov 2025 08:50:00 GMT\r\nRetry-After: Thu, 06 Nov 2025 08:50:09 GMT\r\n";
+                write(stream, "503 Busy", when, "")
+            }
+            _ => write(stream, "307 Elsewhere", "Location: http://127.0.0.1:1/\r\n", ""),
+        });
+        let send = || http.batch(&token(), b"", SHORT).unwrap();
+        let reply = |status, asked: Option<u64>, words: &str| Reply {
+            status,
+            retry_after: asked.map(Duration::from_secs),
+            body: Body::Words(words.to_owned()),
+        };
+        assert_eq!(send(), reply(429, Some(7), "it answered 429: *** is tired"));
+        assert_eq!(send(), reply(503, Some(9), "it answered 503"));
+        assert_eq!(send(), reply(307, None, "it answered 307"));
+        assert_eq!(seen.try_iter().count(), 3);
+    }
+
+    /// 1 GiB, nothing, half of what was promised, no HTTP, a header without end, one byte at a time.
+    #[test]
+    fn a_server_that_means_no_good_costs_neither_memory_nor_time() {
+        type Answer = fn(&mut TcpStream) -> bool;
+        let endless: Answer = |stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n");
+            while stream.write_all(&[b'['; 64 * 1024]).is_ok() {}
+            false
+        };
+        let answers: [(Answer, &str); 7] = [
+            (endless, "it answered 200 with more than 8 MiB"),
+            (|_| false, ""),
+            (|stream| stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"results\":").is_err(), ""),
+            (|stream| stream.write_all(b"220 mail.example ESMTP\r\n").is_err(), ""),
+            (
+                |stream| {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
+                    while stream.write_all(&[b'x'; 64 * 1024]).is_ok() {}
+                    false
+                },
+                "",
+            ),
+            (
+                |stream| {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+                    while stream.write_all(b" ").is_ok() {
+                        thread::sleep(Duration::from_millis(20));
+                    }
+                    false
+                },
+                "it took longer than 700 ms",
+            ),
+            (
+                |stream| {
+                    // Until the other side hangs up.
+                    let _ = stream.read(&mut [0]);
+                    false
+                },
+                "it took longer than 700 ms",
+            ),
+        ];
+        for (number, (answer, told)) in answers.into_iter().enumerate() {
+            let (http, _seen) = serve(move |_, stream| answer(stream));
+            let began = Instant::now();
+            let why = match http.batch(&token(), b"x", Duration::from_millis(700)) {
+                Ok(Reply { status: 200, body: Body::Words(words), .. }) => words,
+                Ok(reply) => panic!("{number}: {reply:?}"),
+                Err(NoReply { why, reached }) => {
+                    assert!(reached, "{number}: {why}");
+                    why
+                }
+            };
+            assert!(why.contains(told) && !why.is_empty() && !why.contains("SECRET"), "{number}: {why}");
+            assert!(began.elapsed() < Duration::from_secs(5), "{number}: {:?}", began.elapsed());
+        }
+    }
+
+    #[test]
+    fn one_that_nobody_listens_for_was_not_reached() {
+        // Taken and let go of: nobody listens there.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for url in [format!("http://{address}"), "https://knockon.invalid".to_owned()] {
+            let http = Http::new(ServerUrl::parse(&url).unwrap(), None).unwrap();
+            let NoReply { why, reached } = http.batch(&token(), b"x", SHORT).unwrap_err();
+            assert!(!reached && !why.is_empty() && !why.contains("SECRET"), "{url}: {why}");
+        }
+    }
+
+    #[test]
+    fn one_that_speaks_no_tls_was_not_reached() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = stream.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
+        });
+        let http = Http::new(ServerUrl::parse(&url).unwrap(), None).unwrap();
+        let NoReply { why, .. } = http.batch(&token(), b"x", SHORT).unwrap_err();
+        assert!(!why.contains("SECRET"), "{why}");
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, "none").unwrap();
+        let new = |path: &Path| Http::new(ServerUrl::parse("https://team.example").unwrap(), Some(path));
+        assert!(new(&path).unwrap_err().ends_with("ca.pem: there are none"));
+        assert!(new(folder.path()).unwrap_err().ends_with("it is no file"));
+    }
+
+    #[test]
+    fn another_token_is_asked_for() {
+        let fresh = Refreshed { access: Token::new("a2").unwrap(), refresh: Token::new("r2") };
+        for (status, body, renewal) in [
+            ("200 OK", r#"{"access":"a2","refresh":"r2"}"#, Renewal::Renewed(fresh)),
+            ("401 No", r#"{"detail":"tok.SECRET is old"}"#, Renewal::Refused("it answered 401: *** is old".to_owned())),
+            ("400 No", "", Renewal::Refused("it answered 400".to_owned())),
+            ("200 OK", "<p>", no_token("it sent a web page, no token")),
+            ("500 Oh", "", no_token("it answered 500")),
+            ("429 Oh", "", no_token("it answered 429")),
+            ("302 Oh", "", no_token("it answered 302")),
+        ] {
+            let (http, seen) = serve(move |_, stream| write(stream, status, "", body));
+            assert_eq!(http.renew(&token(), SHORT), renewal);
+            let Seen { head, body, .. } = seen.recv().unwrap();
+            assert!(head.starts_with("post /team/api/v1/token/refresh/ http/1.1\r\n"), "{head}");
+            assert!(!head.contains("authorization") && !head.contains("content-encoding"), "{head}");
+            assert_eq!(body, br#"{"refresh":"tok.SECRET"}"#);
+        }
+    }
+
+    fn no_token(why: &str) -> Renewal {
+        Renewal::NoReply(NoReply { why: format!("no other token: {why}"), reached: true })
+    }
+
+    #[test]
+    fn hanging_up_ends_what_is_under_way() {
+        let (http, seen) = serve(|_, stream| stream.read(&mut [0]).is_err());
+        let sending = thread::spawn({
+            let http = http.clone();
+            move || http.batch(&token(), b"x", Duration::from_secs(60))
+        });
+        seen.recv().unwrap();
+        let began = Instant::now();
+        http.hang_up();
+        assert!(sending.join().unwrap().is_err());
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
 }

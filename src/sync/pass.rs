@@ -420,3 +420,240 @@ fn renewed(renewal: Renewal) -> Input {
 fn random() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::session::Patience;
+    use crate::sync::wire::{Answer, Body, Said};
+    use std::sync::{Arc, Mutex};
+
+    fn id(row: i64) -> EventId {
+        format!("evt_{row:026}").parse().unwrap()
+    }
+
+    /// A queue of rows without gaps; the project of every tenth is `other`.
+    #[derive(Default)]
+    struct Rows {
+        rows: BTreeMap<i64, String>,
+        settled: Vec<(i64, Fate)>,
+        facts: Vec<Fact>,
+        /// Whether `other` agrees, and the fewest rows that are left when it changes its mind.
+        agrees_until: usize,
+        broken: bool,
+        asked: usize,
+    }
+
+    impl Rows {
+        fn new(count: i64) -> Self {
+            let wire = |row: i64| format!(r#"{{"event_id":"{}"}}"#, id(row).ulid());
+            Rows { rows: (1..=count).map(|row| (row, wire(row))).collect(), ..Rows::default() }
+        }
+    }
+
+    impl Queue for Rows {
+        type Error = String;
+
+        fn due(&mut self, after: i64, most: usize) -> Result<Vec<Queued>, String> {
+            let project = |row| PathBuf::from(if row % 10 == 0 { "/other" } else { "/mine" });
+            let queued = |(row, wire): (&i64, &String)| Queued {
+                row: *row,
+                event_id: id(*row),
+                project: project(*row),
+                event: wire.clone().into_bytes(),
+            };
+            Ok(self.rows.range(after + 1..).take(most).map(queued).collect())
+        }
+
+        fn settle(&mut self, fates: &[(i64, Fate)]) -> Result<(), String> {
+            if self.broken {
+                return Err("the disk is full".to_owned());
+            }
+            for (row, _) in fates {
+                self.rows.remove(row).expect("it is in the queue");
+            }
+            self.settled.extend_from_slice(fates);
+            Ok(())
+        }
+
+        fn note(&mut self, fact: &Fact) -> Result<(), String> {
+            self.facts.push(fact.clone());
+            Ok(())
+        }
+
+        fn still_agrees(&mut self, project: &Path) -> bool {
+            self.asked += 1;
+            project != Path::new("/other") || self.rows.len() > self.agrees_until
+        }
+
+        fn to_wire(&mut self, event: &Queued) -> Result<String, String> {
+            if event.row == 7 { Err("seven".to_owned()) } else { Ok(String::from_utf8(event.event.clone()).unwrap()) }
+        }
+    }
+
+    /// What a line was asked for, and how it answers.
+    #[derive(Clone, Default)]
+    struct Wire {
+        bodies: Arc<Mutex<Vec<String>>>,
+        /// How long each answer takes.
+        slow: Duration,
+        /// What the first requests are answered with.
+        first: Vec<u16>,
+        renewed: usize,
+    }
+
+    impl Line for Wire {
+        fn batch(&mut self, body: Vec<u8>, within: Duration) -> Result<Reply, Unsent> {
+            let body = String::from_utf8(body).unwrap();
+            thread::sleep(self.slow.min(within));
+            let ids: Vec<String> = ids(&body);
+            self.bodies.lock().unwrap().push(body);
+            let status = if self.first.is_empty() { 200 } else { self.first.remove(0) };
+            let answers = ids.into_iter().map(|event_id| Answer { event_id, said: Said::Taken }).collect();
+            let body = if status == 200 { Body::Answers(answers) } else { Body::Words("no".to_owned()) };
+            Ok(Reply { status, retry_after: None, body })
+        }
+
+        fn renew(&mut self, _within: Duration) -> Renewal {
+            self.renewed += 1;
+            Renewal::Renewed(Refreshed { access: Token::new("new").unwrap(), refresh: None })
+        }
+
+        fn breaker(&self) -> Box<dyn FnOnce() + Send> {
+            Box::new(|| ())
+        }
+    }
+
+    fn ids(body: &str) -> Vec<String> {
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        body["events"].as_array().unwrap().iter().map(|it| it["event_id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn policy() -> Policy {
+        Policy { interval: Duration::ZERO, ..Policy::default() }
+    }
+
+    fn run(rows: &mut Rows, wire: &Wire, policy: Policy) -> (Passed, Vec<Summary>) {
+        let mut progress = Vec::new();
+        let passed = pass(rows, wire.clone(), policy, &AtomicBool::new(false), &mut |now| progress.push(*now));
+        (passed.unwrap(), progress)
+    }
+
+    #[test]
+    fn everything_goes_out_once_in_order_and_is_told() {
+        let (mut rows, wire) = (Rows::new(4500), Wire { first: vec![200, 401, 500], ..Wire::default() });
+        let (passed, progress) = run(&mut rows, &wire, policy());
+        let summary = Summary { synced: 4499, dead: 1, ..Summary::default() };
+        assert_eq!(passed, Passed { why: Why::Done, summary, trouble: None });
+        let mut bodies = wire.bodies.lock().unwrap();
+        // Once a project and a batch.
+        assert_eq!((bodies.len(), rows.asked), (7, 14));
+        // The second batch was refused twice.
+        bodies.dedup();
+        let sent: Vec<String> = bodies.iter().flat_map(|body| ids(body)).collect();
+        let all: Vec<String> = (1..=4500).filter(|row| *row != 7).map(|row| id(row).ulid().to_owned()).collect();
+        assert!(sent == all, "{} were sent", sent.len());
+        assert!(rows.rows.is_empty() && rows.settled.contains(&(7, Fate::Dead("seven".to_owned()))));
+        assert_eq!(progress.len(), 6);
+        assert_eq!(progress.last(), Some(&summary));
+        assert_eq!(rows.facts.iter().filter(|fact| **fact == Fact::Taken).count(), 5);
+    }
+
+    #[test]
+    fn a_project_that_changes_its_mind_sends_nothing_from_then_on() {
+        let (mut rows, wire) = (Rows { agrees_until: 2000, ..Rows::new(3000) }, Wire::default());
+        let (passed, _) = run(&mut rows, &wire, policy());
+        let others = rows.rows.keys().filter(|row| *row % 10 == 0).count();
+        assert_eq!((rows.rows.len(), passed.summary.left), (others, others));
+        assert!(others >= 199, "{others}");
+        assert_eq!(passed.why, Why::Done);
+    }
+
+    #[test]
+    fn stopping_takes_a_moment_while_it_waits() {
+        let (mut rows, wire) = (Rows::new(1500), Wire::default());
+        let stop = AtomicBool::new(false);
+        let began = Instant::now();
+        let passed = pass(&mut rows, wire, Policy::default(), &stop, &mut |summary| {
+            stop.store(summary.synced > 0, Ordering::Relaxed);
+        });
+        let passed = passed.unwrap();
+        assert_eq!((passed.why, passed.summary.left), (Why::Stopped, 499));
+        assert_eq!(rows.rows.len(), 499);
+        assert!(began.elapsed() < Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_batch_under_way_is_finished_when_there_is_time_and_given_back_when_there_is_none() {
+        for (slow, left) in [(Duration::from_millis(300), 0), (Duration::from_secs(60), 5)] {
+            let (mut rows, wire) = (Rows::new(5), Wire { slow, ..Wire::default() });
+            let began = Instant::now();
+            let stop = AtomicBool::new(false);
+            let passed = thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(Duration::from_millis(100));
+                    stop.store(true, Ordering::Relaxed);
+                });
+                pass(&mut rows, wire, policy(), &stop, &mut |_| ()).unwrap()
+            });
+            assert_eq!((rows.rows.len(), passed.summary.left), (left, left));
+            assert_eq!(passed.trouble, None);
+            assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        }
+    }
+
+    #[test]
+    fn a_background_pass_keeps_to_its_time() {
+        let (mut rows, wire) = (Rows::new(5), Wire { first: vec![500; 1000], ..Wire::default() });
+        let began = Instant::now();
+        let (passed, _) =
+            run(&mut rows, &wire, Policy { patience: Patience::For(Duration::from_millis(600)), ..policy() });
+        assert_eq!((passed.why, passed.trouble.as_deref()), (Why::TimeUp, Some("no")));
+        assert!(began.elapsed() < Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_queue_that_cannot_be_written_ends_the_pass() {
+        let mut rows = Rows { broken: true, ..Rows::new(5) };
+        let passed = pass(&mut rows, Wire::default(), policy(), &AtomicBool::new(false), &mut |_| ());
+        assert_eq!(passed.unwrap_err().to_string(), "the disk is full");
+    }
+
+    #[test]
+    fn nothing_to_do_asks_nobody() {
+        let (mut rows, wire) = (Rows::default(), Wire::default());
+        let (passed, progress) = run(&mut rows, &wire, Policy { events: MOST_EVENTS * 2, ..policy() });
+        assert_eq!((passed.why, progress.len(), wire.bodies.lock().unwrap().len()), (Why::Done, 0, 0));
+    }
+
+    /// Tokens in a file that another process has changed meanwhile.
+    struct Kept {
+        access: &'static str,
+        renewals: usize,
+    }
+
+    impl Tokens for Kept {
+        fn access(&mut self) -> Result<Token, String> {
+            Token::new(self.access).ok_or_else(|| "nobody is signed in".to_owned())
+        }
+
+        fn renew(&mut self, _refused: &Token, _ask: &mut dyn FnMut(&Token) -> Renewal) -> Renewal {
+            self.renewals += 1;
+            Renewal::Renewed(Refreshed { access: Token::new("new").unwrap(), refresh: None })
+        }
+    }
+
+    #[test]
+    fn without_a_token_nothing_is_sent() {
+        let server = crate::sync::ServerUrl::parse("http://127.0.0.1:9").unwrap();
+        let line = |access| SignedIn::new(Http::new(server.clone(), None).unwrap(), Kept { access, renewals: 0 });
+        let mut rows = Rows::new(3);
+        let passed = pass(&mut rows, line(""), policy(), &AtomicBool::new(false), &mut |_| ()).unwrap();
+        assert_eq!(passed.why, Why::SignIn("nobody is signed in".to_owned()));
+        assert_eq!(passed.summary.left, 3);
+        let mut line = line("old");
+        line.used = Token::new("old");
+        assert!(matches!(line.renew(Duration::ZERO), Renewal::Renewed(_)));
+        assert_eq!((line.used.unwrap().expose(), line.tokens.renewals), ("new", 1));
+    }
+}

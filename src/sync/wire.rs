@@ -123,7 +123,8 @@ pub fn read_refresh(body: &[u8]) -> Result<Refreshed, String> {
         refresh: Option<Token>,
     }
     // What serde would say may quote what it read.
-    let members: Members = serde_json::from_slice(body).map_err(|_| format!("it sent {}, no token", kind_of(body)))?;
+    let members = object(body).and_then(|body| serde_json::from_slice::<Members>(body).ok());
+    let members = members.ok_or_else(|| format!("it sent {}, no token", kind_of(body)))?;
     Ok(Refreshed { access: members.access, refresh: members.refresh })
 }
 
@@ -132,12 +133,17 @@ pub fn read_reply(status: u16, body: &[u8], secrets: &[&Token]) -> Body {
     if !(200..300).contains(&status) {
         return Body::Words(words(status, body, secrets));
     }
-    match serde_json::from_slice::<Results>(body) {
-        Ok(Results { results: Some(Answers(answers)) }) => {
+    match object(body).and_then(|body| serde_json::from_slice::<Results<'_>>(body).ok()) {
+        Some(Results { results: Some(Answers(answers)) }) => {
             Body::Answers(answers.into_iter().map(|raw| raw.read(secrets)).collect())
         }
         _ => Body::Words(format!("it answered {status} with {}, no results", kind_of(body))),
     }
+}
+
+/// The body, when it can be an object: serde takes a list for one as well.
+fn object(body: &[u8]) -> Option<&[u8]> {
+    body.trim_ascii_start().starts_with(b"{").then_some(body)
 }
 
 /// What a server says with a reply that is no success: `it answered 400: …`.
@@ -239,7 +245,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Answers<'a> {
                     if answers.len() >= MOST_RESULTS {
                         return Err(serde::de::Error::custom("too many results"));
                     }
-                    answers.extend(serde_json::from_str::<RawAnswer<'_>>(raw.get()).ok().filter(RawAnswer::is_bounded));
+                    let object = object(raw.get().as_bytes());
+                    let answer = object.and_then(|object| serde_json::from_slice::<RawAnswer<'_>>(object).ok());
+                    answers.extend(answer.filter(RawAnswer::is_bounded));
                 }
                 Ok(Answers(answers))
             }
@@ -283,4 +291,179 @@ fn message(raw: &RawValue, secrets: &[&Token]) -> Option<String> {
     }
     let value: Value = serde_json::from_str(raw.get()).ok().filter(|value: &Value| !value.is_null())?;
     kept(&plain(&value), secrets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use proptest::prelude::*;
+    use std::io::Read;
+
+    fn token(text: &str) -> Token {
+        Token::new(text).unwrap()
+    }
+
+    fn read(body: &str) -> Body {
+        read_reply(200, body.as_bytes(), &[])
+    }
+
+    #[test]
+    fn a_batch_has_the_events_as_they_are() {
+        let bodies = [(vec![], r#"{"events":[]}"#), (vec!["{ \"a\":1.0}"], r#"{"events":[{ "a":1.0}]}"#)];
+        for (events, body) in bodies {
+            let written = batch(events.iter().copied());
+            assert_eq!(String::from_utf8(written.clone()).unwrap(), body);
+            let mut read = Vec::new();
+            GzDecoder::new(&gzip(&written)[..]).read_to_end(&mut read).unwrap();
+            assert_eq!(read, written);
+        }
+        let three = batch(["1", "22", "333"].into_iter());
+        assert_eq!(three.len(), ENVELOPE + 6 + 2);
+        assert_eq!(three, br#"{"events":[1,22,333]}"#);
+    }
+
+    #[test]
+    fn reads_what_the_server_says_of_each_event() {
+        let told = |status: &str, message: &str| {
+            let body = format!(r#"{{"x":1,"results":[{{"event_id":"A","status":"{status}"{message}}}]}}"#);
+            let Body::Answers(answers) = read(&body) else { panic!("{body}") };
+            let [Answer { event_id, said }] = &answers[..] else { panic!("{answers:?}") };
+            assert_eq!(event_id, "A");
+            said.clone()
+        };
+        let refused = |why: &str| Said::Refused(why.to_owned());
+        for status in ["success", "accepted", "warning", "Success"] {
+            assert_eq!(told(status, r#","error_message":"careful""#), Said::Taken);
+        }
+        assert_eq!(told("duplicate", ""), Said::Duplicate);
+        assert_eq!(told("queued", r#","error_message":null"#), Said::Pending);
+        assert_eq!(told("pending", ""), Said::Pending);
+        assert_eq!(told("rejected", ""), refused("rejected"));
+        assert_eq!(told("rejected", r#","error_message":"no \u001b[31mteam\n""#), refused("rejected: no ␛[31mteam"));
+        assert_eq!(told("error", r#","error_message":{"a":["b"]}"#), refused(r#"error: {"a":["b"]}"#));
+        assert_eq!(told("", ""), refused("refused"));
+        assert_eq!(told("weird", ""), refused("weird"));
+        let Said::Refused(long) = told("error", &format!(r#","error_message":"{}""#, "x".repeat(9000))) else {
+            panic!()
+        };
+        assert!(long.chars().count() < LONGEST_WORDS + 20, "{long}");
+    }
+
+    #[test]
+    fn a_result_without_id_or_status_names_nobody() {
+        let body = r#"{"results":[1,null,{},["A","success"],{"event_id":1,"status":"success"},{"event_id":"A"},{"event_id":"A","status":7},
+            {"event_id":"A","event_id":"B","status":"success"},{"event_id":"C","status":"success"}]}"#;
+        assert_eq!(read(body), Body::Answers(vec![Answer { event_id: "C".to_owned(), said: Said::Taken }]));
+        assert_eq!(read(r#"{"results":[]}"#), Body::Answers(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_no_list_of_results_is_told_in_words() {
+        let many = format!(r#"{{"results":[{}{{}}]}}"#, r#"{"event_id":"A","status":"success"},"#.repeat(MOST_RESULTS));
+        for (body, kind) in [
+            ("", "nothing"),
+            ("<!DOCTYPE html><p>Welcome", "a web page"),
+            ("{\"results\":[{\"event_id\":\"A\",\"status\":\"succ", "broken JSON"),
+            ("{\"results\":{}}", "other JSON"),
+            ("{\"results\":null}", "other JSON"),
+            ("{}", "other JSON"),
+            ("[]", "other JSON"),
+            (r#"[[{"event_id":"A","status":"success"}]]"#, "other JSON"),
+            ("OK", "something else"),
+            ("\u{0}", "something else"),
+            (&many, "other JSON"),
+            (&"[".repeat(100_000), "broken JSON"),
+        ] {
+            assert_eq!(read(body), Body::Words(format!("it answered 200 with {kind}, no results")), "{body:.60}");
+        }
+        assert!(matches!(read_reply(200, b"{\"results\":[\xff]}", &[]), Body::Words(_)));
+    }
+
+    #[test]
+    fn a_failure_is_told_in_the_servers_words_and_never_with_a_token() {
+        let secret = token("tok.SECRET/1");
+        let told = |body: &str| words(400, body.as_bytes(), &[&secret]);
+        for (body, said) in [
+            ("", "it answered 400"),
+            ("<html>Bad Request</html>", "it answered 400"),
+            ("  plain\nwords ", "it answered 400: plain␊words"),
+            (r#"{"detail":"Not found."}"#, "it answered 400: Not found."),
+            (r#"{"error":null,"message":"m"}"#, "it answered 400: m"),
+            (r#"{"events":["too many"]}"#, r#"it answered 400: {"events":["too many"]}"#),
+            (r#"["a"]"#, r#"it answered 400: ["a"]"#),
+            ("Bearer tok.SECRET/1 is bad", "it answered 400: Bearer *** is bad"),
+            (r#"{"error":"tok.SECRET\/1"}"#, "it answered 400: ***"),
+            (r#"{"errors":{"tok\u002eSECRET\/1":1}}"#, r#"it answered 400: {"errors":{"***":1}}"#),
+        ] {
+            assert_eq!(told(body), said);
+        }
+        // Not even a part of it, at the end of what is kept.
+        for before in LONGEST_WORDS - 14..LONGEST_WORDS + 2 {
+            assert!(!told(&format!("{}tok.SECRET/1", "x".repeat(before))).contains("tok"), "{before}");
+        }
+        let body = br#"{"results":[{"event_id":"A","status":"error","error_message":"tok.SECRET/1"}]}"#;
+        assert!(!format!("{:?}", read_reply(200, body, &[&secret])).contains("SECRET"));
+    }
+
+    #[test]
+    fn tokens_are_asked_for_and_read() {
+        assert_eq!(refresh(&token("r\"1")), br#"{"refresh":"r\"1"}"#);
+        let read = read_refresh(br#"{"access":"a","refresh":"r","x":[]}"#).unwrap();
+        assert_eq!((read.access.expose(), read.refresh.unwrap().expose()), ("a", "r"));
+        assert_eq!(read_refresh(br#"{"access":"a","refresh":null}"#).unwrap().refresh, None);
+        assert_eq!(read_refresh(br#"{"access":"a"}"#).unwrap().refresh, None);
+        for body in
+            ["", "<p>SECRET", "{}", r#"{"access":1}"#, r#"{"access":""}"#, r#"{"access":"SECRET\n"}"#, r#"["SECRET"]"#]
+        {
+            let why = read_refresh(body.as_bytes()).unwrap_err();
+            assert!(why.ends_with("no token") && !why.contains("SECRET"), "{why}");
+        }
+    }
+
+    #[test]
+    fn how_long_to_wait_is_a_number_or_a_date() {
+        let now = Timestamp::parse("2025-11-06T08:49:37.000Z").unwrap();
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (value, date, asked) in [
+            ("0", None, seconds(0)),
+            (" 120 ", None, seconds(120)),
+            ("99999999999999999999999", None, seconds(u64::from(u32::MAX))),
+            ("Thu, 06 Nov 2025 08:50:07 GMT", None, seconds(30)),
+            ("Thu, 06 Nov 2025 08:50:07 GMT", Some("Thu, 06 Nov 2025 08:50:00 GMT"), seconds(7)),
+            ("Thu, 06 Nov 2025 08:50:07 GMT", Some("yesterday"), seconds(30)),
+            ("Thu, 06 Nov 2025 08:00:00 GMT", None, seconds(0)),
+            ("", None, None),
+            ("-1", None, None),
+            ("1.5", None, None),
+            ("soon", None, None),
+        ] {
+            assert_eq!(retry_after(value, date, now), asked, "{value} {date:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_is_too_strange(body: Vec<u8>, status: u16, retry_after_is in ".{0,40}") {
+            read_reply(status, &body, &[&token("t")]);
+            let _ = read_refresh(&body);
+            words(status, &body, &[]);
+            retry_after(&retry_after_is, Some(&retry_after_is), Timestamp::from_millis(0));
+        }
+
+        /// Good replies, cut off and with bytes changed.
+        #[test]
+        fn no_broken_reply_is_too_strange(cut in 0..400_usize, at in 0..400_usize, byte: u8) {
+            let one = r#"{"event_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","status":"rejected","error_message":{"a":"\u00e9"}}"#;
+            let mut body = format!(r#"{{"results":[{one},{one},{one}]}}"#).into_bytes();
+            if let Some(there) = body.get_mut(at) {
+                *there = byte;
+            }
+            body.truncate(cut);
+            match read_reply(200, &body, &[]) {
+                Body::Answers(answers) => prop_assert!(answers.len() <= 3),
+                Body::Words(words) => prop_assert!(words.chars().count() < 400 && !words.chars().any(char::is_control)),
+            }
+        }
+    }
 }
