@@ -202,7 +202,10 @@ impl CredentialStore {
             return Ok(false);
         }
         // A lock that cannot be had, or a folder that is not as it should be, must not keep secrets on the disk.
-        let _lock = self.lock(LOCK_WAIT);
+        let lock = self.lock(LOCK_WAIT);
+        if lock.is_ok() {
+            self.sweep();
+        }
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -289,7 +292,17 @@ impl CredentialStore {
         let path = self.path();
         let failed = |error| CredentialError::Io(path.clone(), error);
         let bytes = serde_json::to_vec(&Stored::of(credentials)).map_err(|error| failed(error.into()))?;
+        self.sweep();
         sys::replace_private(&path, &bytes).map_err(failed)
+    }
+
+    /// Removes what a writer that was killed left beside the file: there are tokens in it, and another process of the
+    /// same number could not write. Under the lock.
+    fn sweep(&self) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let left = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"credentials.new-"));
+        // What cannot be removed is told when it is in the way.
+        left.for_each(|entry| drop(fs::remove_file(entry.path())));
     }
 }
 
@@ -406,6 +419,19 @@ mod tests {
         fs::create_dir(store.path()).unwrap();
         change_mode(&store.path(), 0o700);
         assert!(matches!(store.read(), Err(CredentialError::Damaged(_))));
+    }
+
+    #[test]
+    fn a_writer_that_was_killed_leaves_no_tokens_behind() {
+        let (_folder, store) = signed_in();
+        let left = store.folder.join(format!("credentials.new-{}", std::process::id()));
+        fs::write(&left, "access").unwrap();
+        store.save(&credentials(2)).unwrap();
+        assert!(!left.exists());
+        fs::write(&left, "access").unwrap();
+        store.remove().unwrap();
+        let mut names = fs::read_dir(&store.folder).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!((names.next(), names.next()), (Some("credentials.lock".into()), None));
     }
 
     #[test]

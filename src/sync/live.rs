@@ -1,10 +1,12 @@
 //! The live connection: a WebSocket, spoken in turns. Everything ends in bounded time; what to do next is for others.
 //!
-//! A server is checked with the well-known certificates of the web, and nothing else.
+//! A server is checked with the well-known certificates of the web, or with those of the user and no others.
 
 use super::frame::{Frame, MAX_FRAME_BYTES, Ping};
 use super::server_url::ServerUrl;
 use super::token::Token;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -15,7 +17,8 @@ use tungstenite::handshake::HandshakeError;
 use tungstenite::http::{HeaderValue, StatusCode, header};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::stream::MaybeTlsStream;
-use tungstenite::{Error, Message, WebSocket};
+use tungstenite::{Connector, Error, Message, WebSocket};
+use ureq::tls::Certificate;
 
 /// Where the events of a team come and go.
 pub const EVENTS_PATH: &str = "/ws/v1/events/";
@@ -73,12 +76,19 @@ pub struct Live {
 }
 
 impl Live {
-    /// Connects with a token for this one connection, within `most`.
+    /// Connects with a token for this one connection, within `most`. `certificates`: what the server is checked with,
+    /// instead of the well-known ones.
     ///
     /// # Errors
     /// There is no connection by then.
-    pub fn connect(server: &ServerUrl, token: &Token, most: Duration) -> Result<Self, LiveError> {
+    pub fn connect(
+        server: &ServerUrl,
+        token: &Token,
+        certificates: Option<&[Certificate<'_>]>,
+        most: Duration,
+    ) -> Result<Self, LiveError> {
         let since = Instant::now();
+        let connector = certificates.map(checked_with).transpose()?;
         let deadline = Deadline::default();
         deadline.set(since + most);
         let stream = reach(server, since + most).map_err(|error| refused(error, most))?;
@@ -89,7 +99,7 @@ impl Live {
             .max_frame_size(Some(MAX_FRAME_BYTES))
             .max_message_size(Some(MAX_FRAME_BYTES));
         let line = Line { stream, deadline: deadline.clone() };
-        match tungstenite::client_tls_with_config(request, line, Some(config), None) {
+        match tungstenite::client_tls_with_config(request, line, Some(config), connector) {
             Ok((socket, _)) => Ok(Live { socket, deadline, since: Instant::now() }),
             Err(HandshakeError::Interrupted(_)) => Err(LiveError::TimedOut(most)),
             Err(HandshakeError::Failure(error)) => Err(ended(error, most)),
@@ -168,6 +178,19 @@ fn request(server: &ServerUrl, token: &Token) -> Result<tungstenite::handshake::
     let agent = HeaderValue::from_static(concat!("knockon/", env!("CARGO_PKG_VERSION")));
     request.headers_mut().insert(header::USER_AGENT, agent);
     Ok(request)
+}
+
+/// # Errors
+/// One of them is no certificate that can be checked with.
+fn checked_with(certificates: &[Certificate<'_>]) -> Result<Connector, LiveError> {
+    let wrong = |error: rustls::Error| LiveError::Unreachable(format!("a certificate to check it with: {error}"));
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(CertificateDer::from(certificate.der()).into_owned()).map_err(wrong)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(wrong)?;
+    Ok(Connector::Rustls(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
 }
 
 /// Connects to the first address of the server that takes us.

@@ -3,8 +3,11 @@
 use crate::support::sync_server::{Endpoint, Fault, LiveAnswer, SyncServer};
 use crate::sync_server::{envelope, id};
 use knockon::sync::{Frame, Live, LiveError, ServerUrl, Token};
+use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -23,7 +26,7 @@ fn url(server: &SyncServer) -> ServerUrl {
 
 /// Connected, and behind the snapshot.
 fn connected(server: &SyncServer) -> Live {
-    let mut live = Live::connect(&url(server), &token(server), SOON).unwrap();
+    let mut live = Live::connect(&url(server), &token(server), None, SOON).unwrap();
     assert!(matches!(hear(&mut live), Frame::Snapshot { .. }));
     assert!(server.wait_for_sockets(1, SOON));
     live
@@ -131,7 +134,7 @@ fn each_end_has_its_reason() {
     let mut live = connected(&server);
     server.go_offline();
     assert!(matches!(end(&mut live), LiveError::Closed));
-    let gone = Live::connect(&url(&server), &Token::new("x").unwrap(), SOON);
+    let gone = Live::connect(&url(&server), &Token::new("x").unwrap(), None, SOON);
     assert!(matches!(gone, Err(LiveError::Unreachable(_))), "{gone:?}");
     server.come_back();
     assert!(server.wait_for_sockets(0, SOON));
@@ -145,7 +148,7 @@ fn a_handshake_that_fails_tells_why_and_not_the_token() {
     let try_to = |fault: Option<Fault>| {
         fault.into_iter().for_each(|fault| server.fault_next(Endpoint::Socket, fault, 1));
         let began = Instant::now();
-        let error = Live::connect(&url(&server), &secret, SHORT).unwrap_err();
+        let error = Live::connect(&url(&server), &secret, None, SHORT).unwrap_err();
         assert!(began.elapsed() < Duration::from_secs(3), "{error}");
         assert!(!format!("{error} {error:?}").contains("very-secret"), "{error:?}");
         error
@@ -180,11 +183,66 @@ fn a_server_that_is_none_takes_no_longer_than_allowed() {
     });
     for address in [format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}")] {
         let began = Instant::now();
-        let error = Live::connect(&ServerUrl::parse(&address).unwrap(), &secret, SHORT).unwrap_err();
+        let error = Live::connect(&ServerUrl::parse(&address).unwrap(), &secret, None, SHORT).unwrap_err();
         assert!(matches!(error, LiveError::TimedOut(_)), "{error}");
         assert!(began.elapsed() < Duration::from_secs(3));
     }
     // It speaks no TLS: found out, and no reason to panic.
-    let error = Live::connect(&ServerUrl::parse(&format!("https://127.0.0.1:{port}")).unwrap(), &secret, SOON);
+    let error = Live::connect(&ServerUrl::parse(&format!("https://127.0.0.1:{port}")).unwrap(), &secret, None, SOON);
     assert!(matches!(error, Err(LiveError::Unreachable(_))), "{error:?}");
+}
+
+/// A certificate for `localhost` by an authority of its own: the authority's, the server's and the server's key, as PEM.
+fn certificates() -> Option<[String; 3]> {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "set -e; new='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2'; \
+        openssl req -x509 $new -subj /CN=authority -keyout ca.key -out ca.pem; \
+        openssl req $new -subj /CN=localhost -keyout key.pem -out request.pem; \
+        printf 'subjectAltName=DNS:localhost\n' > names; \
+        openssl x509 -req -days 2 -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out cert.pem";
+    let made = Command::new("/bin/sh").args(["-c", line]).current_dir(&folder).stderr(Stdio::null()).status();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    made.is_ok_and(|status| status.success()).then(|| ["ca.pem", "cert.pem", "key.pem"].map(read))
+}
+
+#[test]
+fn a_server_of_the_users_own_authority_is_believed_and_no_other() {
+    let Some([authority, certificate, key]) = certificates() else {
+        eprintln!("SKIPPED: there is no openssl to make certificates with");
+        return;
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let chain = vec![rustls::pki_types::CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let tls = rustls::ServerConnection::new(config.clone()).unwrap();
+            // Whoever does not believe us is gone in the middle of it.
+            let Ok(mut socket) = tungstenite::accept(rustls::StreamOwned::new(tls, stream)) else { continue };
+            let _ = socket.send(r#"{"type":"snapshot","work_packages":[]}"#.into());
+            let _ = socket.read();
+        }
+    });
+    let authority: Vec<_> = ureq::tls::parse_pem(authority.as_bytes())
+        .map(|item| match item.unwrap() {
+            ureq::tls::PemItem::Certificate(certificate) => certificate,
+            _ => panic!("it is no certificate"),
+        })
+        .collect();
+    let connect = |host: &str, certificates| {
+        let url = ServerUrl::parse(&format!("https://{host}:{port}")).unwrap();
+        Live::connect(&url, &Token::new("x").unwrap(), certificates, SOON)
+    };
+    let mut live = connect("localhost", Some(authority.as_slice())).unwrap();
+    assert_eq!(hear(&mut live), Frame::Snapshot { work_packages: 0 });
+    assert_eq!(live.next(SHORT).unwrap(), None, "waiting in the middle of TLS does no harm");
+    live.send("{}").unwrap();
+    for (host, certificates) in [("localhost", None), ("127.0.0.1", Some(authority.as_slice()))] {
+        let error = connect(host, certificates).unwrap_err();
+        assert!(matches!(error, LiveError::Unreachable(_)) && error.to_string().contains("certificate"), "{error}");
+    }
 }
