@@ -113,8 +113,7 @@ impl<'a> Planner<'a> {
     pub(super) fn new(feature: &'a Feature, state: &'a State, now: Timestamp, correlation: Option<EventId>) -> Self {
         let lanes = feature.packages.iter().map(|(id, package)| (id.as_str(), package.lane)).collect();
         let causes = (EventId::generate(now), correlation);
-        let plan = Plan { notes: feature.notes.clone(), ..Plan::default() };
-        Planner { feature, state, now, causes, plan, lanes, completed: state.completed }
+        Planner { feature, state, now, causes, plan: Plan::default(), lanes, completed: state.completed }
     }
 
     /// The plan.
@@ -151,8 +150,8 @@ impl<'a> Planner<'a> {
         }
         let note = asked.note.clone().unwrap_or_else(|| format!("Moved to {to}"));
         let mut changes = Changes { entry: Some(self.entry(package, to, asked, note)), ..Changes::default() };
-        // Newer folders have their lanes in the log alone.
-        if package.has_lane || self.feature.log.is_none() {
+        // The newest folders have their lanes in the log alone, the oldest in the names of folders.
+        if package.has_lane || (self.feature.log.is_none() && package.lane_folder.is_none()) {
             changes.set.push(("lane", to.as_str().into()));
         }
         let agent = asked.agent.clone().map(|agent| ("agent", agent));
@@ -289,6 +288,12 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        self.tell_oddities();
+    }
+
+    /// Says what is odd in the folder, and left out.
+    pub(super) fn tell_oddities(&mut self) {
+        self.plan.notes.extend(self.feature.notes.iter().cloned());
         for error in self.feature.broken.values() {
             self.plan.warnings.push(format!("left out: {error}"));
         }
@@ -341,7 +346,7 @@ impl<'a> Planner<'a> {
         let note = asked.note.clone();
         let sentence = note.clone().unwrap_or_else(|| "Changes requested".into());
         let before = self.plan.events.len();
-        self.move_to(id, Lane::Doing, &Asked { note: Some(sentence), agent: None, assignee: None })?;
+        self.move_to(id, Lane::Doing, &Asked { note: Some(sentence), ..asked.clone() })?;
         let Some(event) = self.plan.events.get_mut(before) else { return Ok(()) };
         event.marks.push(Mark::Retried(id.into()));
         if let Some(note) = note {

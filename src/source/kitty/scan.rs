@@ -18,8 +18,6 @@ pub fn scan(mut planner: Planner<'_>) -> Plan {
             planner.tell_move(id, before, package.lane, package.agent.as_deref());
         }
     }
-    for error in feature.broken.values() {
-        planner.note(format!("left out: {error}"));
-    }
+    planner.tell_oddities();
     planner.finish()
 }

@@ -32,6 +32,8 @@ pub struct Session<'a> {
 pub struct Done {
     /// What could not be changed on the disk; what it would have led to was not told.
     pub errors: Vec<KittyError>,
+    /// How many events were not told because the disk does not show what they say.
+    pub untold: usize,
 }
 
 impl<'a> Session<'a> {
@@ -67,7 +69,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// What is remembered cannot be kept.
     pub fn recover(&mut self, emit: &mut dyn FnMut(EventDraft)) -> Result<(), KittyError> {
-        self.settle(emit)
+        self.settle(emit).map(drop)
     }
 
     /// Carries a plan out: remembers its events, changes the disk, and emits those that are true then.
@@ -87,12 +89,13 @@ impl<'a> Session<'a> {
         if !changes.is_empty() {
             self.feature = Feature::read(&self.feature.folder)?;
         }
-        self.settle(emit)?;
+        done.untold = self.settle(emit)?;
         Ok(done)
     }
 
-    fn settle(&mut self, emit: &mut dyn FnMut(EventDraft)) -> Result<(), KittyError> {
-        let mut forgotten = false;
+    /// Emits what is pending and true, and forgets the rest; how many that were.
+    fn settle(&mut self, emit: &mut dyn FnMut(EventDraft)) -> Result<usize, KittyError> {
+        let (mut forgotten, mut untold) = (false, 0);
         while !self.state.pending.is_empty() {
             let event = &self.state.pending[0];
             if let Some(draft) = event.draft().filter(|_| event.is_true(&self.feature)) {
@@ -104,9 +107,13 @@ impl<'a> Session<'a> {
             } else {
                 self.state.pending.remove(0);
                 forgotten = true;
+                untold += 1;
             }
         }
-        if forgotten { self.state.keep(self.memory, &self.feature.slug) } else { Ok(()) }
+        if forgotten {
+            self.state.keep(self.memory, &self.feature.slug)?;
+        }
+        Ok(untold)
     }
 
     fn apply(&self, change: &Change) -> Result<(), KittyError> {
@@ -181,4 +188,115 @@ fn lock(folder: &Path, state: &Path) -> Result<File, KittyError> {
     let file = sys::open_or_create_private(&path).map_err(io)?;
     sys::lock_exclusive(&file, PATIENCE).map_err(KittyError::Busy)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::kitty::{Asked, Forgetful, scan};
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// A process that ends at a step: when it keeps something, or while it emits.
+    struct Mortal<'a> {
+        memory: &'a mut Forgetful,
+        steps: usize,
+    }
+
+    impl Memory for Mortal<'_> {
+        fn recall(&self, feature: &str) -> Result<Option<String>, String> {
+            self.memory.recall(feature)
+        }
+
+        fn keep(&mut self, feature: &str, text: &str) -> Result<(), String> {
+            self.steps = self.steps.checked_sub(1).expect("killed before it is kept");
+            self.memory.keep(feature, text)?;
+            self.steps = self.steps.checked_sub(1).expect("killed after it is kept");
+            Ok(())
+        }
+    }
+
+    fn feature(folder: &Path) {
+        fs::create_dir_all(folder.join("tasks")).unwrap();
+        for (name, rest) in [("WP01", ""), ("WP02", "dependencies: [WP01]\n")] {
+            let text = format!("---\nlane: for_review\n{rest}---\n");
+            fs::write(folder.join(format!("tasks/{name}.md")), text).unwrap();
+        }
+    }
+
+    fn accept(planner: &mut Planner<'_>) -> Result<(), KittyError> {
+        let ids: Vec<String> = planner.feature().packages.keys().cloned().collect();
+        ids.iter().try_for_each(|id| planner.move_to(id, Lane::Done, &Asked::default()))
+    }
+
+    #[test]
+    fn a_process_that_ends_anywhere_loses_and_doubles_nothing() {
+        let mut finished = false;
+        for steps in 0.. {
+            if finished {
+                assert!(steps > 8, "several places to end at were tried");
+                break;
+            }
+            let outer = tempfile::tempdir().unwrap();
+            let folder = outer.path().join("001-a");
+            feature(&folder);
+            let mut memory = Forgetful::default();
+            let mut ids = Vec::new();
+            let mut kinds = BTreeSet::new();
+            let mut emit = |draft: EventDraft| {
+                let event = draft.stamp(EventId::generate(Timestamp::now()), Timestamp::now(), "/p").unwrap();
+                kinds.insert((event.id(), event.kind().to_string()));
+                ids.push(event.id());
+            };
+            // What it knew before, so that only the move is new.
+            let mut session = Session::open(&folder, None, &mut memory).unwrap();
+            let plan = scan(session.planner(Timestamp::now(), None));
+            session.carry_out(plan, &mut |_| {}).unwrap();
+            let mut mortal = Mortal { memory: &mut memory, steps };
+            finished = catch_unwind(AssertUnwindSafe(|| {
+                let mut session = Session::open(&folder, None, &mut mortal).unwrap();
+                let mut planner = session.planner(Timestamp::now(), None);
+                accept(&mut planner).unwrap();
+                let plan = planner.finish();
+                session.carry_out(plan, &mut emit).unwrap();
+            }))
+            .is_ok();
+            let mut session = Session::open(&folder, None, &mut memory).unwrap();
+            session.recover(&mut emit).unwrap();
+            let mut planner = session.planner(Timestamp::now(), None);
+            accept(&mut planner).unwrap();
+            let plan = planner.finish();
+            session.carry_out(plan, &mut emit).unwrap();
+            let plan = scan(session.planner(Timestamp::now(), None));
+            assert!(plan.events().is_empty(), "{steps}: {:?}", plan.events());
+            // A queue knows each id once; what is emitted twice has to be one event.
+            let told: Vec<&str> = kinds.iter().map(|(_, kind)| kind.as_str()).collect();
+            let mut told = told;
+            told.sort_unstable();
+            assert_eq!(
+                told,
+                ["feature.completed", "wp.dependency_resolved", "wp.status_changed", "wp.status_changed"],
+                "{steps}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_not_written_is_not_told() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("001-a");
+        feature(&folder);
+        let mut memory = Forgetful::default();
+        let mut session = Session::open(&folder, None, &mut memory).unwrap();
+        let mut planner = session.planner(Timestamp::now(), None);
+        accept(&mut planner).unwrap();
+        let plan = planner.finish();
+        fs::write(folder.join("tasks/WP02.md"), "no front matter any more\n").unwrap();
+        let mut kinds = Vec::new();
+        let done = session.carry_out(plan, &mut |draft| kinds.push(draft.kind().to_string())).unwrap();
+        assert_eq!(kinds, ["wp.status_changed", "wp.dependency_resolved"], "of WP01");
+        assert_eq!((done.errors.len(), done.untold), (1, 2));
+        assert_eq!(fs::read_dir(folder.join("tasks")).unwrap().count(), 2, "nothing is left behind");
+    }
 }
