@@ -19,6 +19,7 @@ mod events;
 mod explain;
 mod graph;
 mod init;
+mod kitty;
 mod list;
 mod live;
 mod on;
@@ -101,6 +102,7 @@ const COMMANDS: &[Row] = &[
     row::<again::Retry>("retry", "Run the hooks of an event again that did not come to a good end"),
     row::<again::Replay>("replay", "Deliver events of the past to the hooks that they trigger now"),
     row::<again::Drain>("drain", "Carry out what was left behind in the background"),
+    row::<kitty::Kitty>("kitty", "Move work packages of spec-kitty, and emit what happens to them"),
     row::<on::On>("on", "Write a hook in one line: knockon on task.completed 'make test'"),
     row::<config::Config>("config", "Show the merged configuration, or write hooks as event patterns"),
     row::<graph::GraphCommand>("graph", "Draw which events run which hooks"),

@@ -18,6 +18,7 @@ mod explain;
 mod fixtures;
 mod flowspec;
 mod from_ref;
+mod kitty;
 mod layers;
 mod library;
 mod matching;
