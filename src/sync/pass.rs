@@ -424,6 +424,7 @@ fn random() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventId;
     use crate::sync::session::Patience;
     use crate::sync::wire::{Answer, Body, Said};
     use std::sync::{Arc, Mutex};
@@ -454,13 +455,14 @@ mod tests {
     impl Queue for Rows {
         type Error = String;
 
-        fn due(&mut self, after: i64, most: usize) -> Result<Vec<Queued>, String> {
+        fn due(&mut self, after: i64, most: usize) -> Result<Vec<QueuedEvent>, String> {
             let project = |row| PathBuf::from(if row % 10 == 0 { "/other" } else { "/mine" });
-            let queued = |(row, wire): (&i64, &String)| Queued {
+            let queued = |(row, wire): (&i64, &String)| QueuedEvent {
                 row: *row,
                 event_id: id(*row),
                 project: project(*row),
                 event: wire.clone().into_bytes(),
+                retry_count: 0,
             };
             Ok(self.rows.range(after + 1..).take(most).map(queued).collect())
         }
@@ -486,7 +488,7 @@ mod tests {
             project != Path::new("/other") || self.rows.len() > self.agrees_until
         }
 
-        fn to_wire(&mut self, event: &Queued) -> Result<String, String> {
+        fn to_wire(&mut self, event: &QueuedEvent) -> Result<String, String> {
             if event.row == 7 { Err("seven".to_owned()) } else { Ok(String::from_utf8(event.event.clone()).unwrap()) }
         }
     }

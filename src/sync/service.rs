@@ -11,6 +11,8 @@ use super::reconnect::{LiveState, Reconnect};
 use super::session::{Patience, Why};
 use super::token::Token;
 use super::way::{self, Sending, Way, WayError};
+use crate::event::NodeId;
+use crate::outbound;
 use crate::project::UserFolders;
 use crate::store::{Fate, Link, Received, SyncQueue, service_lock};
 use crate::sys;
@@ -51,7 +53,8 @@ const PASS_LIMIT: Duration = Duration::from_secs(60);
 pub fn serve(user: &UserFolders, stop: &Arc<AtomicBool>, told: &mut dyn FnMut(&str)) -> Result<(), WayError> {
     let Some(_lock) = become_the_one(user, stop, told)? else { return Ok(()) };
     let queue = SyncQueue::open(user)?;
-    let mut service = Service::new(user.clone(), stop.clone(), queue, told);
+    let node = queue.clock()?.node;
+    let mut service = Service::new(user.clone(), stop.clone(), (queue, node), told);
     let ended = service.run();
     if let Some(live) = service.live.take() {
         live.close();
@@ -103,6 +106,8 @@ struct Service<'a> {
     next_attempt: Instant,
     connecting: Option<JoinHandle<Result<Live, LiveError>>>,
     live: Option<Live>,
+    /// This machine's user.
+    node: NodeId,
     /// The last row that went out live.
     sent: i64,
     /// Rows that went out live, by event id, and when.
@@ -110,7 +115,12 @@ struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    fn new(user: UserFolders, stop: Arc<AtomicBool>, queue: SyncQueue, told: &'a mut dyn FnMut(&str)) -> Self {
+    fn new(
+        user: UserFolders,
+        stop: Arc<AtomicBool>,
+        (queue, node): (SyncQueue, NodeId),
+        told: &'a mut dyn FnMut(&str),
+    ) -> Self {
         let now = Instant::now();
         Service {
             user,
@@ -128,6 +138,7 @@ impl<'a> Service<'a> {
             next_attempt: now,
             connecting: None,
             live: None,
+            node,
             sent: 0,
             unconfirmed: BTreeMap::new(),
         }
@@ -296,10 +307,13 @@ impl<'a> Service<'a> {
         }
         let Some(way) = &self.way else { return };
         let (http, mut tokens, server) = (way.http(), way.tokens(), way.credentials.server.clone());
+        let certificates = way::certificates();
         let connect = move || {
-            let http = http.map_err(|error| LiveError::Unreachable(error.to_string()))?;
+            let unusable = |why: String| LiveError::Unreachable(why);
+            let http = http.map_err(|error| unusable(error.to_string()))?;
             let token = live_token(&http, &mut tokens)?;
-            Live::connect(&server, &token, CONNECT_LIMIT)
+            let certificates = certificates.as_deref().map(outbound::certificates).transpose().map_err(unusable)?;
+            Live::connect(&server, &token, certificates.as_deref(), CONNECT_LIMIT)
         };
         match thread::Builder::new().name("connect".into()).spawn(connect) {
             Ok(thread) => self.connecting = Some(thread),
@@ -400,7 +414,9 @@ impl<'a> Service<'a> {
         }
         match frame {
             Frame::Event(event) => {
-                if let Some(lamport) = event.lamport_clock
+                // Our own come back as well.
+                if event.node_id.as_deref() != Some(self.node.as_str())
+                    && let Some(lamport) = event.lamport_clock
                     && self.queue.receive(lamport)? == Received::Quarantined
                 {
                     (self.told)(&format!("an event tells the time {lamport}, which cannot be; it is left alone"));

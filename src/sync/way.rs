@@ -65,7 +65,6 @@ impl From<StoreError> for WayError {
 
 /// Everything that is needed to send.
 pub(super) struct Way {
-    pub(super) user: UserFolders,
     pub(super) store: CredentialStore,
     pub(super) credentials: Credentials,
     pub(super) team: String,
@@ -77,13 +76,12 @@ impl Way {
         let store = CredentialStore::of(user).map_err(WayError::Credentials)?;
         let credentials = store.read().map_err(WayError::Credentials)?;
         let team = credentials.team.clone().ok_or(WayError::NoTeam)?;
-        Ok(Way { user: user.clone(), store, credentials, team })
+        Ok(Way { store, credentials, team })
     }
 
     /// A connection to the server; nothing is sent yet.
     pub(super) fn http(&self) -> Result<Http, WayError> {
-        let certificates = std::env::var_os(outbound::CERTIFICATES).filter(|path| !path.is_empty()).map(PathBuf::from);
-        Http::new(self.credentials.server.clone(), certificates.as_deref()).map_err(WayError::System)
+        Http::new(self.credentials.server.clone(), certificates().as_deref()).map_err(WayError::System)
     }
 
     /// The tokens, refreshed by one process for all.
@@ -96,6 +94,11 @@ impl Way {
         let version = if self.credentials.wire_version == "3.0" { WireVersion::V3 } else { WireVersion::V1 };
         Outgoing { queue, version, team: self.team.clone(), origins: BTreeMap::new(), now }
     }
+}
+
+/// A file with the certificates that servers are checked with, where the environment names one.
+pub(super) fn certificates() -> Option<PathBuf> {
+    std::env::var_os(outbound::CERTIFICATES).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// The tokens as they are kept.
