@@ -7,12 +7,11 @@ use super::terminal::Terminal;
 use crate::emitter::Emitter;
 use crate::event::{EventDraft, EventId};
 use crate::project::UserFolders;
-use crate::source::kitty::{
-    self, Asked, Forgetful, KittyError, Lane, Memory, NoteKind, Phase, Plan, Planner, Session, work_package_id,
-};
+use crate::source::kitty::{self, Asked, Forgetful, KittyError, Lane, Memory, Plan, Planner, Session, work_package_id};
 use crate::store::{self, Cursors};
 use crate::text::{count, one_line};
 use crate::time::Timestamp;
+use crate::work_package::{EntryType, Phase};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -138,9 +137,9 @@ struct AddHistory {
     /// The note
     #[arg(long, value_name = "TEXT")]
     note: String,
-    /// What kind of note it is
+    /// What kind of note it is: note, review, error or comment
     #[arg(long = "type", value_name = "TYPE", default_value = "note")]
-    kind: NoteWord,
+    kind: EntryType,
     /// Who wrote it
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
@@ -161,9 +160,9 @@ struct Orchestrate {
         ("what", "assigned"), ("what", "review-started"), ("what", "failed"), ("what", "fallback"),
     ])]
     agent: Option<String>,
-    /// What the agent is to do [default: a review when the work package waits for one]
+    /// What the agent is to do: implementation or review [default: a review when the work package waits for one]
     #[arg(long, value_name = "PHASE")]
-    phase: Option<PhaseWord>,
+    phase: Option<Phase>,
     /// What the agent said when it failed, or the review when it rejected
     #[arg(long, value_name = "TEXT", visible_alias = "note")]
     message: Option<String>,
@@ -188,20 +187,6 @@ enum Happened {
     Failed,
     /// Another agent takes over: WPAssigned, with one more for retry_count
     Fallback,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PhaseWord {
-    Implementation,
-    Review,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum NoteWord {
-    Note,
-    Review,
-    Error,
-    Comment,
 }
 
 #[derive(Args, Debug)]
@@ -259,12 +244,6 @@ impl Action {
                 })
             }
             Action::AddHistory(AddHistory { package, note, kind, agent, how }) => {
-                let kind = match kind {
-                    NoteWord::Note => NoteKind::Note,
-                    NoteWord::Review => NoteKind::Review,
-                    NoteWord::Error => NoteKind::Error,
-                    NoteWord::Comment => NoteKind::Comment,
-                };
                 Work::new(how, Some(&package.clone()), agent.clone().as_deref(), move |planner| {
                     planner.add_history(&package, kind, &note, &Asked { agent, ..Asked::default() })
                 })
@@ -307,10 +286,6 @@ impl Orchestrate {
     fn work(self) -> Work {
         let Orchestrate { what, package, agent, phase, message, how } = self;
         Work::new(how, Some(&package.clone()), agent.clone().as_deref(), move |planner| {
-            let phase = phase.map(|phase| match phase {
-                PhaseWord::Implementation => Phase::Implementation,
-                PhaseWord::Review => Phase::Review,
-            });
             let name = agent.clone().unwrap_or_default();
             let asked = Asked { agent, assignee: None, note: message.clone() };
             match what {
