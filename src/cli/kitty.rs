@@ -203,13 +203,16 @@ fn ulid(text: &str) -> Result<EventId, String> {
     whole.parse().map_err(|_| "a ULID is wanted: 26 characters of 0-9 and A-Z without I, L, O and U".to_owned())
 }
 
+/// What a command does: a plan for the feature as it is.
+type MakePlan = Box<dyn FnOnce(Planner<'_>) -> Result<Plan, KittyError>>;
+
 /// A command, whichever it is.
 struct Work {
     how: How,
     /// Whom an error is about.
     package: Option<String>,
     agent: Option<String>,
-    plan: Box<dyn FnOnce(Planner<'_>) -> Result<Plan, KittyError>>,
+    plan: MakePlan,
 }
 
 impl Work {
@@ -376,11 +379,7 @@ struct Ways<'a> {
 }
 
 impl Ways<'_> {
-    fn run(
-        &mut self,
-        plan: Box<dyn FnOnce(Planner<'_>) -> Result<Plan, KittyError>>,
-        slug: &mut Option<String>,
-    ) -> Result<Vec<KittyError>, KittyError> {
+    fn run(&mut self, plan: MakePlan, slug: &mut Option<String>) -> Result<Vec<KittyError>, KittyError> {
         let user = UserFolders::of_this_process();
         let here = std::env::current_dir().map_err(|error| KittyError::Io(PathBuf::from("."), error))?;
         let folder = kitty::find(self.emitter.project().root(), &here, self.how.feature.as_deref())?;
