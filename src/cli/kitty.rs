@@ -7,12 +7,11 @@ use super::terminal::Terminal;
 use crate::emitter::Emitter;
 use crate::event::{EventDraft, EventId};
 use crate::project::UserFolders;
-use crate::source::kitty::{
-    self, Asked, Forgetful, KittyError, Lane, Memory, NoteKind, Phase, Plan, Planner, Session, work_package_id,
-};
+use crate::source::kitty::{self, Asked, Forgetful, KittyError, Lane, Memory, Plan, Planner, Session, work_package_id};
 use crate::store::{self, Cursors};
 use crate::text::{count, one_line};
 use crate::time::Timestamp;
+use crate::work_package::{EntryType, Phase};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -138,9 +137,9 @@ struct AddHistory {
     /// The note
     #[arg(long, value_name = "TEXT")]
     note: String,
-    /// What kind of note it is
+    /// What kind of note it is: note, review, error or comment
     #[arg(long = "type", value_name = "TYPE", default_value = "note")]
-    kind: NoteWord,
+    kind: EntryType,
     /// Who wrote it
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
@@ -161,9 +160,9 @@ struct Orchestrate {
         ("what", "assigned"), ("what", "review-started"), ("what", "failed"), ("what", "fallback"),
     ])]
     agent: Option<String>,
-    /// What the agent is to do [default: a review when the work package waits for one]
+    /// What the agent is to do: implementation or review [default: a review when the work package waits for one]
     #[arg(long, value_name = "PHASE")]
-    phase: Option<PhaseWord>,
+    phase: Option<Phase>,
     /// What the agent said when it failed, or the review when it rejected
     #[arg(long, value_name = "TEXT", visible_alias = "note")]
     message: Option<String>,
@@ -190,20 +189,6 @@ enum Happened {
     Fallback,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PhaseWord {
-    Implementation,
-    Review,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum NoteWord {
-    Note,
-    Review,
-    Error,
-    Comment,
-}
-
 #[derive(Args, Debug)]
 struct Scan {
     /// The feature's folder, its name or its number [default: as for --feature]
@@ -218,13 +203,16 @@ fn ulid(text: &str) -> Result<EventId, String> {
     whole.parse().map_err(|_| "a ULID is wanted: 26 characters of 0-9 and A-Z without I, L, O and U".to_owned())
 }
 
+/// What a command does: a plan for the feature as it is.
+type MakePlan = Box<dyn FnOnce(Planner<'_>) -> Result<Plan, KittyError>>;
+
 /// A command, whichever it is.
 struct Work {
     how: How,
     /// Whom an error is about.
     package: Option<String>,
     agent: Option<String>,
-    plan: Box<dyn FnOnce(Planner<'_>) -> Result<Plan, KittyError>>,
+    plan: MakePlan,
 }
 
 impl Work {
@@ -259,12 +247,6 @@ impl Action {
                 })
             }
             Action::AddHistory(AddHistory { package, note, kind, agent, how }) => {
-                let kind = match kind {
-                    NoteWord::Note => NoteKind::Note,
-                    NoteWord::Review => NoteKind::Review,
-                    NoteWord::Error => NoteKind::Error,
-                    NoteWord::Comment => NoteKind::Comment,
-                };
                 Work::new(how, Some(&package.clone()), agent.clone().as_deref(), move |planner| {
                     planner.add_history(&package, kind, &note, &Asked { agent, ..Asked::default() })
                 })
@@ -307,10 +289,6 @@ impl Orchestrate {
     fn work(self) -> Work {
         let Orchestrate { what, package, agent, phase, message, how } = self;
         Work::new(how, Some(&package.clone()), agent.clone().as_deref(), move |planner| {
-            let phase = phase.map(|phase| match phase {
-                PhaseWord::Implementation => Phase::Implementation,
-                PhaseWord::Review => Phase::Review,
-            });
             let name = agent.clone().unwrap_or_default();
             let asked = Asked { agent, assignee: None, note: message.clone() };
             match what {
@@ -401,11 +379,7 @@ struct Ways<'a> {
 }
 
 impl Ways<'_> {
-    fn run(
-        &mut self,
-        plan: Box<dyn FnOnce(Planner<'_>) -> Result<Plan, KittyError>>,
-        slug: &mut Option<String>,
-    ) -> Result<Vec<KittyError>, KittyError> {
+    fn run(&mut self, plan: MakePlan, slug: &mut Option<String>) -> Result<Vec<KittyError>, KittyError> {
         let user = UserFolders::of_this_process();
         let here = std::env::current_dir().map_err(|error| KittyError::Io(PathBuf::from("."), error))?;
         let folder = kitty::find(self.emitter.project().root(), &here, self.how.feature.as_deref())?;

@@ -1,6 +1,8 @@
 //! `knockon kitty`: real feature folders before and after, and the events that hooks saw.
 
 use crate::support::TestProject;
+use knockon::json::Json;
+use knockon::work_package::{Kind, check};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,12 +39,18 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// The events that the hook saw, which are forgotten then.
+/// The events that the hook saw, each with a valid payload; they are forgotten then.
 fn seen(project: &TestProject) -> Vec<Value> {
     let path = project.root().join("seen");
     let text = fs::read_to_string(&path).unwrap_or_default();
     let _ = fs::remove_file(path);
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for event in &events {
+        let kind = Kind::of(&event["event_type"].as_str().unwrap().parse().unwrap()).unwrap();
+        let context = event["context"].to_string();
+        assert_eq!(check(kind, Json::parse(context.as_bytes()).unwrap()), [], "{event}");
+    }
+    events
 }
 
 /// `type id what` of each event.
@@ -164,7 +172,7 @@ fn sc_004_finalize_tells_of_the_feature_and_seven_packages_with_one_cause() {
     assert_eq!(
         events[0]["context"],
         json!({ "feature_slug": "028-event-sync", "feature_number": "028", "target_branch": "2.x", "wp_count": 7,
-                "created_at": "2026-02-03T12:00:00Z" })
+                "created_at": "2026-02-03T12:00:00.000Z" })
     );
     assert_eq!(events[3]["context"]["title"], "Task: Commands");
     assert_eq!(events[3]["context"]["dependencies"], json!(["WP01"]), "as tasks.md has it");

@@ -7,55 +7,12 @@ use super::feature_folder::{Feature, Package};
 use super::lane::Lane;
 use super::memory::{Mark, Planned, Proof, State};
 use crate::event::{EventDraft, EventId};
-use crate::registry::drafts;
 use crate::time::Timestamp;
-use serde_json::Value;
+use crate::work_package::{
+    Assigned, Created, DependencyResolved, EntryType, ErrorLogged, ErrorType, FeatureCompleted, FeatureCreated,
+    HistoryAdded, Phase, Resolution, StatusChanged, unusual_move,
+};
 use std::collections::BTreeMap;
-
-/// What an agent is assigned for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// To write it.
-    Implementation,
-    /// To judge it.
-    Review,
-}
-
-impl Phase {
-    /// Its name in events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Phase::Implementation => "implementation",
-            Phase::Review => "review",
-        }
-    }
-}
-
-/// What kind of note is added to a history.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NoteKind {
-    /// Something to know.
-    #[default]
-    Note,
-    /// What a review said.
-    Review,
-    /// What went wrong.
-    Error,
-    /// An opinion.
-    Comment,
-}
-
-impl NoteKind {
-    /// Its name in events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            NoteKind::Note => "note",
-            NoteKind::Review => "review",
-            NoteKind::Error => "error",
-            NoteKind::Comment => "comment",
-        }
-    }
-}
 
 /// Who asks, and with which words.
 #[derive(Clone, Debug, Default)]
@@ -145,7 +102,7 @@ impl<'a> Planner<'a> {
             self.plan.notes.push(format!("{id} is {to} already"));
             return Ok(());
         }
-        if !from.usually_leads_to(to) {
+        if unusual_move(from.as_str(), to.as_str()) {
             self.plan.warnings.push(format!("{id} goes from {from} to {to}, which is unusual"));
         }
         let note = asked.note.clone().unwrap_or_else(|| format!("Moved to {to}"));
@@ -164,9 +121,14 @@ impl<'a> Planner<'a> {
 
     /// Tells that a work package moved, and what follows from that.
     pub(super) fn tell_move(&mut self, id: &str, from: Lane, to: Lane, by: Option<&str>) {
-        let mut event = self.event(
-            drafts::wp_status_changed(id, from.as_str(), to.as_str()).context("changed_by", by.unwrap_or("user")),
-        );
+        let moved = StatusChanged {
+            wp_id: id.to_owned(),
+            previous_status: from.into(),
+            new_status: to.into(),
+            changed_by: by.map(str::to_owned),
+            feature_slug: self.slug(),
+        };
+        let mut event = self.event(&moved.draft());
         event.proofs = vec![Proof::Lane(id.into(), to)];
         event.marks = vec![Mark::Lane(id.into(), to)];
         if from == Lane::Planned && self.state.started.is_none() {
@@ -183,21 +145,27 @@ impl<'a> Planner<'a> {
 
     fn tell_end_of(&mut self, id: &str) {
         for dependent in self.feature.dependents(id) {
-            let mut event = self.event(drafts::wp_dependency_resolved(dependent, id, "completed"));
+            let resolved = DependencyResolved {
+                wp_id: dependent.to_owned(),
+                dependency_wp_id: id.to_owned(),
+                resolution_type: Resolution::Completed,
+                feature_slug: self.slug(),
+            };
+            let mut event = self.event(&resolved.draft());
             event.proofs = vec![Proof::Lane(id.into(), Lane::Done)];
             self.plan.events.push(event);
         }
         let all = self.feature.broken.is_empty() && self.lanes.values().all(|lane| *lane == Lane::Done);
         if all && !self.completed {
             self.completed = true;
-            let slug = &self.feature.slug;
-            let mut draft = drafts::feature_completed(slug)
-                .context("total_wps", self.lanes.len())
-                .context("completed_at", self.now.to_string());
-            if let Some(started) = self.state.started {
-                draft = draft.context("total_duration", duration(self.now.as_millis().saturating_sub(started)));
-            }
-            let mut event = self.event(draft);
+            let taken = |started| duration(self.now.as_millis().saturating_sub(started));
+            let completed = FeatureCompleted {
+                feature_slug: self.feature.slug.clone(),
+                total_wps: self.lanes.len() as u64,
+                completed_at: Some(self.now),
+                total_duration: self.state.started.map(taken),
+            };
+            let mut event = self.event(&completed.draft());
             event.proofs = self.lanes.keys().map(|id| Proof::Lane((*id).to_owned(), Lane::Done)).collect();
             event.marks = vec![Mark::FeatureCompleted];
             self.plan.events.push(event);
@@ -208,7 +176,7 @@ impl<'a> Planner<'a> {
     ///
     /// # Errors
     /// There is none of this id, or the note is empty.
-    pub fn add_history(&mut self, id: &str, kind: NoteKind, note: &str, asked: &Asked) -> Result<(), KittyError> {
+    pub fn add_history(&mut self, id: &str, kind: EntryType, note: &str, asked: &Asked) -> Result<(), KittyError> {
         let package = self.feature.package(id)?;
         if note.trim().is_empty() {
             return Err(KittyError::Refused("the note is empty".into()));
@@ -222,9 +190,15 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn tell_history(&mut self, id: &str, kind: NoteKind, note: &str, asked: &Asked, proof: Proof) {
-        let draft = drafts::wp_history_added(id, kind.as_str(), note);
-        let mut event = self.event(draft.context("author", asked.agent.as_deref().unwrap_or("user")));
+    fn tell_history(&mut self, id: &str, kind: EntryType, note: &str, asked: &Asked, proof: Proof) {
+        let added = HistoryAdded {
+            wp_id: id.to_owned(),
+            entry_type: kind,
+            entry_content: note.to_owned(),
+            author: asked.agent.clone(),
+            feature_slug: self.slug(),
+        };
+        let mut event = self.event(&added.draft());
         event.proofs = vec![proof];
         self.plan.events.push(event);
     }
@@ -251,7 +225,7 @@ impl<'a> Planner<'a> {
             } else {
                 marked.push(task.clone());
                 let note = asked.note.clone().unwrap_or_else(|| format!("{task} marked {word}"));
-                self.tell_history(owner, NoteKind::Note, &note, asked, Proof::Subtask(task.clone(), done));
+                self.tell_history(owner, EntryType::Note, &note, asked, Proof::Subtask(task.clone(), done));
             }
         }
         if tasks.iter().all(|task| !self.feature.tasks.subtasks.contains_key(task)) {
@@ -304,19 +278,26 @@ impl<'a> Planner<'a> {
             self.plan.warnings.push("there is no readable meta.json: FeatureCreated is left out".into());
             return;
         };
-        let mut draft = drafts::feature_created(&self.feature.slug, &meta.feature_number, &meta.target_branch)
-            .context("wp_count", self.feature.packages.len());
-        if let Some(created) = &meta.created_at {
-            draft = draft.context("created_at", created.clone());
-        }
-        let mut event = self.event(draft);
+        let created = FeatureCreated {
+            feature_slug: self.feature.slug.clone(),
+            feature_number: meta.feature_number.clone(),
+            target_branch: meta.target_branch.clone(),
+            wp_count: self.feature.packages.len() as u64,
+            created_at: meta.created_at,
+        };
+        let mut event = self.event(&created.draft());
         event.marks = vec![Mark::FeatureCreated];
         self.plan.events.push(event);
     }
 
     pub(super) fn tell_package(&mut self, id: &str, package: &Package) {
-        let draft = drafts::wp_created(id, &package.title, &self.feature.slug);
-        let mut event = self.event(draft.context("dependencies", package.dependencies.clone()));
+        let created = Created {
+            wp_id: id.to_owned(),
+            title: package.title.clone(),
+            feature_slug: self.feature.slug.clone(),
+            dependencies: package.dependencies.clone(),
+        };
+        let mut event = self.event(&created.draft());
         event.marks = vec![Mark::Created(id.into())];
         self.plan.events.push(event);
     }
@@ -329,8 +310,14 @@ impl<'a> Planner<'a> {
         let package = self.feature.package(id)?;
         let by_lane = if package.lane == Lane::ForReview { Phase::Review } else { Phase::Implementation };
         let retries = self.state.seen(id).retries + u32::from(fallback);
-        let draft = drafts::wp_assigned(id, agent, phase.unwrap_or(by_lane).as_str()).context("retry_count", retries);
-        let mut event = self.event(draft);
+        let assigned = Assigned {
+            wp_id: id.to_owned(),
+            agent_id: agent.to_owned(),
+            phase: phase.unwrap_or(by_lane),
+            retry_count: u64::from(retries),
+            feature_slug: self.slug(),
+        };
+        let mut event = self.event(&assigned.draft());
         if fallback {
             event.marks = vec![Mark::Retried(id.into())];
         }
@@ -351,7 +338,7 @@ impl<'a> Planner<'a> {
         event.marks.push(Mark::Retried(id.into()));
         if let Some(note) = note {
             // The move has written it into the history.
-            self.tell_history(id, NoteKind::Review, &note, asked, Proof::Lane(id.into(), Lane::Doing));
+            self.tell_history(id, EntryType::Review, &note, asked, Proof::Lane(id.into(), Lane::Doing));
         }
         Ok(())
     }
@@ -362,7 +349,7 @@ impl<'a> Planner<'a> {
     /// There is no such work package.
     pub fn fail(&mut self, id: &str, message: &str, agent: Option<&str>) -> Result<(), KittyError> {
         self.feature.package(id)?;
-        let event = self.event(error_logged(false, message, Some(id), agent, Some(&self.feature.slug)));
+        let event = self.event(&error_logged(false, message, Some(id), agent, Some(&self.feature.slug)));
         self.plan.events.push(event);
         Ok(())
     }
@@ -372,9 +359,12 @@ impl<'a> Planner<'a> {
         self.plan.notes.push(note.into());
     }
 
-    fn event(&self, draft: EventDraft) -> Planned {
-        let slug = &self.feature.slug;
-        Planned::new(&draft.context("feature_slug", slug.as_str()), slug, EventId::generate(self.now), self.causes)
+    fn event(&self, draft: &EventDraft) -> Planned {
+        Planned::new(draft, &self.feature.slug, EventId::generate(self.now), self.causes)
+    }
+
+    fn slug(&self) -> Option<String> {
+        Some(self.feature.slug.clone())
     }
 
     fn entry(&self, package: &Package, lane: Lane, asked: &Asked, action: String) -> Entry {
@@ -399,16 +389,15 @@ pub fn error_logged(
     feature: Option<&str>,
 ) -> EventDraft {
     let message = if message.trim().is_empty() { "no reason was given" } else { message };
-    let mut draft = drafts::error_logged(if validation { "validation" } else { "runtime" }, message);
-    for (name, value) in [("wp_id", package), ("agent_id", agent), ("feature_slug", feature)] {
-        if let Some(value) = value {
-            draft = draft.context(name, Value::from(value));
-        }
-    }
-    match feature {
-        Some(feature) => draft.feature(feature),
-        None => draft,
-    }
+    let logged = ErrorLogged {
+        error_type: if validation { ErrorType::Validation } else { ErrorType::Runtime },
+        error_message: message.to_owned(),
+        wp_id: package.map(str::to_owned),
+        stack_trace: None,
+        agent_id: agent.map(str::to_owned),
+        feature_slug: feature.map(str::to_owned),
+    };
+    logged.draft()
 }
 
 /// A span of time as ISO 8601 has it: `PT1H2M3S`.

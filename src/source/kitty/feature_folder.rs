@@ -51,8 +51,8 @@ pub struct Meta {
     pub feature_number: String,
     /// Where it will be merged.
     pub target_branch: String,
-    /// When it was made, in RFC 3339.
-    pub created_at: Option<String>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
 }
 
 /// A work package.
@@ -281,19 +281,16 @@ impl Meta {
             .map_err(|error| (error.line(), format!("{error}; it counts as missing")))?;
         let text = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let number = ["feature_number", "mission_number"].into_iter().find_map(|name| match value.get(name)? {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::String(text) => Some(format!("{:03}", text.parse::<u64>().ok()?)),
             Value::Number(number) => Some(format!("{:03}", number.as_u64()?)),
             _ => None,
         });
         let digits: String = slug.chars().take_while(char::is_ascii_digit).collect();
-        let created = text("created_at").filter(|created| created.contains('T') && Timestamp::read(created).is_some());
-        // A time without a zone is no date-time of RFC 3339; it is UTC.
-        let created =
-            created.map(|created| if created.len() == 19 { format!("{created}Z") } else { created.to_owned() });
+        let created_at = text("created_at").and_then(Timestamp::read);
         Ok(Meta {
             feature_number: number.unwrap_or(digits),
             target_branch: text("target_branch").unwrap_or("main").to_owned(),
-            created_at: created,
+            created_at,
         })
     }
 }

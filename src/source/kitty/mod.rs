@@ -22,7 +22,7 @@ mod tasks;
 mod write;
 mod yaml;
 
-pub use derive::{Asked, NoteKind, Phase, Plan, Planner, error_logged};
+pub use derive::{Asked, Plan, Planner, error_logged};
 pub use feature_folder::{Feature, Meta, Package};
 pub use find::{find, work_package_id};
 pub use lane::Lane;

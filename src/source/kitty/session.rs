@@ -16,8 +16,8 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long to wait for another command.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for another command, which has the feature until its hooks are done.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A feature that is worked on.
 pub struct Session<'a> {
