@@ -566,8 +566,30 @@ fn the_command_line_page_is_what_help_prints() {
             "\n## {command}\n\n```text\n$ knockon {command} --help\n{}```\n",
             help(&[command, "--help"])
         ));
+        for path in below(command) {
+            let arguments: Vec<&str> = path.split(' ').chain(["--help"]).collect();
+            let help = help(&arguments);
+            page.push_str(&format!("\n### {path}\n\n```text\n$ knockon {path} --help\n{help}```\n"));
+        }
     }
     pinned("docs/reference/cli.md", &page);
+}
+
+/// The commands below one, each with its path, as `--help` shows them.
+fn below(command: &str) -> Vec<String> {
+    fn walk(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+            let path = format!("{path} {}", below.get_name());
+            found.push(path.clone());
+            walk(below, &path, found);
+        }
+    }
+    let mut whole = knockon::cli::command();
+    whole.build();
+    let mut found = Vec::new();
+    walk(whole.find_subcommand(command).unwrap(), command, &mut found);
+    found.retain(|path| !path.ends_with(" help"));
+    found
 }
 
 #[test]
