@@ -136,7 +136,8 @@ pub(super) struct EmitOptions {
 
 /// A type of ours, by its own name or by one that any version of the sync wire has for it.
 fn event_type(text: &str) -> Result<EventType, InvalidEventType> {
-    Kind::from_wire_name(text).map_or_else(|| text.parse(), |kind| Ok(kind.event_type()))
+    // A name of the wire has capital letters, so that it is never a type of ours.
+    text.parse().or_else(|error| Kind::from_wire_name(text).map(Kind::event_type).ok_or(error))
 }
 
 fn context_field(text: &str) -> Result<(String, Value), String> {

@@ -3,6 +3,7 @@
 use super::error::{CliError, Exit};
 use super::terminal::{Terminal, columns};
 use crate::event::SCHEMAS;
+use crate::text::nearest;
 use clap::Args;
 use serde_json::json;
 
@@ -21,9 +22,11 @@ impl super::Command for Schema {
         if let Some(name) = &self.name {
             let found = SCHEMAS.iter().find(|schema| schema.name == name || schema.file == name);
             let Some(schema) = found else {
-                let names: Vec<&str> = SCHEMAS.iter().map(|schema| schema.name).collect();
-                return Err(CliError::usage(format!("there is no schema `{name}`"))
-                    .hint(format!("there are {}", names.join(", "))));
+                let error = CliError::usage(format!("there is no schema `{name}`"));
+                return Err(match nearest(name, SCHEMAS.iter().map(|schema| schema.name)) {
+                    Some(near) => error.hint(format!("did you mean `{near}`?")),
+                    None => error.hint("`knockon schema` lists them"),
+                });
             };
             terminal.line(schema.text.trim_end());
         } else if self.json {

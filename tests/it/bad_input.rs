@@ -64,7 +64,8 @@ fn usage_errors_exit_with_2_and_say_what_is_wanted() {
         (&["run", "--event-type", "a.b", "--payload", "{\"event_type\":\"a.c\"}"], "the command says `a.b`"),
         (&["run", "--payload", "[1"], "--payload:1:3: the text ends inside an array"),
         (&["test", "run-test", "a.b"], "did you mean `run-tests`?"),
-        (&["schema", "nope"], "there are event, config"),
+        (&["schema", "nope"], "`knockon schema` lists them"),
+        (&["schema", "wp-status-change"], "did you mean `wp-status-changed`?"),
         (&["trust", "--hash", "abc"], "a trust hash is `sha256:`"),
         (&["emti", "a.b"], "'emit'"),
     ] {

@@ -88,11 +88,11 @@ fn init_of_a_foreign_script_in_a_clone_is_not_trusted_either() {
 #[test]
 fn schemas_and_events_can_be_asked_for() {
     let project = TestProject::bare();
-    assert_eq!(
-        project.ok(&["schema"]).stdout,
-        "event       a base event, version 1.0\nconfig      hooks.yaml, version 1.1\nconfig-1.0  hooks.yaml, version 1.0: what ADR-007 describes\npolicy      policy.yaml, version 1.0: what hooks are allowed at most\n\
-         settings    settings.yaml, version 1.0: what a user prefers\naudit       one line of the audit log, version 1.0\n"
-    );
+    let list = project.ok(&["schema"]).stdout;
+    let names: Vec<&str> = list.lines().filter_map(|line| line.split(' ').next()).collect();
+    let known: Vec<&str> = knockon::event::SCHEMAS.iter().map(|schema| schema.name).collect();
+    assert_eq!(names, known);
+    assert!(list.starts_with("event                       a base event, version 1.0\nevent-1.1 "), "{list}");
     for (name, id) in
         [("event", "urn:knockon:schema:base-event:1.0"), ("config", "urn:knockon:schema:hooks-config:1.1")]
     {
