@@ -103,7 +103,7 @@ pub struct SignedIn<T> {
 }
 
 impl<T: Tokens> SignedIn<T> {
-    /// Nothing is sent yet.
+    /// Nothing is sent yet. A pass that had to be broken off hangs up on `http` for good: each pass gets its own.
     pub fn new(http: Http, tokens: T) -> Self {
         SignedIn { http, tokens, used: None }
     }

@@ -143,6 +143,8 @@ mod tests {
         seen: Option<Duration>,
         renewed: Option<Duration>,
         offered: usize,
+        /// The last row that was read.
+        read: i64,
     }
 
     impl World {
@@ -327,7 +329,7 @@ mod tests {
         /// One pass, which may be told to stop or die. What it ended with.
         fn pass(&mut self, deaths: f64) -> Option<Why> {
             let policy = self.policy();
-            let mut watch = Watch { policy, seen: None, renewed: None, offered: 0 };
+            let mut watch = Watch { policy, seen: None, renewed: None, offered: 0, read: 0 };
             let mut session = Session::new(policy);
             let (mut now, mut input) = (Duration::ZERO, Input::Tick);
             for _ in 0..MOST_STEPS {
@@ -353,6 +355,7 @@ mod tests {
                     Next::Read { after, most } => {
                         let offers = self.read(after, most);
                         watch.offered += offers.len();
+                        watch.read = offers.last().map_or(watch.read, |offer| offer.row);
                         Input::Read(offers)
                     }
                     Next::Post { rows, within } => {
@@ -400,6 +403,9 @@ mod tests {
                 (Patience::For(time), _) => assert!(now <= time, "it took {now:?}"),
                 _ => {}
             }
+            if why == Why::Done {
+                assert_eq!(self.queue.range(watch.read + 1..).count(), 0, "it is done, and has not read everything");
+            }
             if matches!(why, Why::SignIn(_)) {
                 self.server.signed_in = true;
             }
@@ -423,6 +429,9 @@ mod tests {
         // Then all is well: nothing may be left after as many passes as the server puts things off.
         world.hostile = 0.0;
         for _ in 0..12 {
+            if world.queue.is_empty() {
+                break;
+            }
             let why = world.pass(0.0);
             assert!(matches!(why, Some(Why::Done | Why::TimeUp | Why::NoProgress(_))), "{why:?}");
         }
