@@ -82,9 +82,9 @@ fn document(
 fn ago(time: Timestamp) -> String {
     let millis = Timestamp::now().as_millis().saturating_sub(time.as_millis());
     let ago = match millis {
-        ..60_000 => human(Duration::from_millis(millis)),
-        ..3_600_000 => format!("{} min", millis / 60_000),
-        ..172_800_000 => format!("{} h", millis / 3_600_000),
+        0..60_000 => human(Duration::from_millis(millis)),
+        60_000..3_600_000 => format!("{} min", millis / 60_000),
+        3_600_000..172_800_000 => format!("{} h", millis / 3_600_000),
         _ => format!("{} days", millis / 86_400_000),
     };
     format!("{time}, {ago} ago")

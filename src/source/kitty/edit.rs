@@ -412,7 +412,7 @@ mod tests {
             if let Ok(after) = edit(&text, &moved("for_review")) {
                 let (old, new): (Vec<&str>, Vec<&str>) = (text.split('\n').collect(), after.split('\n').collect());
                 let is_lane = |line: &&str| line.starts_with("lane: ");
-                let first = |lines: &[&str]| lines.iter().position(|line| is_lane(&line)).unwrap();
+                let first = |lines: &[&str]| lines.iter().position(&is_lane).unwrap();
                 let mut rest = new;
                 prop_assert_eq!(first(&old), first(&rest));
                 let mut kept = old;
