@@ -7,7 +7,7 @@ use jsonschema::Validator;
 use knockon::config::{
     self, ACTION_KEYS, AUDIT_KEYS, AuditSettings, COALESCE_KEYS, DEFAULTS_KEYS, Durability, EXPECT_KEYS, FIXTURE_KEYS,
     FailMode, HOOK_KEYS, MATCHER_KEYS, Mode, OnBusy, OnTimeout, OutputMode, POLICY_KEYS, RETRY_KEYS, SANDBOX_KEYS,
-    SETTINGS_KEYS, Sandbox, StopMode, TEXT_ACTIONS, TOP_KEYS, UserSettings, WEBHOOK_KEYS,
+    SETTINGS_KEYS, SYNC_KEYS, Sandbox, StopMode, SyncSettings, TEXT_ACTIONS, TOP_KEYS, UserSettings, WEBHOOK_KEYS,
 };
 use knockon::event::{Causality, Event, EventId, NodeId, SCHEMAS};
 use knockon::matcher::{Filter, OPERATORS};
@@ -496,6 +496,12 @@ fn the_schema_of_the_settings_has_the_keys_the_code_knows() {
     assert_eq!((built_in.retention.as_secs(), &defaults["retention"]["default"]), (30 * 24 * 3600, &"30d".into()));
     assert_eq!(defaults["durability"]["default"], built_in.durability.as_str());
     assert_eq!(defaults["compress"]["default"], built_in.compress);
+    let sync = &schema["properties"]["sync"];
+    assert_eq!(keys(sync), SYNC_KEYS);
+    let (defaults, built_in) = (&sync["properties"], SyncSettings::default());
+    assert_eq!((built_in.interval.as_secs(), &defaults["interval"]["default"]), (5, &"5s".into()));
+    assert_eq!((built_in.batch_size, &defaults["batch_size"]["default"]), (256 << 10, &"256KiB".into()));
+    assert_eq!((built_in.max_events, defaults["max_events"].get("default")), (None, None));
 }
 
 #[test]
@@ -508,7 +514,13 @@ fn the_reference_of_the_audit_log_has_every_field_and_the_settings_as_they_are()
     for status in schema["properties"]["status"]["enum"].as_array().unwrap() {
         assert!(text.contains(&format!("`{}`", status.as_str().unwrap())), "{status}");
     }
-    let block = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    shows_the_default_settings(text);
+    shows_the_default_settings(include_str!("../docs/sync.md"));
+}
+
+/// That the first block of YAML in a page is settings, as they are without any.
+fn shows_the_default_settings(page: &str) {
+    let block = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("settings.yaml"), block).unwrap();
     let user = UserFolders { config: Some(folder.path().to_owned()), ..UserFolders::default() };
