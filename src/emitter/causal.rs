@@ -7,7 +7,7 @@ use super::{EmitReport, Emitter};
 use crate::config::UserSettings;
 use crate::event::{Causality, Event, EventDraft, EventError, EventId};
 use crate::json::Json;
-use crate::store::{Account, Consent, Enqueued, Link, Place, Stay, StoreError, SyncQueue, WARN_FROM};
+use crate::store::{Account, Consent, Enqueued, Link, Place, Stay, StoreError, SyncQueue, WARN_FROM, service_is_running};
 use crate::text::count;
 use crate::time::Timestamp;
 use crate::work_package::{self, Kind, WireVersion};
@@ -77,7 +77,8 @@ impl Emitter {
                 let Enqueued { event, stay, depth, warn, drain, account, link, consent } = made?;
                 report.warnings.extend(told_of(&stay, depth, warn, &account));
                 report.sync = Some(Sync { stay, depth, account, link, consent });
-                if drain {
+                // Where `sync run` is there, it sees the event by itself.
+                if drain && !service_is_running(&self.user) {
                     report.warnings.extend(self.start_drain().err());
                 }
                 Ok(event)
