@@ -7,7 +7,9 @@ use super::{EmitReport, Emitter};
 use crate::config::UserSettings;
 use crate::event::{Causality, Event, EventDraft, EventError, EventId};
 use crate::json::Json;
-use crate::store::{Account, Consent, Enqueued, Link, Place, Stay, StoreError, SyncQueue, WARN_FROM, service_is_running};
+use crate::store::{
+    Account, Consent, Enqueued, Link, Place, Stay, StoreError, SyncQueue, WARN_FROM, service_is_running,
+};
 use crate::text::count;
 use crate::time::Timestamp;
 use crate::work_package::{self, Kind, WireVersion};
