@@ -51,9 +51,6 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         access_uses: None,
     };
     while let Some(name) = arguments.next() {
-        if name == "--help" || name == "-h" {
-            return Err(USAGE.into());
-        }
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n\n{USAGE}"))?;
         let wrong = || format!("{name} {value}: this is not understood\n\n{USAGE}");
         match name.as_str() {
@@ -76,6 +73,10 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
 }
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let options = match options(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(why) => {
