@@ -104,7 +104,7 @@ impl Emitter {
             Some(queue) => queue,
             none => none.insert(SyncQueue::open(&self.user)?),
         };
-        let told = draft.given("lamport_clock").and_then(|told| told.text().parse().ok());
+        let told = draft.told().map(|(_, time)| time);
         let most = self.most_events.get_or_init(|| UserSettings::load(&self.user).0.sync.max_events);
         let made = queue.enqueue(Place { project: self.project.root(), told, most: *most }, make);
         if let Some(aside) = queue.take_moved_aside() {

@@ -108,11 +108,13 @@ impl EventDraft {
         }
     }
 
-    /// A member of the event as JSON, where its producer wrote the event itself.
-    pub fn given(&self, member: &str) -> Option<Json<'_>> {
+    /// Whose clock its producer says the event's time is of, and the time, when it says both.
+    pub fn told(&self) -> Option<(String, u64)> {
         match &self.body {
             Body::Fields(_) => None,
-            Body::Document(text, _) => Json::already_checked(text.trim()).get(member),
+            Body::Document(text, _) => {
+                foreign_place(Json::already_checked(text.trim())).map(|(node, time)| (node.into_owned(), time))
+            }
         }
     }
 
@@ -130,7 +132,8 @@ impl EventDraft {
         }
     }
 
-    /// Says where the event stands among those of other machines. What a document says of that itself stays.
+    /// Says where the event stands among those of other machines. What a document says of that itself stays when it is the
+    /// whole place of another machine.
     #[must_use]
     pub fn placed(mut self, causality: Causality) -> Self {
         self.causality = Some(Box::new(causality));
@@ -340,7 +343,8 @@ impl Causality {
     }
 }
 
-/// `document` with the members it lacks put before its own, which stay as they are.
+/// `document` with the members it lacks put before its own, which stay as they are; but for a place of its own among the
+/// events of other machines that is not whole, or is that of this machine: another event may have it.
 fn complete(mut document: String, required: Required<'_>, causality: Option<&Causality>) -> String {
     let json = Json::already_checked(document.trim());
     let mut missing = String::new();
@@ -349,18 +353,40 @@ fn complete(mut document: String, required: Required<'_>, causality: Option<&Cau
             push_member(&mut missing, name, value);
         }
     }
+    let mut replaced = Vec::new();
     if let Some(causality) = causality {
+        let stays = match causality {
+            Causality::Clocked { node, .. } => foreign_place(json).is_some_and(|(of, _)| of != node.as_str()),
+            Causality::Unclocked(_) => true,
+        };
         causality.write(&mut missing, |name| json.get(name).is_none());
-    }
-    if missing.is_empty() {
-        return document;
+        if let Causality::Clocked { node, lamport, .. } = causality
+            && !stays
+        {
+            for (name, value) in [("node_id", format!("\"{node}\"")), ("lamport_clock", lamport.to_string())] {
+                let start = json.get(name).map(|member| (member.text().as_ptr() as usize, member.text().len()));
+                let place = start.map(|(start, length)| (start - document.as_ptr() as usize, length));
+                replaced.extend(place.map(|(start, length)| (start..start + length, value)));
+            }
+        }
     }
     let has_members = json.entries().next().is_some();
-    if let Some(brace) = document.find('{') {
+    // From the end on, so that places stay what they are.
+    replaced.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
+    for (place, value) in replaced {
+        document.replace_range(place, &value);
+    }
+    if let Some(brace) = document.find('{').filter(|_| !missing.is_empty()) {
         missing.push_str(if has_members { "," } else { "" });
         document.insert_str(brace + 1, &missing[1..]);
     }
     document
+}
+
+/// Whose clock a document says its time is of, and the time, when it says both.
+fn foreign_place(document: Json<'_>) -> Option<(Cow<'_, str>, u64)> {
+    let node = document.get("node_id")?.as_str()?;
+    Some((node, document.get("lamport_clock")?.text().parse().ok()?))
 }
 
 /// The members that every event has.
@@ -431,6 +457,26 @@ mod tests {
         assert!(text.ends_with(r#","project_root":"/p",  "feature" : "x", "n":1e400, "deep":{"a":[ ]} }"#), "{text}");
         let empty = EventDraft::from_json(b"{}".to_vec(), Some("spec.created".parse().unwrap())).unwrap();
         assert!(stamp(empty).unwrap().ends_with(r#""project_root":"/p"}"#));
+    }
+
+    #[test]
+    fn a_place_of_another_machine_stays_and_no_other_does() {
+        let placed = |members: &str| {
+            let text = format!(r#"{{"event_type":"wp.created",{members}"n":1}}"#);
+            let draft = EventDraft::from_json(text.into(), None).unwrap();
+            let clocked = Causality::Clocked { node: "0123456789ab".parse().unwrap(), lamport: 7, team: None };
+            let text = stamp(draft.placed(clocked)).unwrap();
+            let json = Json::parse(text.as_bytes()).unwrap();
+            ["node_id", "lamport_clock"].map(|name| json.get(name).unwrap().text().to_owned())
+        };
+        let ours = ["\"0123456789ab\"", "7"].map(str::to_owned);
+        assert_eq!(placed(""), ours);
+        assert_eq!(placed(r#""lamport_clock":1,"#), ours);
+        assert_eq!(placed(r#""node_id":"aaaaaaaaaaaa","#), ours);
+        assert_eq!(placed(r#""lamport_clock" : "x", "node_id":"aaaaaaaaaaaa","#), ours);
+        assert_eq!(placed(r#""lamport_clock":1,"node_id":"0123456789ab","#), ours);
+        let theirs = ["\"aaaaaaaaaaaa\"", "1"].map(str::to_owned);
+        assert_eq!(placed(r#""node_id":"aaaaaaaaaaaa","lamport_clock":1,"#), theirs);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(super) fn origin(project: &Path, team: &str) -> Origin {
     let folder = || project.file_name().map(|name| name.to_string_lossy().into_owned());
     Origin {
         team_slug: team.to_owned(),
+        replaces_team: false,
         project_uuid: text(&project.join(".kittify/config.yaml")).as_deref().and_then(uuid_of),
         project_slug: named.or_else(folder).map(|name| kebab(&name)).filter(|slug| !slug.is_empty()),
         build_id: None,

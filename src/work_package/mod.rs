@@ -53,6 +53,8 @@ const METADATA: &str = "wire";
 pub struct Origin {
     /// The team, where the event names none.
     pub team_slug: String,
+    /// Whether that is the team even where the event names another: who signed in anew wants it so.
+    pub replaces_team: bool,
     /// The project's UUID.
     pub project_uuid: Option<String>,
     /// The project's name for people.
@@ -336,7 +338,14 @@ mod tests {
     fn origin() -> Origin {
         let some = |text: &str| Some(text.to_owned());
         let (project_uuid, project_slug) = (some("0f"), some("shop"));
-        Origin { team_slug: "ours".into(), project_uuid, project_slug, build_id: some("b"), repo_slug: None }
+        Origin {
+            team_slug: "ours".into(),
+            replaces_team: false,
+            project_uuid,
+            project_slug,
+            build_id: some("b"),
+            repo_slug: None,
+        }
     }
 
     /// A value that is right for some member and wrong for others.

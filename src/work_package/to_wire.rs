@@ -136,8 +136,8 @@ pub fn to_wire(event: &Event, origin: &Origin, version: WireVersion) -> Result<S
     out.member("lamport_clock", said.lamport_clock);
     out.member("timestamp", kept_member("timestamp").or(said.timestamp));
     match said.team_slug {
-        Some(team) => out.raw("team_slug", team.text()),
-        None => out.string("team_slug", &origin.team_slug),
+        Some(team) if !origin.replaces_team => out.raw("team_slug", team.text()),
+        _ => out.string("team_slug", &origin.team_slug),
     }
     match (said.causation_id.and_then(Json::as_str), &kept) {
         // An id of an event of ours is meant as well.
@@ -254,6 +254,18 @@ mod tests {
 
     fn origin() -> Origin {
         Origin { team_slug: "team".into(), project_slug: Some("shop".into()), ..Origin::default() }
+    }
+
+    #[test]
+    fn the_team_of_an_event_is_its_own_until_it_is_replaced() {
+        let (node, team) = ("0123456789ab".parse().unwrap(), Some("theirs".to_owned()));
+        let event = stamped(moved().placed(Causality::Clocked { node, lamport: 42, team }));
+        let team = |origin: &Origin| {
+            let text = to_wire(&event, origin, WireVersion::V1).unwrap();
+            Json::parse(text.as_bytes()).unwrap().get("team_slug").unwrap().text().to_owned()
+        };
+        assert_eq!(team(&origin()), "\"theirs\"");
+        assert_eq!(team(&Origin { replaces_team: true, ..origin() }), "\"team\"");
     }
 
     #[test]
