@@ -12,7 +12,6 @@ use crate::time::Timestamp;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -121,9 +120,7 @@ fn write_reserve(store: &Path, value: i64, node: &str) -> io::Result<()> {
     let path = reserve_of(store);
     let reserve = Reserve { value, node_id: node.to_owned() };
     let text = serde_json::to_string(&reserve).map_err(io::Error::other)?;
-    sys::replace_private(&path, text.as_bytes())?;
-    // The name has to be on the disk as well.
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    sys::replace_private(&path, text.as_bytes())
 }
 
 /// Up to which value the clock may run, before it runs to `value`: says so on the disk when that is further than before.

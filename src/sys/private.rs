@@ -116,16 +116,43 @@ pub fn can_write(folder: &Path) -> bool {
     accessat(CWD, folder, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
 }
 
+/// The folder that a path is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Puts `bytes` at `path`, whole or not at all, durable when it returns.
 ///
 /// # Errors
 /// It cannot be written; what was there is still there.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension(format!("new-{}", std::process::id()));
-    let written = create_private(&fresh)
+    let created = create_private(&fresh).or_else(|error| match error.kind() {
+        // Left behind by one of this number that was killed.
+        io::ErrorKind::AlreadyExists => fs::remove_file(&fresh).and_then(|()| create_private(&fresh)),
+        _ => Err(error),
+    });
+    let written = created
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&fresh, path));
+        .and_then(|()| fs::rename(&fresh, path))
+        // The name has to be on the disk as well.
+        .and_then(|()| File::open(folder_of(path))?.sync_all());
     written.inspect_err(|_| {
         let _ = fs::remove_file(&fresh);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        fs::write(path.with_extension(format!("new-{}", std::process::id())), "torn").unwrap();
+        replace_private(&path, b"whole").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }
