@@ -201,13 +201,19 @@ fn it_ends_in_time_with_a_batch_under_way_and_nothing_is_lost() {
 
 #[test]
 fn a_project_that_agrees_meanwhile_need_not_wait() {
-    let team = Team::new();
-    team.login();
+    let team = Team::new().ready();
+    let other = team.project.root().with_file_name("other");
+    fs::create_dir_all(other.join(".knockon")).unwrap();
+    let other = other.to_str().unwrap();
     let service = Service::connected(&team);
-    let ids = team.events(2);
-    team.enable();
+    let theirs = team.event_of(&["--project-root", other]);
+    let ours = team.event();
+    assert!(team.server.wait_for_events(1, SOON));
+    // By now the service is behind what was held back.
+    wait_until("the confirmation", || team.queued() == [theirs.as_str()]);
+    team.ok(&["sync", "enable", "--project-root", other]);
     assert!(team.server.wait_for_events(2, SOON));
-    holds_once(&team.server, &ids);
+    holds_once(&team.server, &[ours, theirs]);
     wait_until("the empty queue", || team.queued().is_empty());
     service.end();
 }
