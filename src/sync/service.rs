@@ -20,6 +20,7 @@ use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -95,6 +96,9 @@ struct Service<'a> {
     queue: SyncQueue,
     /// What the store's version was when the queue was looked at last.
     version: Option<i64>,
+    /// The projects that agreed then, and how many dead letters there were.
+    agreed: Vec<PathBuf>,
+    dead: u64,
     way: Option<Way>,
     looked: Option<Instant>,
     link: Option<Link>,
@@ -128,6 +132,8 @@ impl<'a> Service<'a> {
             told,
             queue,
             version: None,
+            agreed: Vec::new(),
+            dead: 0,
             way: None,
             looked: None,
             link: None,
@@ -185,7 +191,11 @@ impl<'a> Service<'a> {
         self.looked = Some(Instant::now());
         match Way::of(&self.user) {
             Ok(way) => {
-                let same = |known: &Way| known.credentials.server == way.credentials.server && known.team == way.team;
+                let same = |known: &Way| {
+                    let (known, way) = (&known.credentials, &way.credentials);
+                    // Whoever signed in anew need not wait for what failed before.
+                    (&known.server, &known.team, known.signed_in_at) == (&way.server, &way.team, way.signed_in_at)
+                };
                 if !self.way.as_ref().is_some_and(same) {
                     self.hang_up();
                     self.reconnect = Reconnect::new();
@@ -219,7 +229,22 @@ impl<'a> Service<'a> {
     /// Whether somebody wrote to the store.
     fn has_news(&mut self) -> Result<bool, WayError> {
         let version = self.queue.version()?;
-        Ok(self.version.replace(version) != Some(version))
+        let is_new = self.version.replace(version) != Some(version);
+        if is_new {
+            self.look_for_older()?;
+        }
+        Ok(is_new)
+    }
+
+    /// Live, only what is new goes out: events whose project agreed later, and dead letters that are tried again, go in
+    /// a batch.
+    fn look_for_older(&mut self) -> Result<(), WayError> {
+        let (agreed, dead) = (self.queue.agreed()?, self.queue.standing()?.dead);
+        if agreed != self.agreed || dead < self.dead {
+            self.next_pass = Instant::now();
+        }
+        (self.agreed, self.dead) = (agreed, dead);
+        Ok(())
     }
 
     fn keep_passing(&mut self, news: bool) -> Result<(), WayError> {
@@ -297,6 +322,10 @@ impl<'a> Service<'a> {
         if let Some(connecting) = self.connecting.take_if(|connecting| connecting.is_finished()) {
             match connecting.join() {
                 Ok(Ok(live)) => self.connected(live),
+                Ok(Err(LiveError::Unauthorized)) => {
+                    self.reconnect.give_up();
+                    self.lost(Duration::ZERO, "the server takes no token: sign in again with `knockon sync login`");
+                }
                 Ok(Err(error)) => self.lost(Duration::ZERO, &error.to_string()),
                 Err(_) => self.lost(Duration::ZERO, "connecting failed"),
             }
@@ -450,9 +479,11 @@ fn live_token(http: &Http, tokens: &mut impl Tokens) -> Result<Token, LiveError>
         match answered.status {
             200..300 => return read_live_token(&answered.body.unwrap_or_default()),
             401 if !renewed => {
-                let renewal = tokens.renew(&access, &mut |refresh| http.renew(refresh, TOKEN_LIMIT));
-                let Renewal::Renewed(refreshed) = renewal else { return Err(LiveError::Unauthorized) };
-                access = refreshed.access;
+                access = match tokens.renew(&access, &mut |refresh| http.renew(refresh, TOKEN_LIMIT)) {
+                    Renewal::Renewed(refreshed) => refreshed.access,
+                    Renewal::Refused(_) => return Err(LiveError::Unauthorized),
+                    Renewal::NoReply(no_reply) => return Err(LiveError::Unreachable(no_reply.to_string())),
+                };
             }
             401 | 403 => break,
             status => return Err(LiveError::Status(status)),

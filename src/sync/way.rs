@@ -163,8 +163,28 @@ pub(super) struct Outgoing {
 impl Queue for Outgoing {
     type Error = StoreError;
 
-    fn due(&mut self, after: i64, most: usize) -> Result<Vec<QueuedEvent>, StoreError> {
-        self.queue.due(after, self.now, most)
+    fn due(&mut self, mut after: i64, most: usize) -> Result<Vec<QueuedEvent>, StoreError> {
+        let mut due = Vec::new();
+        loop {
+            let rows = self.queue.due(after, self.now, most)?;
+            let are_all = rows.len() < most;
+            after = rows.last().map_or(after, |queued| queued.row);
+            // What a file of the project or the environment takes back stays, as what nobody agreed to.
+            let mut agrees: BTreeMap<PathBuf, bool> = BTreeMap::new();
+            for queued in rows {
+                let agreed = match agrees.get(&queued.project) {
+                    Some(agreed) => *agreed,
+                    None => *agrees.entry(queued.project.clone()).or_insert(self.still_agrees(&queued.project)),
+                };
+                if agreed {
+                    due.push(queued);
+                }
+            }
+            if are_all || due.len() >= most {
+                due.truncate(most);
+                return Ok(due);
+            }
+        }
     }
 
     fn settle(&mut self, fates: &[(i64, Fate)]) -> Result<(), StoreError> {

@@ -50,12 +50,11 @@ impl Login {
         {
             return Err(CliError::usage(format!("`{}` is no team's short name", one_line(team))));
         }
-        // Who is signed in may name the team, or another version of the wire, without new tokens.
-        let renamed = known.clone().filter(|known| {
-            self.token_file.is_none()
-                && server.as_ref().is_none_or(|server| *server == known.server)
-                && (self.team.is_some() || self.wire.is_some())
-        });
+        // Who is signed in may name the team, or another version of the wire, without new tokens. Whoever names the server
+        // brings some.
+        let renamed = known
+            .clone()
+            .filter(|_| self.token_file.is_none() && server.is_none() && (self.team.is_some() || self.wire.is_some()));
         let credentials = match renamed {
             Some(known) => Credentials {
                 team: self.team.clone().or(known.team),

@@ -5,6 +5,7 @@ use super::super::terminal::Terminal;
 use super::{failed, open};
 use crate::project::{Project, UserFolders};
 use crate::store::Consent;
+use crate::text::count;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -55,8 +56,8 @@ impl Disable {
         terminal.line(&format!("nothing of {} is sent or queued any more", project.root().display()));
         let projects = queue.standing().map_err(failed)?.projects;
         if let Some((_, waiting)) = projects.iter().find(|(root, _)| root == project.root()) {
-            terminal
-                .note(&format!("{waiting} events that were queued before stay, and are sent when you enable it again"));
+            let events = count(usize::try_from(*waiting).unwrap_or(usize::MAX), "queued event");
+            terminal.note(&format!("{events} stay here, to be sent when you enable it again"));
         }
         Ok(Exit::Fine)
     }

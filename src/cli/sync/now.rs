@@ -3,22 +3,28 @@
 use super::super::error::{CliError, Exit};
 use super::super::terminal::Terminal;
 use super::{failed, open};
+use crate::config::UserSettings;
 use crate::project::UserFolders;
-use crate::store::{Consent, SyncQueue};
+use crate::store::{Consent, SyncQueue, service_is_running};
 use crate::sync::{Passed, Patience, Sending, Summary, WayError, Why, send};
 use crate::sys::{Interrupts, Signal};
+use crate::text::{count, one_line};
 use clap::Args;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long another process may be sending before this one gives up.
 const WAIT: Duration = Duration::from_secs(70);
 /// After how many failures in a row the server counts as unreachable.
 const FAILURES: u32 = 4;
-/// How long a drain in the background takes at most.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long a drain in the background takes at most, a last request not counted.
+const DRAIN: Duration = Duration::from_secs(25);
+/// After how many failures in a row it gives up: whoever runs `sync now` meanwhile would have to wait for it.
+const DRAIN_FAILURES: u32 = 3;
+/// How long after a batch it looks whether the command that started it has made more events.
+const LINGER: Duration = Duration::from_secs(1);
 /// How often it is looked whether a signal came.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -36,10 +42,13 @@ pub(super) struct Now {
 impl Now {
     pub(super) fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let (user, queue) = open()?;
-        ready(&queue, terminal)?;
+        for problem in UserSettings::load(&user).1 {
+            terminal.problem(&problem);
+        }
+        ready(&queue, terminal).inspect_err(|error| self.document(&error.message, terminal))?;
         let sending = Sending { patience: Patience::Failures(FAILURES), all: true, wait: WAIT };
         let quiet = self.quiet;
-        let (sent, signal) = until_signal(|stop| {
+        let (sent, signal) = until_signal(None, |stop| {
             send(&user, sending, stop, &mut |summary, total| {
                 if !quiet {
                     terminal.progress(dealt_with(summary), total);
@@ -63,10 +72,15 @@ impl Now {
             WayError::Busy => Exit::Stopped,
             _ => Exit::Io,
         };
-        if self.json {
-            terminal.json(&json!({ "error": error.to_string() }));
-        }
+        self.document(&error.to_string(), terminal);
         CliError::new(exit, error.to_string())
+    }
+
+    /// Why nothing was sent, for programs.
+    fn document(&self, error: &str, terminal: &mut Terminal) {
+        if self.json {
+            terminal.json(&json!({ "error": error }));
+        }
     }
 
     fn show(&self, passed: &Passed, dead: u64, terminal: &mut Terminal) {
@@ -99,7 +113,7 @@ impl Now {
             terminal.line(&told);
         }
         if let Some(error) = error {
-            terminal.note(&crate::text::one_line(&error));
+            terminal.note(&one_line(&error));
         }
         if died > 0 || (dead > 0 && failed > 0) {
             terminal.note("`knockon sync dead list` shows what the server will not take, and why");
@@ -107,23 +121,25 @@ impl Now {
     }
 }
 
-/// That there is somewhere to send to, and a project that agreed.
+/// That there is a project that takes part; tells of events of others that stay.
 fn ready(queue: &SyncQueue, terminal: &mut Terminal) -> Result<(), CliError> {
-    let standing = queue.standing().map_err(failed)?;
-    if queue.agreed().map_err(failed)?.is_empty() {
-        return Err(CliError::new(Exit::NotEnabled, "no project takes part, so nothing is sent")
-            .hint("`knockon sync enable` in a project lets its events go out"));
-    }
-    for (project, queued) in &standing.projects {
+    for (project, queued) in &queue.standing().map_err(failed)?.projects {
         let by = match queue.consent(project).map_err(failed)? {
             Consent::Agreed => continue,
             Consent::Undecided => "it is not enabled".to_owned(),
             Consent::Refused => "it is disabled".to_owned(),
             Consent::TakenBack(by) => format!("refused by {by}"),
         };
-        terminal.note(&crate::text::one_line(&format!("{queued} events of {} stay: {by}", project.display())));
+        let events = count(usize::try_from(*queued).unwrap_or(usize::MAX), "event");
+        terminal.note(&one_line(&format!("{events} of {} stay here: {by}", project.display())));
     }
-    Ok(())
+    for project in queue.agreed().map_err(failed)? {
+        if queue.consent(&project).map_err(failed)? == Consent::Agreed {
+            return Ok(());
+        }
+    }
+    Err(CliError::new(Exit::NotEnabled, "no project takes part, so nothing is sent")
+        .hint("`knockon sync enable` in a project lets its events go out"))
 }
 
 fn dealt_with(summary: &Summary) -> u64 {
@@ -155,32 +171,54 @@ fn exit(passed: &Passed) -> Exit {
     }
 }
 
-/// What an emit starts: nobody reads what it says.
+/// What an emit starts: nobody reads what it says. It stays a moment for what the same command still makes.
 pub(super) fn drain() -> Result<Exit, CliError> {
     let user = UserFolders::of_this_process();
-    let sending = Sending { patience: Patience::For(DRAIN), all: false, wait: Duration::ZERO };
-    let (sent, signal) = until_signal(|stop| send(&user, sending, stop, &mut |_, _| {}));
-    Ok(match (sent, signal) {
-        (_, Some(signal)) => Exit::Interrupted(signal),
-        // Another process is at it.
-        (Err(WayError::Busy), None) => Exit::Fine,
-        (Err(_), None) => Exit::Io,
-        (Ok(passed), None) => exit(&passed),
-    })
+    let until = Instant::now() + DRAIN;
+    let (exit, signal) = until_signal(Some(until), |stop| {
+        loop {
+            if service_is_running(&user) {
+                // It sends them, and live.
+                return Exit::Fine;
+            }
+            let wait = until.saturating_duration_since(Instant::now());
+            let sending = Sending { patience: Patience::Failures(DRAIN_FAILURES), all: false, wait };
+            let passed = match send(&user, sending, stop, &mut |_, _| {}) {
+                Ok(passed) => passed,
+                // Another process is at it.
+                Err(WayError::Busy) => return Exit::Fine,
+                Err(_) => return Exit::Io,
+            };
+            let came_through = passed.summary.synced + passed.summary.duplicate > 0;
+            if passed.why != Why::Done || !came_through || !rest(LINGER, stop) {
+                return exit(&passed);
+            }
+        }
+    });
+    Ok(signal.map_or(exit, Exit::Interrupted))
 }
 
-/// Does `work`, which is to end when the flag is set: a signal sets it.
-pub(super) fn until_signal<T>(work: impl FnOnce(&Arc<AtomicBool>) -> T) -> (T, Option<Signal>) {
+/// Waits; returns whether it was not to end meanwhile.
+fn rest(time: Duration, stop: &AtomicBool) -> bool {
+    let until = Instant::now() + time;
+    while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(LOOK);
+    }
+    !stop.load(Ordering::Relaxed)
+}
+
+/// Does `work`, which is to end when the flag is set: a signal sets it, or the time.
+pub(super) fn until_signal<T>(until: Option<Instant>, work: impl FnOnce(&Arc<AtomicBool>) -> T) -> (T, Option<Signal>) {
     let (stop, done) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
     // Without signals to listen to, they end this process as usual: nothing is lost.
     let interrupts = Interrupts::open().ok();
     std::thread::scope(|scope| {
         let listener = scope.spawn(|| {
-            let interrupts = interrupts?;
             while !done.load(Ordering::Relaxed) {
-                if let Some(signal) = interrupts.take() {
+                let signal = interrupts.as_ref().and_then(Interrupts::take);
+                if signal.is_some() || until.is_some_and(|until| Instant::now() >= until) {
                     stop.store(true, Ordering::Relaxed);
-                    return Some(signal);
+                    return signal;
                 }
                 std::thread::sleep(LOOK);
             }

@@ -22,7 +22,7 @@ impl Serve {
     pub(super) fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let user = UserFolders::of_this_process();
         let quiet = self.quiet;
-        let (ended, signal) = until_signal(|stop| {
+        let (ended, signal) = until_signal(None, |stop| {
             serve(&user, stop, &mut |text| {
                 if !quiet {
                     terminal.line_now(&format!("{}  {}", Timestamp::now(), one_line(text)));

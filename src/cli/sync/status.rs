@@ -23,6 +23,9 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let (user, queue) = open()?;
+        for problem in UserSettings::load(&user).1 {
+            terminal.problem(&problem);
+        }
         let standing = queue.standing().map_err(failed)?;
         let service = service_is_running(&user);
         let link = Link::now(standing.link, &standing.account, service);

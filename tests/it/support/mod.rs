@@ -5,6 +5,7 @@ pub mod browser;
 #[allow(dead_code, reason = "it is one server for all tests and for an example; each uses its part")]
 #[path = "../../support/sync_server.rs"]
 pub mod sync_server;
+pub mod team;
 
 use serde_json::Value;
 use std::fs;
