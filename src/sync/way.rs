@@ -4,13 +4,13 @@ use super::credentials::{CredentialError, CredentialStore, Credentials};
 use super::http::{Http, NoReply, Renewal};
 use super::origin::origin;
 use super::pass::{self, PassError, Passed, Queue, SignedIn, Tokens};
-use super::session::{Fact, Patience, Policy, Summary};
+use super::session::{Patience, Policy, Summary};
 use super::token::Token;
 use crate::config::UserSettings;
 use crate::event::Event;
 use crate::outbound;
 use crate::project::UserFolders;
-use crate::store::{Consent, Fate, QueuedEvent, StoreError, SyncQueue};
+use crate::store::{Consent, Due, Fate, QueuedEvent, StoreError, SyncQueue};
 use crate::sys::{self, LockError};
 use crate::time::Timestamp;
 use crate::work_package::{self, Origin, WireVersion};
@@ -163,7 +163,7 @@ pub(super) struct Outgoing {
 impl Queue for Outgoing {
     type Error = StoreError;
 
-    fn due(&mut self, after: i64, most: usize) -> Result<Vec<QueuedEvent>, StoreError> {
+    fn due(&mut self, after: i64, most: usize) -> Result<Due, StoreError> {
         self.queue.due(after, self.now, most)
     }
 
@@ -171,12 +171,8 @@ impl Queue for Outgoing {
         self.queue.settle(fates, Timestamp::now())
     }
 
-    fn note(&mut self, fact: &Fact) -> Result<(), StoreError> {
-        let now = Timestamp::now();
-        match fact {
-            Fact::Taken => self.queue.note_taken(now),
-            Fact::Trouble(words) => self.queue.note_try(now, Some(words)),
-        }
+    fn trouble(&mut self, words: &str) -> Result<(), StoreError> {
+        self.queue.note_try(Timestamp::now(), Some(words))
     }
 
     fn still_agrees(&mut self, project: &Path) -> bool {
