@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Goal, Hooks, NO_OP, Summary, assemble};
+use support::{Goal, Hooks, NO_OP, Summary, assemble, binaries};
 
 const ROUNDS: usize = 60;
 /// Of so many runs the largest peak of memory counts.
@@ -243,17 +243,6 @@ fn in_path(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists());
     found.unwrap_or_else(|| panic!("`{name}` is needed"))
-}
-
-/// The binary of this bench, and the one of `scripts/build-release` where it was built.
-fn binaries() -> Vec<(&'static str, PathBuf)> {
-    let released = |libc: &str| {
-        let path = format!("target/static/x86_64-unknown-linux-{libc}/release/knockon");
-        Some(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).filter(|path| path.exists())
-    };
-    let mut found = vec![("plain", PathBuf::from(env!("CARGO_BIN_EXE_knockon")))];
-    found.extend(released("musl").or_else(|| released("gnu")).map(|path| ("static", path)));
-    found
 }
 
 fn emits(root: &Path, build: &str, knockon: &Path, no_op: &Path) -> Vec<Subject> {

@@ -28,6 +28,23 @@ pub fn is_asked() -> bool {
     is_given("--bench") && !is_given("--test")
 }
 
+/// The binary of this bench, and the one of `scripts/build-release` where it was built.
+pub fn binaries() -> Vec<(&'static str, PathBuf)> {
+    let released = |libc: &str| {
+        let path = format!("target/static/x86_64-unknown-linux-{libc}/release/knockon");
+        Some(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).filter(|path| path.exists())
+    };
+    let mut found = vec![("plain", PathBuf::from(env!("CARGO_BIN_EXE_knockon")))];
+    found.extend(released("musl").or_else(|| released("gnu")).map(|path| ("static", path)));
+    found
+}
+
+/// The one in the middle.
+pub fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
 /// The number that was given (`cargo bench --bench emit -- 200`), or `usual`.
 pub fn number_given(usual: usize) -> usize {
     std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(usual)

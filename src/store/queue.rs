@@ -21,6 +21,8 @@ const WARN_EVERY: i64 = 24 * 3600 * 1000;
 const DRAIN_EVERY: i64 = 60 * 1000;
 /// How often a server may refuse an event before it is a dead letter.
 pub(super) const MOST_RETRIES: u32 = 5;
+/// How many bytes of events are read at once: they may have 8 MiB each.
+const READ_AT_ONCE: usize = 4 * 1024 * 1024;
 /// How long an event that was refused waits for its next attempt, in milliseconds: this, doubled each time.
 const FIRST_PAUSE: i64 = 30 * 1000;
 
@@ -117,6 +119,15 @@ pub struct QueuedEvent {
     pub retry_count: u32,
 }
 
+/// Queued events, in the order they were queued.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The events.
+    pub events: Vec<QueuedEvent>,
+    /// Whether there may be more behind them.
+    pub more: bool,
+}
+
 /// What the server makes of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -186,24 +197,34 @@ impl SyncQueue {
         stored
     }
 
-    /// Queued events behind row `after`, in the order they were queued, of projects that agreed; those whose next
-    /// attempt is due at `now`, or all.
+    /// Queued events behind row `after`, of projects that agreed; those whose next attempt is due at `now`, or all.
+    /// At most `most`, and fewer when they are large: events of 4 MiB, and the one that makes them more.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn due(&self, after: i64, now: Option<Timestamp>, most: usize) -> Result<Vec<QueuedEvent>, StoreError> {
+    pub fn due(&self, after: i64, now: Option<Timestamp>, most: usize) -> Result<Due, StoreError> {
         let now = now.map_or(i64::MAX, millis);
         let query = "SELECT id, event_id, project, event, retry_count FROM sync_event
             WHERE id > ?1 AND next_ms <= ?2 AND project IN (SELECT project FROM consent WHERE agreed = 1)
             ORDER BY id LIMIT ?3";
         self.store.read(|connection| {
             let mut query = connection.prepare_cached(query)?;
-            let most = i64::try_from(most).unwrap_or(i64::MAX);
-            query.query_map(params![after, now, most], queued)?.collect()
+            let mut rows = query.query(params![after, now, i64::try_from(most).unwrap_or(i64::MAX)])?;
+            let (mut events, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                let event = queued(row)?;
+                bytes += event.event.len();
+                events.push(event);
+                if bytes >= READ_AT_ONCE {
+                    return Ok(Due { events, more: true });
+                }
+            }
+            let more = events.len() >= most;
+            Ok(Due { events, more })
         })
     }
 
-    /// Notes what the server made of events, all or none.
+    /// Notes what the server made of events, all or none; and, when it took one, that it did so `now`.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -214,7 +235,9 @@ impl SyncQueue {
             for (row, fate) in fates {
                 gone += i64::from(settle(connection, *row, fate, now)?);
             }
-            connection.prepare_cached("UPDATE sync SET depth = max(0, depth - ?1)")?.execute([gone])?;
+            let taken = fates.iter().any(|(_, fate)| *fate == Fate::Taken).then_some(millis(now));
+            let update = "UPDATE sync SET depth = max(0, depth - ?1), taken_ms = coalesce(max(coalesce(taken_ms, 0), ?2), taken_ms)";
+            connection.prepare_cached(update)?.execute(params![gone, taken])?;
             Ok(())
         })
     }
@@ -397,7 +420,7 @@ mod tests {
     }
 
     fn ids(queue: &SyncQueue) -> Vec<EventId> {
-        queue.due(0, None, 10_000).unwrap().into_iter().map(|queued| queued.event_id).collect()
+        queue.due(0, None, 10_000).unwrap().events.into_iter().map(|queued| queued.event_id).collect()
     }
 
     /// A queue, and a project that agreed.
@@ -420,11 +443,11 @@ mod tests {
         assert_eq!(made[4].depth, 5);
         let again = add_as(&mut queue, project.root(), made[0].event.id());
         assert_eq!((again.stay, again.depth), (Stay::Known, 5));
-        let rows: Vec<i64> = queue.due(0, None, 10).unwrap().iter().map(|queued| queued.row).collect();
+        let rows: Vec<i64> = queue.due(0, None, 10).unwrap().events.iter().map(|queued| queued.row).collect();
         queue.settle(&rows.iter().map(|row| (*row, Fate::Taken)).collect::<Vec<_>>(), Timestamp::now()).unwrap();
         assert!(ids(&queue).is_empty());
         let next = add(&mut queue, project.root());
-        assert!(queue.due(*rows.last().unwrap(), None, 10).unwrap().len() == 1, "a number is never used again");
+        assert!(queue.due(*rows.last().unwrap(), None, 10).unwrap().events.len() == 1, "a number is never used again");
         assert_eq!((lamport(&next.event), next.depth), (7.0, 1));
     }
 
@@ -452,16 +475,57 @@ mod tests {
     }
 
     #[test]
+    fn large_events_are_read_a_few_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut queue, project) = agreed(folder.path());
+        let place = Place { project: project.root(), told: None, most: None };
+        let id = || EventId::generate(Timestamp::now());
+        for megabytes in [1, 2, 2, 7, 1] {
+            let title = "x".repeat(megabytes << 20);
+            let make =
+                |causality| draft().context("title", &*title).placed(causality).stamp(id(), Timestamp::now(), "/p");
+            queue.enqueue(place, make).unwrap().unwrap();
+        }
+        let (mut after, mut read) = (0, Vec::new());
+        loop {
+            let Due { events, more } = queue.due(after, None, 1000).unwrap();
+            read.push(events.len());
+            after = events.last().unwrap().row;
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(read, [3, 1, 1]);
+        assert_eq!(queue.due(0, None, 2).unwrap().events.len(), 2);
+        assert!(queue.due(0, None, 2).unwrap().more && !queue.due(after, None, 2).unwrap().more);
+    }
+
+    #[test]
+    fn settling_what_was_taken_says_when() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut queue, project) = agreed(folder.path());
+        add(&mut queue, project.root());
+        add(&mut queue, project.root());
+        let (first, second, now) = (1, 2, Timestamp::now());
+        queue.settle(&[(first, Fate::Failed("no".into()))], now).unwrap();
+        assert_eq!(queue.standing().unwrap().taken, None);
+        queue.settle(&[(first, Fate::Failed("no".into())), (second, Fate::Taken)], now).unwrap();
+        queue.settle(&[(first, Fate::Dead("never".into()))], Timestamp::from_millis(1)).unwrap();
+        let standing = queue.standing().unwrap();
+        assert_eq!((standing.taken, standing.depth), (Some(now), 0));
+    }
+
+    #[test]
     fn an_event_that_is_refused_too_often_becomes_a_dead_letter_and_can_come_back() {
         let folder = tempfile::tempdir().unwrap();
         let (mut queue, project) = agreed(folder.path());
         let id = add(&mut queue, project.root()).event.id();
-        let row = queue.due(0, None, 1).unwrap()[0].row;
+        let row = queue.due(0, None, 1).unwrap().events[0].row;
         let now = Timestamp::now();
         for retries in 1..MOST_RETRIES {
             queue.settle(&[(row, Fate::Failed("no".into()))], now).unwrap();
-            assert_eq!(queue.due(0, None, 1).unwrap()[0].retry_count, retries);
-            assert!(queue.due(0, Some(now), 1).unwrap().is_empty(), "it waits");
+            assert_eq!(queue.due(0, None, 1).unwrap().events[0].retry_count, retries);
+            assert!(queue.due(0, Some(now), 1).unwrap().events.is_empty(), "it waits");
         }
         queue.settle(&[(row, Fate::Failed("never".into()))], now).unwrap();
         assert!(ids(&queue).is_empty());
@@ -469,7 +533,7 @@ mod tests {
         assert_eq!((letters[0].event_id, letters[0].reason.as_str(), letters[0].retry_count), (id, "never", 5));
         assert_eq!(add_as(&mut queue, project.root(), id).stay, Stay::Known, "it does not come in by the front door");
         assert_eq!(queue.retry_dead(Some(&[id])).unwrap(), 1);
-        assert_eq!(queue.due(0, Some(now), 1).unwrap()[0].retry_count, 0);
+        assert_eq!(queue.due(0, Some(now), 1).unwrap().events[0].retry_count, 0);
         assert_eq!(queue.standing().unwrap().depth, 1);
         queue.settle(&[(row, Fate::Dead("poison".into()))], now).unwrap();
         assert_eq!((queue.drop_dead(None).unwrap(), queue.dead_letters().unwrap().len()), (1, 0));

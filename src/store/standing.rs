@@ -190,15 +190,6 @@ impl SyncQueue {
         self.store.write(|connection| connection.execute(update, params![millis(at), trouble]).map(drop))
     }
 
-    /// Notes that the server took a batch.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn note_taken(&mut self, at: Timestamp) -> Result<(), StoreError> {
-        let update = "UPDATE sync SET taken_ms = max(coalesce(taken_ms, 0), ?1)";
-        self.store.write(|connection| connection.execute(update, [millis(at)]).map(drop))
-    }
-
     /// A number that changes when another process writes to the store.
     ///
     /// # Errors

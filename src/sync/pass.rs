@@ -7,7 +7,7 @@ use super::http::{Http, NoReply, Renewal};
 use super::session::{Fact, Input, MOST_EVENTS, Next, Offer, Policy, Session, Summary, Why};
 use super::token::Token;
 use super::wire::{self, Refreshed, Reply};
-use crate::store::{Fate, QueuedEvent};
+use crate::store::{Due, Fate, QueuedEvent};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -27,24 +27,23 @@ pub trait Queue {
     /// Why it cannot be used.
     type Error: fmt::Display;
 
-    /// Events behind row `after`, at most so many, in the order they were queued; of projects that agreed. Fewer than
-    /// `most` are all there are.
+    /// Events behind row `after`, at most so many, in the order they were queued; of projects that agreed.
     ///
     /// # Errors
     /// It cannot be read.
-    fn due(&mut self, after: i64, most: usize) -> Result<Vec<QueuedEvent>, Self::Error>;
+    fn due(&mut self, after: i64, most: usize) -> Result<Due, Self::Error>;
 
-    /// Settles rows, all or none, durably.
+    /// Settles rows, all or none, durably; remembers that the server took something when it did.
     ///
     /// # Errors
     /// It cannot be written.
     fn settle(&mut self, fates: &[(i64, Fate)]) -> Result<(), Self::Error>;
 
-    /// Remembers what a pass found out.
+    /// Remembers what went wrong.
     ///
     /// # Errors
     /// It cannot be written.
-    fn note(&mut self, fact: &Fact) -> Result<(), Self::Error>;
+    fn trouble(&mut self, words: &str) -> Result<(), Self::Error>;
 
     /// Whether events of this project may be sent, now.
     fn still_agrees(&mut self, project: &Path) -> bool;
@@ -174,6 +173,18 @@ enum Order {
     Renew { within: Duration },
 }
 
+/// What was read of the queue.
+struct Reading {
+    offers: Vec<Offer>,
+    more: bool,
+}
+
+impl Reading {
+    fn input(self) -> Input {
+        Input::Read { offers: self.offers, more: self.more }
+    }
+}
+
 /// An event that was read: its project, and its wire form.
 struct Text {
     project: PathBuf,
@@ -204,11 +215,13 @@ pub fn pass<Q: Queue, L: Line + Send + 'static>(
         if !step.settle.is_empty() {
             pass.queue.settle(&step.settle).map_err(PassError::Queue)?;
         }
-        for fact in &step.facts {
-            pass.queue.note(fact).map_err(PassError::Queue)?;
+        for fact in step.facts {
             trouble = match fact {
                 Fact::Taken => None,
-                Fact::Trouble(words) => Some(words.clone()),
+                Fact::Trouble(words) => {
+                    pass.queue.trouble(&words).map_err(PassError::Queue)?;
+                    Some(words)
+                }
             };
         }
         let summary = session.summary();
@@ -223,7 +236,7 @@ pub fn pass<Q: Queue, L: Line + Send + 'static>(
                 return Ok(Passed { why, summary, trouble });
             }
             _ if pass.stopped() => Input::Stop,
-            Next::Read { after, most } => Input::Read(pass.read(after, most)?),
+            Next::Read { after, most } => pass.read(after, most)?.input(),
             Next::Post { rows, within } => pass.post(&rows, within, session.waiting())?,
             Next::Renew { within } => {
                 pass.sender.order(Order::Renew { within })?;
@@ -246,7 +259,7 @@ struct Pass<'a, Q> {
     /// The last row that was read, ahead or not.
     read: i64,
     /// What was read ahead, and behind which row.
-    ahead: Option<(i64, Vec<Offer>)>,
+    ahead: Option<(i64, Reading)>,
 }
 
 impl<Q: Queue> Pass<'_, Q> {
@@ -254,15 +267,15 @@ impl<Q: Queue> Pass<'_, Q> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn read(&mut self, after: i64, most: usize) -> Result<Vec<Offer>, PassError<Q::Error>> {
+    fn read(&mut self, after: i64, most: usize) -> Result<Reading, PassError<Q::Error>> {
         match self.ahead.take() {
-            Some((behind, offers)) if behind == after => Ok(offers),
+            Some((behind, reading)) if behind == after => Ok(reading),
             _ => self.read_now(after, most).map_err(PassError::Queue),
         }
     }
 
-    fn read_now(&mut self, after: i64, most: usize) -> Result<Vec<Offer>, Q::Error> {
-        let events = self.queue.due(after, most)?;
+    fn read_now(&mut self, after: i64, most: usize) -> Result<Reading, Q::Error> {
+        let Due { events, more } = self.queue.due(after, most)?;
         let mut offers = Vec::with_capacity(events.len());
         for event in events {
             let wire = self.queue.to_wire(&event);
@@ -275,7 +288,7 @@ impl<Q: Queue> Pass<'_, Q> {
             self.read = self.read.max(row);
             offers.push(Offer { row, id, size });
         }
-        Ok(offers)
+        Ok(Reading { offers, more })
     }
 
     /// Sends rows, if all of them may still be sent, and waits for the answer.
@@ -292,7 +305,7 @@ impl<Q: Queue> Pass<'_, Q> {
         if self.ahead.is_none() && waiting - rows.len() < self.most {
             let behind = self.read;
             // What cannot be read now is told when it is needed.
-            self.ahead = self.read_now(behind, self.most).ok().map(|offers| (behind, offers));
+            self.ahead = self.read_now(behind, self.most).ok().map(|reading| (behind, reading));
         }
         self.answer()
     }
@@ -438,7 +451,6 @@ mod tests {
     struct Rows {
         rows: BTreeMap<i64, String>,
         settled: Vec<(i64, Fate)>,
-        facts: Vec<Fact>,
         /// Whether `other` agrees, and the fewest rows that are left when it changes its mind.
         agrees_until: usize,
         broken: bool,
@@ -455,7 +467,7 @@ mod tests {
     impl Queue for Rows {
         type Error = String;
 
-        fn due(&mut self, after: i64, most: usize) -> Result<Vec<QueuedEvent>, String> {
+        fn due(&mut self, after: i64, most: usize) -> Result<Due, String> {
             let project = |row| PathBuf::from(if row % 10 == 0 { "/other" } else { "/mine" });
             let queued = |(row, wire): (&i64, &String)| QueuedEvent {
                 row: *row,
@@ -464,7 +476,8 @@ mod tests {
                 event: wire.clone().into_bytes(),
                 retry_count: 0,
             };
-            Ok(self.rows.range(after + 1..).take(most).map(queued).collect())
+            let events: Vec<_> = self.rows.range(after + 1..).take(most).map(queued).collect();
+            Ok(Due { more: events.len() == most, events })
         }
 
         fn settle(&mut self, fates: &[(i64, Fate)]) -> Result<(), String> {
@@ -478,8 +491,7 @@ mod tests {
             Ok(())
         }
 
-        fn note(&mut self, fact: &Fact) -> Result<(), String> {
-            self.facts.push(fact.clone());
+        fn trouble(&mut self, _words: &str) -> Result<(), String> {
             Ok(())
         }
 
@@ -558,7 +570,6 @@ mod tests {
         assert!(rows.rows.is_empty() && rows.settled.contains(&(7, Fate::Dead("seven".to_owned()))));
         assert_eq!(progress.len(), 6);
         assert_eq!(progress.last(), Some(&summary));
-        assert_eq!(rows.facts.iter().filter(|fact| **fact == Fact::Taken).count(), 5);
     }
 
     #[test]

@@ -260,7 +260,7 @@ impl<'a> Service<'a> {
             return Ok(());
         }
         self.next_pass = now + EVERY;
-        if self.queue.due(0, Some(Timestamp::now()), 1)?.is_empty() {
+        if self.queue.due(0, Some(Timestamp::now()), 1)?.events.is_empty() {
             return Ok(());
         }
         let (user, stop) = (self.user.clone(), self.stop.clone());
@@ -406,7 +406,7 @@ impl<'a> Service<'a> {
         // What a pass is sending at the moment need not go out twice.
         let (Some(way), None) = (&self.way, &self.passing) else { return Ok(()) };
         let room = MOST_UNCONFIRMED.saturating_sub(self.unconfirmed.len());
-        let due = self.queue.due(self.sent, Some(Timestamp::now()), room)?;
+        let due = self.queue.due(self.sent, Some(Timestamp::now()), room)?.events;
         if due.is_empty() {
             return Ok(());
         }
@@ -438,7 +438,6 @@ impl<'a> Service<'a> {
         if let Some((row, _)) = confirmed {
             let now = Timestamp::now();
             self.queue.settle(&[(row, Fate::Taken)], now)?;
-            self.queue.note_taken(now)?;
             return Ok(());
         }
         match frame {

@@ -98,8 +98,13 @@ pub struct Offer {
 pub enum Input {
     /// Time has passed.
     Tick,
-    /// The rows that [`Next::Read`] asked for; fewer than asked for are all there are.
-    Read(Vec<Offer>),
+    /// The rows that [`Next::Read`] asked for.
+    Read {
+        /// The events, in the order they were queued.
+        offers: Vec<Offer>,
+        /// Whether there may be more behind them.
+        more: bool,
+    },
     /// The server answered the batch.
     Reply(Reply),
     /// No answer, to the batch or for the token.
@@ -283,7 +288,7 @@ impl Session {
                 self.waiting.give_back();
                 self.end(Why::Stopped);
             }
-            (State::Idle, Input::Read(offers)) => self.take_in(offers),
+            (State::Idle, Input::Read { offers, more }) => self.take_in(offers, more),
             (State::Posting, Input::Reply(reply)) => {
                 self.state = State::Idle;
                 self.answered(reply, now, random);
@@ -362,8 +367,9 @@ impl Session {
         self.end(Why::SignIn(words));
     }
 
-    fn take_in(&mut self, offers: Vec<Offer>) {
-        self.exhausted = offers.len() < self.policy.events;
+    fn take_in(&mut self, offers: Vec<Offer>, more: bool) {
+        // Rows go forward: without one, there is nothing to ask for behind the last.
+        self.exhausted = !more || offers.is_empty();
         for Offer { row, id, size } in offers {
             self.read = self.read.max(row);
             match size {
@@ -494,8 +500,13 @@ mod tests {
         format!("evt_{row:026}").parse().unwrap()
     }
 
+    fn read(offers: impl IntoIterator<Item = Offer>) -> Input {
+        let offers: Vec<Offer> = offers.into_iter().collect();
+        Input::Read { more: offers.len() >= MOST_EVENTS, offers }
+    }
+
     fn offers(rows: impl IntoIterator<Item = i64>) -> Input {
-        Input::Read(rows.into_iter().map(|row| Offer { row, id: id(row), size: Ok(100) }).collect())
+        read(rows.into_iter().map(|row| Offer { row, id: id(row), size: Ok(100) }))
     }
 
     fn policy() -> Policy {
@@ -538,7 +549,7 @@ mod tests {
             self.next = step.next;
             // Where nothing else is behind what was read.
             if matches!(self.next, Read { after, .. } if after > 0) {
-                self.step(Input::Read(Vec::new()));
+                self.step(read([]));
             }
         }
 
@@ -618,7 +629,7 @@ mod tests {
     fn a_batch_keeps_to_its_bytes_and_what_can_never_be_sent_is_a_dead_letter() {
         let sizes = [Ok(400), Ok(500), Ok(1000), Ok(88), Err("no team".to_owned()), Ok(987), Ok(988)];
         let offers = (1..).zip(sizes).map(|(row, size)| Offer { row, id: id(row), size });
-        let mut played = Played::offered(Policy { budget: 1000, ..policy() }, Input::Read(offers.collect()));
+        let mut played = Played::offered(Policy { budget: 1000, ..policy() }, read(offers));
         let told = "it has 1000 bytes, and a batch has 1000 at most".to_owned();
         let dead = vec![
             (3, Fate::Dead(told.clone())),
@@ -640,7 +651,7 @@ mod tests {
     #[test]
     fn the_ceiling_of_a_batch_is_512_kib_whatever_is_configured() {
         let big = (1..=6).map(|row| Offer { row, id: id(row), size: Ok(120 * 1024) });
-        let played = Played::offered(Policy { budget: usize::MAX, ..policy() }, Input::Read(big.collect()));
+        let played = Played::offered(Policy { budget: usize::MAX, ..policy() }, read(big));
         assert_eq!(played.rows(), [1, 2, 3, 4]);
     }
 
@@ -900,6 +911,6 @@ mod tests {
 
     #[test]
     fn an_empty_queue_is_done_at_once() {
-        assert_eq!(Played::offered(Policy::default(), Input::Read(Vec::new())).next, Finish(Why::Done));
+        assert_eq!(Played::offered(Policy::default(), read([])).next, Finish(Why::Done));
     }
 }

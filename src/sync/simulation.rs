@@ -353,10 +353,16 @@ mod tests {
                     Next::Finish(why) => return Some(self.finished(why, &session, now, &watch)),
                     _ if self.dice.chance(deaths) => Input::Stop,
                     Next::Read { after, most } => {
-                        let offers = self.read(after, most);
+                        let mut offers = self.read(after, most);
+                        let mut more = offers.len() == most;
+                        if offers.len() > 1 && self.dice.chance(0.1) {
+                            // They are large: not all are read at once.
+                            offers.truncate(offers.len() / 2);
+                            more = true;
+                        }
                         watch.offered += offers.len();
                         watch.read = offers.last().map_or(watch.read, |offer| offer.row);
-                        Input::Read(offers)
+                        Input::Read { offers, more }
                     }
                     Next::Post { rows, within } => {
                         self.check(&rows, &policy);

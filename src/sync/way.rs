@@ -4,13 +4,13 @@ use super::credentials::{CredentialError, CredentialStore, Credentials};
 use super::http::{Http, NoReply, Renewal};
 use super::origin::origin;
 use super::pass::{self, PassError, Passed, Queue, SignedIn, Tokens};
-use super::session::{Fact, Patience, Policy, Summary};
+use super::session::{Patience, Policy, Summary};
 use super::token::Token;
 use crate::config::UserSettings;
 use crate::event::Event;
 use crate::outbound;
 use crate::project::UserFolders;
-use crate::store::{Consent, Fate, QueuedEvent, StoreError, SyncQueue};
+use crate::store::{Consent, Due, Fate, QueuedEvent, StoreError, SyncQueue};
 use crate::sys::{self, LockError};
 use crate::time::Timestamp;
 use crate::work_package::{self, Origin, WireVersion};
@@ -163,25 +163,17 @@ pub(super) struct Outgoing {
 impl Queue for Outgoing {
     type Error = StoreError;
 
-    fn due(&mut self, mut after: i64, most: usize) -> Result<Vec<QueuedEvent>, StoreError> {
-        let mut due = Vec::new();
+    fn due(&mut self, mut after: i64, most: usize) -> Result<Due, StoreError> {
+        // What a file of the project or the environment takes back stays, as what nobody agreed to.
+        let mut agrees: BTreeMap<PathBuf, bool> = BTreeMap::new();
         loop {
-            let rows = self.queue.due(after, self.now, most)?;
-            let are_all = rows.len() < most;
-            after = rows.last().map_or(after, |queued| queued.row);
-            // What a file of the project or the environment takes back stays, as what nobody agreed to.
-            let mut agrees: BTreeMap<PathBuf, bool> = BTreeMap::new();
-            for queued in rows {
-                let agreed = match agrees.get(&queued.project) {
-                    Some(agreed) => *agreed,
-                    None => *agrees.entry(queued.project.clone()).or_insert(self.still_agrees(&queued.project)),
-                };
-                if agreed {
-                    due.push(queued);
-                }
-            }
-            if are_all || due.len() >= most {
-                due.truncate(most);
+            let mut due = self.queue.due(after, self.now, most)?;
+            after = due.events.last().map_or(after, |queued| queued.row);
+            due.events.retain(|queued| match agrees.get(&queued.project) {
+                Some(agreed) => *agreed,
+                None => *agrees.entry(queued.project.clone()).or_insert_with(|| self.still_agrees(&queued.project)),
+            });
+            if !due.events.is_empty() || !due.more {
                 return Ok(due);
             }
         }
@@ -191,12 +183,8 @@ impl Queue for Outgoing {
         self.queue.settle(fates, Timestamp::now())
     }
 
-    fn note(&mut self, fact: &Fact) -> Result<(), StoreError> {
-        let now = Timestamp::now();
-        match fact {
-            Fact::Taken => self.queue.note_taken(now),
-            Fact::Trouble(words) => self.queue.note_try(now, Some(words)),
-        }
+    fn trouble(&mut self, words: &str) -> Result<(), StoreError> {
+        self.queue.note_try(Timestamp::now(), Some(words))
     }
 
     fn still_agrees(&mut self, project: &Path) -> bool {
