@@ -4,6 +4,7 @@
 //! `scripts/faults --short` with fewer. A test prints its figures.
 
 mod log;
+mod sync;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod support;
