@@ -1,6 +1,6 @@
 //! What networks, servers and kills do to events on their way to the team: none is lost, and the server has each once.
 
-use super::support::team::{self, Acknowledged, Team, repeated, said};
+use super::support::crowd::{self, Acknowledged, Crowd, repeated, said};
 use super::{count, figure};
 use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Not a test of its own: a process that makes events.
 #[test]
 fn emitter() {
-    team::be_an_emitter();
+    crowd::be_an_emitter();
 }
 
 const EMITTER: &str = "sync::emitter";
@@ -34,34 +34,34 @@ fn ids(events: &[Acknowledged]) -> Vec<String> {
 #[test]
 fn five_thousand_events_made_offline_arrive_once_and_in_order() {
     let events = count(5000, 1000);
-    let team = Team::new("512KiB");
-    let made = team.emit(events);
-    assert_eq!(team.queued(), ids(&made));
-    team.sign_in();
-    team.server.go_offline();
-    let unreachable = team.project.run(&["sync", "now"]);
+    let crowd = Crowd::new("512KiB");
+    let made = crowd.emit(events);
+    assert_eq!(crowd.queued(), ids(&made));
+    crowd.sign_in();
+    crowd.server.go_offline();
+    let unreachable = crowd.project.run(&["sync", "now"]);
     assert_eq!(unreachable.code, 69, "{unreachable:?}");
-    team.server.come_back();
+    crowd.server.come_back();
     let began = Instant::now();
-    let (code, shown) = team.project.on_a_terminal("sync now", "");
+    let (code, shown) = crowd.project.on_a_terminal("sync now", "");
     let took = began.elapsed();
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains(&format!("{events}/{events}")) && shown.contains('█'), "a progress bar: {shown}");
     assert!(shown.contains(&format!("{events} synced, 0 duplicate, 0 failed")), "{shown}");
-    let batches: Vec<usize> = team.server.batches().iter().map(|batch| batch.ids.len()).collect();
+    let batches: Vec<usize> = crowd.server.batches().iter().map(|batch| batch.ids.len()).collect();
     assert_eq!(batches, vec![1000; events / 1000]);
-    assert_eq!(team.server.ids(), ids(&made), "in order, each once");
-    assert_eq!((team.server.doubles(), team.queued().len(), team.dead()), (0, 0, 0));
+    assert_eq!(crowd.server.ids(), ids(&made), "in order, each once");
+    assert_eq!((crowd.server.doubles(), crowd.queued().len(), crowd.dead()), (0, 0, 0));
     figure(
         "events made offline, then one `sync now`",
         format!("{events} in {} batches: 0 lost, 0 doubled, in order", batches.len()),
     );
-    let largest = team.server.batches().iter().map(|batch| batch.bytes).max().unwrap();
+    let largest = crowd.server.batches().iter().map(|batch| batch.bytes).max().unwrap();
     figure("  a batch of 1,000, bytes of JSON", format!("{largest}; all of it in {:.1} s", took.as_secs_f64()));
 }
 
-fn start_sync(team: &Team) -> Child {
-    let mut command = team.project.command(&["sync", "now"]);
+fn start_sync(crowd: &Crowd) -> Child {
+    let mut command = crowd.project.command(&["sync", "now"]);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -69,19 +69,19 @@ fn start_sync(team: &Team) -> Child {
 fn killed_while_it_sends_nothing_is_lost_doubled_or_out_of_order() {
     let (kills, events) = (count(50, 10), count(5000, 1000));
     // Small batches: many moments to be killed at.
-    let team = Team::new("16KiB");
+    let crowd = Crowd::new("16KiB");
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let (mut all, mut cut_off) = (Vec::new(), 0);
     let mut killed = 0;
     while killed < kills {
-        if team.queued().is_empty() {
-            all.extend(team.emit(events));
-            team.sign_in();
+        if crowd.queued().is_empty() {
+            all.extend(crowd.emit(events));
+            crowd.sign_in();
         }
-        let before = team.server.ids().len();
-        let mut child = start_sync(&team);
+        let before = crowd.server.ids().len();
+        let mut child = start_sync(&crowd);
         // From its first batch on: a moment until the next, or the one after it.
-        while team.server.ids().len() == before && child.try_wait().unwrap().is_none() {
+        while crowd.server.ids().len() == before && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_micros(200));
         }
         std::thread::sleep(Duration::from_micros(random.next() % 40_000));
@@ -91,23 +91,23 @@ fn killed_while_it_sends_nothing_is_lost_doubled_or_out_of_order() {
         // It may have come to its end.
         let _ = child.kill();
         child.wait().unwrap();
-        let there = team.server.ids();
+        let there = crowd.server.ids();
         assert_eq!(there, ids(&all[..there.len()]), "in order, each once");
-        let waiting = team.queued();
+        let waiting = crowd.queued();
         cut_off += there.len() + waiting.len() - all.len();
         assert!(waiting.ends_with(&ids(&all[there.len()..])), "what the server does not have is still queued");
     }
-    let doubles = team.server.doubles();
-    assert_eq!(team.sync_until_empty(3), 1, "one more is enough");
-    assert_eq!(team.server.ids(), ids(&all), "in order, each once");
-    assert_eq!((team.lost_and_doubled(&all), team.dead()), ((0, 0), 0));
+    let doubles = crowd.server.doubles();
+    assert_eq!(crowd.sync_until_empty(3), 1, "one more is enough");
+    assert_eq!(crowd.server.ids(), ids(&all), "in order, each once");
+    assert_eq!((crowd.lost_and_doubled(&all), crowd.dead()), ((0, 0), 0));
     figure(
         "kill -9 of `sync now` at random moments",
         format!("{kills} kills, {} events: 0 lost, 0 doubled, in order", all.len()),
     );
     figure(
         "  control, what had been taken and not yet settled when it was killed",
-        format!("{cut_off}, brought again and known to the server: {}", team.server.doubles().max(doubles)),
+        format!("{cut_off}, brought again and known to the server: {}", crowd.server.doubles().max(doubles)),
     );
     assert!(cut_off > 0, "some kills hit between the server and the queue");
 }
@@ -117,14 +117,14 @@ fn chaos_on_the_way_loses_and_doubles_nothing() {
     let (runs, events) = (count(10, 2), count(2000, 500));
     let (mut passes, mut requests, mut doubles) = (0, 0, 0);
     for seed in 0..runs {
-        let team = Team::new("16KiB");
-        let made = team.emit(events);
-        team.sign_in();
-        team.server.chaos(35, 1000 + seed as u64);
-        passes += team.sync_until_empty(100);
-        assert_eq!((team.lost_and_doubled(&made), team.dead()), ((0, 0), 0), "seed {seed}");
-        requests += team.server.requests().len();
-        doubles += team.server.doubles();
+        let crowd = Crowd::new("16KiB");
+        let made = crowd.emit(events);
+        crowd.sign_in();
+        crowd.server.chaos(35, 1000 + seed as u64);
+        passes += crowd.sync_until_empty(100);
+        assert_eq!((crowd.lost_and_doubled(&made), crowd.dead()), ((0, 0), 0), "seed {seed}");
+        requests += crowd.server.requests().len();
+        doubles += crowd.server.doubles();
     }
     figure(
         "runs with a third of all requests going wrong",
@@ -146,8 +146,8 @@ fn all_said(children: Vec<Child>) -> Vec<Vec<Acknowledged>> {
 #[test]
 fn the_clock_of_many_processes_never_repeats_a_time() {
     let (processes, events) = (32, count(200, 20));
-    let team = Team::new("512KiB");
-    let start = |way: &str, events| (0..processes).map(|_| team.start_emitter(EMITTER, way, events)).collect();
+    let crowd = Crowd::new("512KiB");
+    let start = |way: &str, events| (0..processes).map(|_| crowd.start_emitter(EMITTER, way, events)).collect();
     let began = Instant::now();
     let each = all_said(start("library", events));
     let took = began.elapsed();
@@ -161,7 +161,7 @@ fn the_clock_of_many_processes_never_repeats_a_time() {
     all.extend(each.concat());
     assert_eq!((all.len(), repeated(&all)), (processes * (events + commands), 0));
     all.sort_by_key(|event| event.lamport);
-    assert_eq!(team.queued(), ids(&all), "the order of the queue is that of the clock");
+    assert_eq!(crowd.queued(), ids(&all), "the order of the queue is that of the clock");
     let last = all.last().unwrap().lamport;
     assert_eq!(last as usize, all.len(), "and without a gap");
     figure(
@@ -178,31 +178,31 @@ fn the_clock_of_many_processes_never_repeats_a_time() {
 #[test]
 fn many_senders_and_many_emitters_at_once_bring_each_event_once() {
     let (emitters, events) = (8, count(100, 25));
-    let team = Team::new("16KiB");
-    let early = team.emit(50);
-    team.sign_in();
-    team.server.chaos(25, 7);
+    let crowd = Crowd::new("16KiB");
+    let early = crowd.emit(50);
+    crowd.sign_in();
+    crowd.server.chaos(25, 7);
     let quiet = |arguments: &[&str]| {
-        let mut command = team.project.command(arguments);
+        let mut command = crowd.project.command(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
     let mut service = quiet(&["sync", "run"]);
-    let mut senders = [start_sync(&team), start_sync(&team)];
+    let mut senders = [start_sync(&crowd), start_sync(&crowd)];
     let way = |number| if number % 2 == 0 { "library" } else { "commands" };
-    let started = (0..emitters).map(|number| team.start_emitter(EMITTER, way(number), events)).collect();
+    let started = (0..emitters).map(|number| crowd.start_emitter(EMITTER, way(number), events)).collect();
     let mut made = all_said(started).concat();
     made.extend(early);
     for sender in &mut senders {
         // With chaos it may have given up.
         sender.wait().unwrap();
     }
-    let passes = team.sync_until_empty(100);
+    let passes = crowd.sync_until_empty(100);
     // What follows only the service brings, live as soon as it is connected.
     let (mut batches, deadline) = (0, Instant::now() + Duration::from_secs(120));
-    while batches < 4 || !team.queued().is_empty() {
-        assert!(Instant::now() < deadline, "the service brings what is made: {} wait", team.queued().len());
-        if team.queued().is_empty() {
-            made.extend(team.emit(events));
+    while batches < 4 || !crowd.queued().is_empty() {
+        assert!(Instant::now() < deadline, "the service brings what is made: {} wait", crowd.queued().len());
+        if crowd.queued().is_empty() {
+            made.extend(crowd.emit(events));
             batches += 1;
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -211,13 +211,13 @@ fn many_senders_and_many_emitters_at_once_bring_each_event_once() {
     let asked = Instant::now();
     service.wait().unwrap();
     assert!(asked.elapsed() < Duration::from_secs(6), "it ends soon: {:?}", asked.elapsed());
-    assert_eq!((team.lost_and_doubled(&made), repeated(&made), team.dead()), ((0, 0), 0, 0));
-    assert_eq!(team.server.ids().len(), made.len());
+    assert_eq!((crowd.lost_and_doubled(&made), repeated(&made), crowd.dead()), ((0, 0), 0, 0));
+    assert_eq!(crowd.server.ids().len(), made.len());
     figure(
         "`sync run`, two `sync now`, 8 emitters at once, a quarter of all requests going wrong",
         format!("{} events, {passes} more passes: 0 lost, 0 doubled", made.len()),
     );
-    let live = team.server.events().iter().filter(|taken| taken.way == super::support::sync_server::Way::Live).count();
-    let batches = team.server.requests_to("/api/v1/events/batch/").len();
+    let live = crowd.server.events().iter().filter(|taken| taken.way == super::support::sync_server::Way::Live).count();
+    let batches = crowd.server.requests_to("/api/v1/events/batch/").len();
     figure("  by WebSocket, and requests with batches", format!("{live}, {batches}"));
 }

@@ -5,11 +5,13 @@ use super::sync_server::SyncServer;
 use knockon::store::SyncQueue;
 use knockon::work_package::Created;
 use knockon::{EmitReport, Emitter, EmitterOptions, EventDraft, Project, UserFolders};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// What a process is told that is to make events: in which way, and how many.
@@ -23,20 +25,20 @@ pub struct Acknowledged {
 }
 
 /// A project that takes part, and its team's server.
-pub struct Team {
+pub struct Crowd {
     pub project: TestProject,
     pub server: SyncServer,
 }
 
-impl Team {
+impl Crowd {
     /// A project that agreed and whose user is not signed in; batches of so many bytes follow each other at once.
     pub fn new(batch_size: &str) -> Self {
         let project = TestProject::new();
         project.config("version: '1.0'\nhooks: []\n");
-        let team = Team { project, server: SyncServer::start() };
-        team.settings(batch_size);
-        team.project.ok(&["sync", "enable"]);
-        team
+        let crowd = Crowd { project, server: SyncServer::start() };
+        crowd.settings(batch_size);
+        crowd.project.ok(&["sync", "enable"]);
+        crowd
     }
 
     pub fn settings(&self, batch_size: &str) {
@@ -67,10 +69,13 @@ impl Team {
         SyncQueue::open(&self.user()).unwrap()
     }
 
-    /// The ids of what is queued, in order.
+    /// The ids of what is queued and may be sent, in order.
     pub fn queued(&self) -> Vec<String> {
-        let due = self.queue().due(0, None, 1_000_000).unwrap();
-        due.iter().map(|queued| queued.event_id.ulid().to_owned()).collect()
+        let store = open(&self.state());
+        let agreed = "SELECT project FROM consent WHERE agreed = 1";
+        let query = format!("SELECT event_id FROM sync_event WHERE project IN ({agreed}) ORDER BY id");
+        let mut query = store.prepare(&query).unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
     /// Makes events in this process; returns them in order.
@@ -124,6 +129,20 @@ impl Team {
     }
 }
 
+/// The store in a folder, which is left as it is when this is closed.
+pub fn open(state: &Path) -> Connection {
+    let store = Connection::open(state.join("knockon.db")).unwrap();
+    store.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    store
+}
+
+/// Nothing is wrong with the store in a folder.
+#[track_caller]
+pub fn sound(state: &Path, what: &str) {
+    let checked: String = open(state).query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(checked, "ok", "{what}");
+}
+
 /// One event by the command line.
 pub const CREATE: [&str; 9] =
     ["wp", "created", "--wp-id", "WP01", "--title", "Login", "--feature-slug", "001-auth", "--json"];
@@ -147,7 +166,7 @@ pub fn acknowledged(report: &EmitReport) -> Option<Acknowledged> {
     Some(Acknowledged { id: event.id().ulid().to_owned(), lamport })
 }
 
-/// What a process is that [`Team::start_emitter`] started; nothing in a run of the tests.
+/// What a process is that [`Crowd::start_emitter`] started; nothing in a run of the tests.
 pub fn be_an_emitter() {
     let Some(told) = std::env::var(EMITTER).ok() else { return };
     let (way, count) = told.split_once(' ').unwrap();
@@ -178,6 +197,22 @@ pub fn be_an_emitter() {
                 let document: Value = serde_json::from_slice(&output.stdout).unwrap();
                 let made = of_document(&document).unwrap_or_else(|| panic!("{output:?}"));
                 say(&made.id, made.lamport);
+            }
+        }
+        // A store as SQLite makes it when nobody asks it to wait for the disk; the tables are those of ours.
+        "relaxed" => {
+            let folder = UserFolders::of_this_process().state.unwrap();
+            drop(SyncQueue::open(&UserFolders::of_this_process()).unwrap());
+            let store = open(&folder);
+            store.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000").unwrap();
+            let insert = "INSERT INTO sync_event (id, event_id, project, event_type, event, queued_ms)
+                SELECT rows, ?1, x'2f', 'wp.created', '{}', 0 FROM sync";
+            for number in 0..count {
+                let id = format!("{:010}{number:016}", std::process::id());
+                store.execute_batch("BEGIN IMMEDIATE; UPDATE sync SET rows = rows + 1").unwrap();
+                store.execute(insert, [&id]).unwrap();
+                store.execute_batch("COMMIT").unwrap();
+                say(&id, number as u64);
             }
         }
         // What everybody writes first.
@@ -220,4 +255,101 @@ pub fn repeated<'a>(all: impl IntoIterator<Item = &'a Acknowledged>) -> usize {
     let mut times: BTreeMap<u64, usize> = BTreeMap::new();
     all.into_iter().for_each(|event| *times.entry(event.lamport).or_default() += 1);
     times.values().filter(|times| **times > 1).count()
+}
+
+/// Damages the store in one of several ways, and says in which: whole pages, single bytes, a file that is cut off.
+pub fn damage(state: &Path, mut random: impl FnMut() -> u64) -> String {
+    let mut upto = |most: usize| usize::try_from(random()).unwrap_or(usize::MAX) % most.max(1);
+    let log = state.join("knockon.db-wal");
+    // What is in the log is the newest; each run hits it now and then.
+    let in_log = upto(3) == 0 && fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    let path = if in_log { log } else { state.join("knockon.db") };
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let mut bytes = fs::read(&path).unwrap();
+    let (length, pages) = (bytes.len(), bytes.len() / 4096);
+    let told = match upto(6) {
+        0 => {
+            bytes.truncate(upto(length));
+            format!("{name} cut off at {} of {length}", bytes.len())
+        }
+        1 => {
+            let at = upto(pages) * 4096;
+            bytes[at..at + 4096].fill(0);
+            format!("{name}: page {} zeroed", at / 4096)
+        }
+        2 | 3 => {
+            let hit: Vec<usize> = (0..1 + upto(3)).map(|_| upto(pages)).collect();
+            for page in &hit {
+                bytes[page * 4096..(page + 1) * 4096].fill_with(|| upto(256) as u8);
+            }
+            format!("{name}: random pages {hit:?}")
+        }
+        _ => {
+            let hit: Vec<usize> = (0..1 + upto(64)).map(|_| upto(length)).collect();
+            for at in &hit {
+                bytes[*at] = upto(256) as u8;
+            }
+            format!("{name}: {} random bytes", hit.len())
+        }
+    };
+    fs::write(&path, bytes).unwrap();
+    told
+}
+
+/// The damaged stores that lie aside.
+pub fn aside(state: &Path) -> Vec<String> {
+    let names = fs::read_dir(state).unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> =
+        names.filter(|name| name.contains("damaged-") && !name.ends_with("-wal") && !name.ends_with("-shm")).collect();
+    names.sort();
+    names
+}
+
+/// What became of a damaged store, when all that could be asked of it was.
+#[derive(Debug, Default)]
+pub struct Damaged {
+    /// Events that had been acknowledged before.
+    pub before: usize,
+    /// Those of them that the server has.
+    pub arrived: usize,
+    /// Whether the damage was seen, and the store moved aside.
+    pub seen: bool,
+}
+
+/// Queues events, damages the store, and holds what is promised of that: no panic, no time twice, a word on where the
+/// damaged file went, and everything that could be read reaches the server once.
+pub fn survive_damage(events: usize, random: impl FnMut() -> u64) -> Damaged {
+    let crowd = Crowd::new("512KiB");
+    let mut made = crowd.emit(events);
+    crowd.sign_in();
+    let what = damage(&crowd.state(), random);
+    let before = made.len();
+    let mut told = String::new();
+    for _ in 0..3 {
+        let (code, document, stderr) = crowd.create();
+        assert!(code == 0 && !stderr.contains("panicked"), "{what}: {code} {stderr}");
+        told.push_str(&stderr);
+        made.push(of_document(&document).unwrap_or_else(|| panic!("{what}: it has a place in order: {stderr}")));
+    }
+    assert_eq!(repeated(&made), 0, "{what}: {:?}", &made[before - 3..]);
+    // Whoever was signed in may be among what was lost; the credentials are not.
+    crowd.sign_in();
+    for arguments in [&["sync", "enable"][..], &["sync", "now"], &["sync", "now"]] {
+        let ran = crowd.project.run(arguments);
+        assert!([0, 1].contains(&ran.code) && !ran.stderr.contains("panicked"), "{what}: {arguments:?}: {ran:?}");
+        told.push_str(&ran.stderr);
+    }
+    assert_eq!(crowd.queued(), [""; 0], "{what}: {told}");
+    let aside = aside(&crowd.state());
+    // A drain in the background tells nobody.
+    told.push_str(&crowd.project.run(&["doctor", "--json"]).stdout);
+    for name in &aside {
+        assert!(told.contains(name.as_str()), "{what}: {name} is told of: {told}");
+    }
+    let (_, doubled) = crowd.lost_and_doubled(&made);
+    assert_eq!(doubled, 0, "{what}");
+    let (lost_of_new, _) = crowd.lost_and_doubled(&made[before..]);
+    assert_eq!(lost_of_new, 0, "{what}: what was acknowledged after the damage arrives");
+    let (lost, _) = crowd.lost_and_doubled(&made[..before]);
+    Damaged { before, arrived: before - lost, seen: !aside.is_empty() }
 }
