@@ -158,6 +158,13 @@ fn reserve_of(store: &Path) -> PathBuf {
     store.with_file_name(RESERVE)
 }
 
+/// The file beside the store that says up to which value the clock may run; what it says.
+pub(super) fn reserve_beside(store: &Path) -> (PathBuf, Option<(u64, NodeId)>) {
+    let path = reserve_of(store);
+    let reserve = read_reserve(&path).map(|(value, node)| (value.unsigned_abs(), node));
+    (path, reserve)
+}
+
 fn read_reserve(path: &Path) -> Option<(i64, NodeId)> {
     let bytes = sys::read_capped(&sys::open_private(path).ok()??, 4096).ok()?;
     let reserve: Reserve = serde_json::from_slice(&bytes).ok()?;

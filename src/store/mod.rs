@@ -24,6 +24,7 @@ pub use outbox::{Key, NewDelivery, Outbox, Owner, Queued, Stored};
 pub use queue::{Enqueued, Fate, Place, QueuedEvent, Stay, SyncQueue, WARN_FROM};
 pub use standing::{Account, Link, Standing, service_is_running, service_lock};
 
+use crate::event::NodeId;
 use crate::project::UserFolders;
 use crate::sys;
 use rusqlite::config::DbConfig;
@@ -288,6 +289,43 @@ pub struct Inspected {
 /// # Errors
 /// It cannot be read, or is damaged.
 pub fn inspect(user: &UserFolders) -> Result<Option<Inspected>, StoreError> {
+    let Some(store) = open_to_look(user)? else { return Ok(None) };
+    let sound: String = store.read(|connection| connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+    if sound != "ok" {
+        return Err(StoreError::Io(store.path, io::Error::new(io::ErrorKind::InvalidData, sound)));
+    }
+    outbox::inspect(&store).map(Some)
+}
+
+/// How the events for the team and their clock stand, looked at without changing anything.
+#[derive(Clone, Debug)]
+pub struct InspectedQueue {
+    /// What the store says.
+    pub standing: Standing,
+    /// The file beside it that says up to which value the clock may run.
+    pub reserve_file: PathBuf,
+    /// That value, and whose clock it is; nothing when the file says nothing.
+    pub reserve: Option<(u64, NodeId)>,
+}
+
+/// Looks at the queue of a user; nothing when there is none.
+///
+/// # Errors
+/// It cannot be read, or is damaged.
+pub fn inspect_queue(user: &UserFolders) -> Result<Option<InspectedQueue>, StoreError> {
+    let Some(store) = open_to_look(user)? else { return Ok(None) };
+    let has_queue = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'sync'";
+    let is_begun = "SELECT count(*) > 0 FROM sync";
+    let asked = |query: &str| store.read(|connection| connection.query_row(query, [], |row| row.get::<_, bool>(0)));
+    if !asked(has_queue)? || !asked(is_begun)? {
+        return Ok(None);
+    }
+    let (reserve_file, reserve) = clock::reserve_beside(&store.path);
+    Ok(Some(InspectedQueue { standing: store.read(standing::standing)?, reserve_file, reserve }))
+}
+
+/// Opens the store of a user without changing anything; nothing when there is none.
+fn open_to_look(user: &UserFolders) -> Result<Option<Store>, StoreError> {
     let Some(path) = user.state.as_ref().map(|folder| folder.join(FILE)) else { return Ok(None) };
     if !path.exists() {
         return Ok(None);
@@ -301,11 +339,7 @@ pub fn inspect(user: &UserFolders) -> Result<Option<Inspected>, StoreError> {
     if version > VERSION {
         return Err(StoreError::Newer(path, version));
     }
-    let sound: String = store.read(|connection| connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
-    if sound != "ok" {
-        return Err(StoreError::Io(path, io::Error::new(io::ErrorKind::InvalidData, sound)));
-    }
-    outbox::inspect(&store).map(Some)
+    Ok(Some(store))
 }
 
 /// The version of SQLite that is compiled in.

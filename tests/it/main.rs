@@ -33,6 +33,7 @@ mod report;
 mod results;
 mod sandbox;
 mod support;
+mod sync_faults;
 mod sync_live;
 mod sync_server;
 mod trust;
