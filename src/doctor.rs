@@ -7,9 +7,10 @@ use crate::audit::{AuditLog, State};
 use crate::config::{Severity, UserSettings, find_in_path};
 use crate::emitter::Emitter;
 use crate::project::UserFolders;
-use crate::store;
+use crate::store::{self, InspectedQueue, Standing, WARN_FROM};
+use crate::sync::{CredentialError, CredentialStore, Credentials};
 use crate::sys;
-use crate::text::count;
+use crate::text::{count, one_line};
 use crate::time::Timestamp;
 use crate::trust::Verdict;
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use std::path::Path;
 
 /// How far in the future a record may be before a clock is in doubt.
 const SKEW: u64 = 5 * 60 * 1000;
+/// How long an event may wait for the server before that is worth a word.
+const LATE: u64 = 60 * 60 * 1000;
 /// When this was written: a clock before that is wrong.
 const WRITTEN: u64 = 1_760_000_000_000;
 
@@ -87,6 +90,7 @@ pub fn examine(emitter: &Emitter, user: &UserFolders) -> Vec<Finding> {
     chain(emitter.audit(), &mut findings);
     state_folders(user, &mut findings);
     stored(user, &mut findings);
+    team(user, &mut findings);
     clock(emitter.audit(), &mut findings);
     sandbox(emitter, &mut findings);
     findings.0
@@ -236,7 +240,8 @@ fn state_folders(user: &UserFolders, findings: &mut Findings) {
             findings.error("state folder", format!("{} {why}", folder.display()), &help);
         }
     }
-    for name in damaged(state).into_iter().chain(damaged(&state.join("seals"))) {
+    let stores = store::damaged(user).into_iter().map(|path| path.to_string_lossy().into_owned());
+    for name in stores.chain(damaged(&state.join("seals"))) {
         let message = format!("{name} was damaged and moved aside");
         findings.warn("state folder", message, "keep it if you want to find out why, else remove it");
     }
@@ -266,9 +271,86 @@ fn stored(user: &UserFolders, findings: &mut Findings) {
         }
         Ok(Some(found)) => findings.fine("background", format!("{} under way", count(found.stored, "hook"))),
         Err(error) => {
-            let help = "nothing: the next hook in the background moves it aside and begins a new one";
+            let help =
+                "nothing: whoever needs it next moves it aside, and begins a new one with what can be read of it";
             findings.error("background", error.to_string(), help);
         }
+    }
+}
+
+/// The way of work-package events to the team.
+fn team(user: &UserFolders, findings: &mut Findings) {
+    let signed_in = match CredentialStore::of(user).and_then(|store| store.read()) {
+        Ok(Credentials { team: Some(team), server, .. }) => {
+            findings.fine("sync", format!("signed in to {server} as team {}", one_line(&team)));
+            true
+        }
+        Ok(Credentials { server, .. }) => {
+            let message = format!("signed in to {server}, and nothing is sent: the team is not known");
+            findings.warn("sync", message, "knockon sync login --team SLUG");
+            true
+        }
+        Err(CredentialError::SignedOut | CredentialError::NoFolder) => false,
+        Err(error @ CredentialError::Exposed { .. }) => {
+            // It says what to do.
+            findings.error("sync", error.to_string(), "the tokens may be known to others: let your team revoke them");
+            false
+        }
+        Err(error) => {
+            findings.warn("sync", error.to_string(), "knockon sync login");
+            false
+        }
+    };
+    // A store that cannot be read was told already.
+    let Ok(Some(InspectedQueue { standing, reserve_file, reserve })) = store::inspect_queue(user) else { return };
+    waiting(&standing, signed_in, findings);
+    let (value, file) = (standing.clock.value, reserve_file.display());
+    match reserve {
+        Some((most, node)) if most < value || node != standing.clock.node => {
+            let message = format!(
+                "{file} says {most} of node {node}, and the clock is at {value} of node {}: it is an older one",
+                standing.clock.node
+            );
+            findings.error("sync clock", message, "remove the file: a store that is lost then begins as another node");
+        }
+        None if value > 0 => {
+            let message = format!("{file} is not there: should the store be lost, this machine becomes another node");
+            findings.warn("sync clock", message, "nothing: it is written again as the clock runs on");
+        }
+        _ => findings.fine("sync clock", format!("at {value}, node {}", standing.clock.node)),
+    }
+}
+
+fn waiting(standing: &Standing, signed_in: bool, findings: &mut Findings) {
+    let events = |number: u64| count(usize::try_from(number).unwrap_or(usize::MAX), "event");
+    let Standing { depth, held_back, .. } = *standing;
+    let late = standing.oldest.is_some_and(|oldest| oldest.as_millis() + LATE < Timestamp::now().as_millis());
+    match (&standing.trouble, signed_in) {
+        _ if depth == 0 => findings.fine("sync queue", "nothing waits"),
+        (Some(trouble), true) if depth > held_back => {
+            let message = format!("{} wait: {}", events(depth), one_line(trouble));
+            findings.warn("sync queue", message, "`knockon sync now` tries it again");
+        }
+        (_, true) if late && depth > held_back => {
+            findings.warn("sync queue", format!("{} wait", events(depth)), "`knockon sync now` sends them");
+        }
+        (_, true) if held_back > 0 => {
+            let message = format!("{} of projects that are not enabled stay here", events(held_back));
+            findings.warn("sync queue", message, "`knockon sync enable` or `knockon sync disable` in the project");
+        }
+        (_, false) if depth >= WARN_FROM => {
+            let help = "`knockon sync login` and `knockon sync enable` let them go out; none is dropped";
+            findings.warn("sync queue", format!("{} wait, and nobody is signed in", events(depth)), help);
+        }
+        _ => findings.fine("sync queue", format!("{} wait", events(depth))),
+    }
+    if standing.dead > 0 {
+        let message = format!("{} will not be taken by the server", events(standing.dead));
+        findings.warn("sync queue", message, "`knockon sync dead list` says why; then `dead retry` or `dead drop`");
+    }
+    if standing.refused > 0 {
+        let message = format!("{} were not queued, because the queue was full", events(standing.refused));
+        findings.warn("sync queue", message, "raise `sync.max_events` of settings.yaml, or send what waits");
     }
 }
 

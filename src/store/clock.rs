@@ -3,6 +3,10 @@
 //! It lives in the store and ticks inside the transaction that stores the event. A store that is lost must not make it
 //! begin again: a file beside the store says up to which value the clock may have run, and is written before the clock
 //! runs on. When that is lost as well, the node is another one, so that no two events ever have the same place.
+//!
+//! SQLite takes a damaged end of its log for one that was never written, and goes back in silence. So a second file has
+//! the value that was given out last. Nobody waits until that is on the disk: a power cut may take it back, and leaves
+//! what the store has acknowledged.
 
 use super::StoreError;
 use super::queue::SyncQueue;
@@ -12,12 +16,18 @@ use crate::time::Timestamp;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The name of the file beside the store.
 const RESERVE: &str = "clock.reserve";
-/// How far ahead of the clock that file is.
+/// The name of the file with the last value.
+const MARK: &str = "clock.last";
+/// How many digits it has, with a line's end: it is written over in its place.
+const MARK_DIGITS: usize = 19;
+/// How far ahead of the clock the reserve is.
 const BLOCK: i64 = 4096;
 /// The furthest jump that a peer may cause.
 const MOST_AHEAD: u64 = 1 << 48;
@@ -100,13 +110,62 @@ pub(super) fn begin(connection: &Connection, store: &Path) -> rusqlite::Result<(
         return Ok(());
     }
     let reserve = read_reserve(&reserve_of(store));
-    let (value, node) = reserve.unwrap_or_else(|| (0, NodeId::random()));
-    let insert = "INSERT INTO sync (id, lamport, reserved, node, clock_ms) VALUES (1, ?1, ?1, ?2, 0)";
-    connection.execute(insert, params![value, node.as_str()]).map(drop)
+    let (mut value, node) = reserve.unwrap_or_else(|| (0, NodeId::random()));
+    if let Some(last) = Mark::open(store).and_then(|mark| mark.last) {
+        value = value.max(last);
+    }
+    // Rows are numbered from the time on, in microseconds: whoever still holds numbers of a store that was lost must not
+    // mean events of this one.
+    let rows = (Timestamp::now().as_millis() as i64).saturating_mul(1000);
+    let insert = "INSERT INTO sync (id, lamport, reserved, node, clock_ms, rows) VALUES (1, ?1, ?1, ?2, 0, ?3)";
+    connection.execute(insert, params![value, node.as_str(), rows]).map(drop)
+}
+
+/// The file with the last value, open.
+pub(super) struct Mark {
+    file: File,
+    /// What it says, when that can be.
+    last: Option<i64>,
+}
+
+impl Mark {
+    /// Opens it. Without it all goes on: it is needed only once something else is damaged.
+    pub(super) fn open(store: &Path) -> Option<Self> {
+        let file = sys::update_private(&store.with_file_name(MARK)).ok()?;
+        let mut text = [0; MARK_DIGITS];
+        let last = file.read_exact_at(&mut text, 0).ok().and_then(|()| str::from_utf8(&text).ok()?.parse().ok());
+        Some(Mark { file, last: last.filter(|last| (0..=MOST as i64).contains(last)) })
+    }
+}
+
+/// Keeps the value that is given out, before it is.
+pub(super) fn note(mark: Option<Mark>, value: i64) {
+    // What cannot be kept is missed only once something else is damaged.
+    let _ = mark.map(|mark| mark.file.write_all_at(format!("{value:0MARK_DIGITS$}\n").as_bytes(), 0));
+}
+
+/// The value of the clock by all that is known.
+///
+/// # Errors
+/// The store's own cannot be what was written.
+pub(super) fn checked(value: i64, reserved: i64, mark: Option<&Mark>) -> rusqlite::Result<u64> {
+    if !(0..=reserved).contains(&value) || reserved > (MOST as i64).saturating_add(BLOCK) {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(0, value));
+    }
+    // Only what was reserved can have been given out.
+    let last = mark.and_then(|mark| mark.last).filter(|last| *last <= reserved);
+    Ok(u64::try_from(value.max(last.unwrap_or(0))).unwrap_or(0))
 }
 
 fn reserve_of(store: &Path) -> PathBuf {
     store.with_file_name(RESERVE)
+}
+
+/// The file beside the store that says up to which value the clock may run; what it says.
+pub(super) fn reserve_beside(store: &Path) -> (PathBuf, Option<(u64, NodeId)>) {
+    let path = reserve_of(store);
+    let reserve = read_reserve(&path).map(|(value, node)| (value.unsigned_abs(), node));
+    (path, reserve)
 }
 
 fn read_reserve(path: &Path) -> Option<(i64, NodeId)> {
@@ -140,6 +199,7 @@ fn set(connection: &Connection, store: &Path, value: u64, now: Timestamp) -> rus
     let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let (reserved, node): (i64, String) = connection.query_row("SELECT reserved, node FROM sync", [], row)?;
     let reserved = reserve(store, value, reserved, &node)?;
+    note(Mark::open(store), value);
     let update = "UPDATE sync SET lamport = ?1, reserved = ?2, clock_ms = ?3";
     connection.execute(update, params![value, reserved, now.as_millis() as i64]).map(drop)
 }
@@ -155,6 +215,13 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Clock> {
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error)))?;
     let updated = Timestamp::from_millis(u64::try_from(updated).unwrap_or(0));
     Ok(Clock { value: u64::try_from(value).unwrap_or(0), node, updated })
+}
+
+/// The value of the clock by all that is known.
+fn value(connection: &Connection, store: &Path) -> rusqlite::Result<u64> {
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let (value, reserved) = connection.query_row("SELECT lamport, reserved FROM sync", [], row)?;
+    checked(value, reserved, Mark::open(store).as_ref())
 }
 
 /// The value after `value`, for an event of this machine; and after what its producer told, when that can be.
@@ -185,14 +252,14 @@ impl SyncQueue {
     /// # Errors
     /// See [`StoreError`].
     pub fn receive(&mut self, told: u64) -> Result<Received, StoreError> {
-        let path = self.store.path.clone();
+        let path = self.store.path();
         self.store.write(|connection| {
-            let clock = read(connection)?;
-            if !is_plausible(clock.value, told) {
+            let ours = value(connection, &path)?;
+            if !is_plausible(ours, told) {
                 connection.execute("UPDATE sync SET quarantined = quarantined + 1", [])?;
                 return Ok(Received::Quarantined);
             }
-            let value = after(clock.value, told);
+            let value = after(ours, told);
             set(connection, &path, value, Timestamp::now())?;
             Ok(Received::Now(value))
         })
@@ -239,9 +306,9 @@ impl SyncQueue {
     /// # Errors
     /// See [`StoreError`].
     pub fn become_node(&mut self, node: &NodeId, value: u64) -> Result<(), StoreError> {
-        let path = self.store.path.clone();
+        let path = self.store.path();
         self.store.write(|connection| {
-            let value = read(connection)?.value.max(value);
+            let value = self::value(connection, &path)?.max(value);
             // Less than any value: what is reserved is for the other node.
             connection.execute("UPDATE sync SET node = ?1, reserved = -1", [node.as_str()])?;
             set(connection, &path, value, Timestamp::now())

@@ -2,7 +2,8 @@
 //!
 //! `outbox` keeps the deliveries that nobody waits for. `queue` keeps work-package events until a team server has
 //! them, with the `clock` that puts them in order, the `consent` they need to leave the machine, the `letters` that
-//! were refused, and how the way out stands (`standing`). `cursors` remembers what sources saw. Opened only by those
+//! were refused, and how the way out stands (`standing`). `cursors` remembers what sources saw. A store that turns out
+//! to be damaged is moved aside; what can be read of it (`salvage`) goes on in a new one (`sound`). Opened only by those
 //! that need it: an emit of another event that runs its hooks itself never touches it.
 
 mod clock;
@@ -12,6 +13,7 @@ mod letters;
 mod outbox;
 mod queue;
 mod salvage;
+mod sound;
 mod standing;
 
 pub use clock::{Clock, ImportError, Received};
@@ -22,6 +24,7 @@ pub use outbox::{Key, NewDelivery, Outbox, Owner, Queued, Stored};
 pub use queue::{Due, Enqueued, Fate, Place, QueuedEvent, Stay, SyncQueue, WARN_FROM};
 pub use standing::{Account, Link, Standing, service_is_running, service_lock};
 
+use crate::event::NodeId;
 use crate::project::UserFolders;
 use crate::sys;
 use rusqlite::config::DbConfig;
@@ -34,10 +37,14 @@ use std::time::{Duration, Instant};
 
 /// The name of the file in the user's state folder.
 const FILE: &str = "knockon.db";
+/// What a damaged one is called, after the name, with when it was moved aside.
+const DAMAGED: &str = "damaged-";
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
 /// The version of the tables (`user_version`).
 const VERSION: i64 = 2;
+/// A version that no knockon will ever have is damage.
+const FURTHEST_VERSION: i64 = 1000;
 /// What each version added to the one before.
 const MIGRATIONS: [&[&str]; VERSION as usize] =
     [&[outbox::TABLES], &[queue::TABLES, consent::TABLES, letters::TABLES, cursors::TABLES]];
@@ -85,7 +92,11 @@ impl std::error::Error for StoreError {}
 impl StoreError {
     /// Whether the file is damaged.
     fn is_damage(&self) -> bool {
-        matches!(self, StoreError::Sqlite(_, error) if is_damaged(error))
+        match self {
+            StoreError::Sqlite(_, error) => is_damaged(error),
+            StoreError::Newer(_, version) => *version > FURTHEST_VERSION,
+            _ => false,
+        }
     }
 }
 
@@ -114,7 +125,7 @@ impl Store {
             return Err(StoreError::Exposed(folder.clone()));
         }
         match Self::open_patiently(&path) {
-            Err(error) if error.is_damage() => Self::recover(&path, || match Self::open_patiently(&path) {
+            Err(error) if error.is_damage() => Self::recover(&path, || match Self::open_unlocked(&path) {
                 Err(error) if error.is_damage() => Ok(None),
                 opened => opened.map(Some),
             }),
@@ -122,18 +133,20 @@ impl Store {
         }
     }
 
-    /// Moves a damaged store aside, unless `sound` has one by then: one at a time, because whoever comes second must
-    /// not move the fresh one away.
+    /// Puts a new store in the place of a damaged one, with what can be read of that, unless `sound` has one by then:
+    /// one at a time, because whoever comes second must not move the fresh one away. Where it ends in the middle, the
+    /// next one goes on.
     fn recover(path: &Path, sound: impl FnOnce() -> Result<Option<Self>, StoreError>) -> Result<Self, StoreError> {
         let failed = |error| StoreError::Io(path.to_owned(), error);
-        let lock = sys::open_or_create_private(&path.with_file_name("recovery.lock")).map_err(failed)?;
+        let lock = recovery_lock(path).map_err(failed)?;
         sys::lock_exclusive(&lock, BUSY).map_err(|error| failed(io::Error::other(error.to_string())))?;
         if let Some(store) = sound()? {
             return Ok(store);
         }
+        let read = salvage::rebuild(path)?;
         let aside = move_aside(path).map_err(failed)?;
-        let mut store = Self::open_patiently(path)?;
-        store.salvage(&aside)?;
+        drop(read);
+        let mut store = Self::open_unlocked(path)?;
         store.aside = Some(aside);
         Ok(store)
     }
@@ -142,12 +155,28 @@ impl Store {
     fn renew(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
         let stays = || inode_of(&path).is_ok_and(|inode| inode == self.inode);
-        *self = Self::recover(&path, || if stays() { Ok(None) } else { Self::open_patiently(&path).map(Some) })?;
+        *self = Self::recover(&path, || if stays() { Ok(None) } else { Self::open_unlocked(&path).map(Some) })?;
         Ok(())
     }
 
-    /// Opens it, waiting for others who make it at the same moment: changing to WAL does not wait by itself.
+    /// Opens it while nobody puts another in its place: a log must not be taken for that of another file.
     fn open_patiently(path: &Path) -> Result<Self, StoreError> {
+        // Where there can be no lock, there is none to put another in its place.
+        let lock = recovery_lock(path).ok().filter(|lock| sys::lock_shared(lock, BUSY).is_ok());
+        if !path.exists() && salvage::is_unfinished(path) {
+            drop(lock);
+            return Self::recover(path, || {
+                if !path.exists() {
+                    finish_moving(path).map_err(|error| StoreError::Io(path.to_owned(), error))?;
+                }
+                Self::open_unlocked(path).map(Some)
+            });
+        }
+        Self::open_unlocked(path)
+    }
+
+    /// Opens it, waiting for others who make it at the same moment: changing to WAL does not wait by itself.
+    fn open_unlocked(path: &Path) -> Result<Self, StoreError> {
         let until = Instant::now() + BUSY;
         loop {
             match Self::open_at(path) {
@@ -183,8 +212,8 @@ impl Store {
         store.connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
         // It also shows whether it can be read at all.
         let version = store.version().map_err(failed)?;
-        if version > VERSION {
-            return Err(StoreError::Newer(path.to_owned(), version));
+        if !(0..=VERSION).contains(&version) {
+            return Err(StoreError::Newer(path.to_owned(), version & i64::from(u32::MAX)));
         }
         if version < VERSION {
             store.migrate().map_err(failed)?;
@@ -208,9 +237,14 @@ impl Store {
         transaction.commit()
     }
 
+    /// Whether the open file is still the one of that name.
+    fn stays(&self) -> bool {
+        inode_of(&self.path).is_ok_and(|inode| inode == self.inode)
+    }
+
     /// Opens the file again when another process has moved it aside meanwhile: what is written to that one is lost.
     fn follow(&mut self) -> Result<(), StoreError> {
-        if inode_of(&self.path).is_ok_and(|inode| inode == self.inode) {
+        if self.stays() {
             return Ok(());
         }
         let aside = self.aside.take();
@@ -255,6 +289,43 @@ pub struct Inspected {
 /// # Errors
 /// It cannot be read, or is damaged.
 pub fn inspect(user: &UserFolders) -> Result<Option<Inspected>, StoreError> {
+    let Some(store) = open_to_look(user)? else { return Ok(None) };
+    let sound: String = store.read(|connection| connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+    if sound != "ok" {
+        return Err(StoreError::Io(store.path, io::Error::new(io::ErrorKind::InvalidData, sound)));
+    }
+    outbox::inspect(&store).map(Some)
+}
+
+/// How the events for the team and their clock stand, looked at without changing anything.
+#[derive(Clone, Debug)]
+pub struct InspectedQueue {
+    /// What the store says.
+    pub standing: Standing,
+    /// The file beside it that says up to which value the clock may run.
+    pub reserve_file: PathBuf,
+    /// That value, and whose clock it is; nothing when the file says nothing.
+    pub reserve: Option<(u64, NodeId)>,
+}
+
+/// Looks at the queue of a user; nothing when there is none.
+///
+/// # Errors
+/// It cannot be read, or is damaged.
+pub fn inspect_queue(user: &UserFolders) -> Result<Option<InspectedQueue>, StoreError> {
+    let Some(store) = open_to_look(user)? else { return Ok(None) };
+    let has_queue = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'sync'";
+    let is_begun = "SELECT count(*) > 0 FROM sync";
+    let asked = |query: &str| store.read(|connection| connection.query_row(query, [], |row| row.get::<_, bool>(0)));
+    if !asked(has_queue)? || !asked(is_begun)? {
+        return Ok(None);
+    }
+    let (reserve_file, reserve) = clock::reserve_beside(&store.path);
+    Ok(Some(InspectedQueue { standing: store.read(standing::standing)?, reserve_file, reserve }))
+}
+
+/// Opens the store of a user without changing anything; nothing when there is none.
+fn open_to_look(user: &UserFolders) -> Result<Option<Store>, StoreError> {
     let Some(path) = user.state.as_ref().map(|folder| folder.join(FILE)) else { return Ok(None) };
     if !path.exists() {
         return Ok(None);
@@ -268,11 +339,7 @@ pub fn inspect(user: &UserFolders) -> Result<Option<Inspected>, StoreError> {
     if version > VERSION {
         return Err(StoreError::Newer(path, version));
     }
-    let sound: String = store.read(|connection| connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
-    if sound != "ok" {
-        return Err(StoreError::Io(path, io::Error::new(io::ErrorKind::InvalidData, sound)));
-    }
-    outbox::inspect(&store).map(Some)
+    Ok(Some(store))
 }
 
 /// The version of SQLite that is compiled in.
@@ -299,18 +366,59 @@ fn inode_of(path: &Path) -> io::Result<u64> {
 fn is_damaged(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     let torn = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
-    torn || error.to_string().contains("no such table")
+    // What is asked is always the same: if it is not understood, the tables are not those that were made.
+    torn || matches!(error, rusqlite::Error::SqlInputError { .. })
+        || ["no such table", "already exists"].iter().any(|sign| error.to_string().contains(sign))
 }
 
-/// Moves a store away, with what belongs to it, and says where.
+/// The lock of whoever opens a store (shared) or puts another in its place.
+fn recovery_lock(path: &Path) -> io::Result<fs::File> {
+    sys::update_private(&path.with_file_name("recovery.lock"))
+}
+
+/// Moves a store away, with what belongs to it, puts the one that was built in its place, and says where the first went.
 fn move_aside(path: &Path) -> io::Result<PathBuf> {
-    let aside = path.with_extension(format!("db.damaged-{}", crate::time::Timestamp::now().as_millis()));
+    let aside = path.with_extension(format!("db.{DAMAGED}{}", crate::time::Timestamp::now().as_millis()));
     fs::rename(path, &aside)?;
-    for part in ["-wal", "-shm"] {
-        // Most often there is none.
-        let _ = fs::rename(part_of(path, part), part_of(&aside, part));
-    }
+    finish_moving_to(path, &aside)?;
     Ok(aside)
+}
+
+/// Goes on with what somebody began who did not come to its end.
+fn finish_moving(path: &Path) -> io::Result<()> {
+    match damaged_in(path.parent().unwrap_or(path)).pop() {
+        Some(aside) => finish_moving_to(path, &aside),
+        None => salvage::put_in_place(path),
+    }
+}
+
+fn finish_moving_to(path: &Path, aside: &Path) -> io::Result<()> {
+    for part in ["-wal", "-shm"] {
+        match fs::rename(part_of(path, part), part_of(aside, part)) {
+            // Most often there is none.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    salvage::put_in_place(path)
+}
+
+/// The damaged stores in a folder, the oldest first.
+fn damaged_in(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_damaged = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let time = name.strip_prefix(FILE).and_then(|rest| rest.strip_prefix('.')?.strip_prefix(DAMAGED));
+        time.is_some_and(|time| time.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let mut damaged: Vec<PathBuf> = paths.filter(is_damaged).collect();
+    damaged.sort();
+    damaged
+}
+
+/// The damaged stores of a user that lie aside, the oldest first.
+pub fn damaged(user: &UserFolders) -> Vec<PathBuf> {
+    user.state.as_deref().map(damaged_in).unwrap_or_default()
 }
 
 /// A file that SQLite keeps beside another.

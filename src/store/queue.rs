@@ -4,8 +4,9 @@
 //! the clock. It leaves the queue when the server has it, or becomes a dead letter.
 
 use super::consent::Consent;
+use super::sound::Sound;
 use super::standing::{Account, Link};
-use super::{Store, StoreError, clock, letters};
+use super::{StoreError, clock, letters};
 use crate::event::{Causality, Event, EventError, EventId};
 use crate::project::UserFolders;
 use crate::time::Timestamp;
@@ -142,7 +143,7 @@ pub enum Fate {
 /// The queue of a user's events.
 #[derive(Debug)]
 pub struct SyncQueue {
-    pub(super) store: Store,
+    pub(super) store: Sound,
 }
 
 impl SyncQueue {
@@ -151,27 +152,12 @@ impl SyncQueue {
     /// # Errors
     /// See [`StoreError`].
     pub fn open(user: &UserFolders) -> Result<Self, StoreError> {
-        let mut queue = SyncQueue { store: Store::open(user)? };
-        if queue.begin().as_ref().is_err_and(StoreError::is_damage) {
-            queue.store.renew()?;
-            queue.begin()?;
-        }
-        Ok(queue)
-    }
-
-    /// Makes the row of the clock where the store is new.
-    fn begin(&mut self) -> Result<(), StoreError> {
-        let is_new = "SELECT count(*) = 0 FROM sync";
-        if !self.store.read(|connection| connection.prepare_cached(is_new)?.query_row([], |row| row.get(0)))? {
-            return Ok(());
-        }
-        let path = self.store.path.clone();
-        self.store.write(|connection| clock::begin(connection, &path))
+        Ok(SyncQueue { store: Sound::open(user)? })
     }
 
     /// Where a damaged store was moved, when one was since this was asked last.
     pub fn take_moved_aside(&mut self) -> Option<PathBuf> {
-        self.store.aside.take()
+        self.store.take_aside()
     }
 
     /// Gives an event its time and stores it, durable when this returns. `make` makes the event of what it is told; it
@@ -184,17 +170,9 @@ impl SyncQueue {
         place: Place<'_>,
         make: impl Fn(Causality) -> Result<Event, EventError>,
     ) -> Result<Result<Enqueued, EventError>, StoreError> {
-        self.store.follow()?;
         let taken_back = Consent::taken_back(place.project);
-        let store =
-            |store: &mut Store| store.write(|connection| self::enqueue(connection, place, taken_back.as_ref(), &make));
-        let stored = store(&mut self.store);
-        if stored.as_ref().is_err_and(StoreError::is_damage) {
-            self.store.renew()?;
-            self.begin()?;
-            return store(&mut self.store);
-        }
-        stored
+        let path = self.store.path();
+        self.store.write(|connection| self::enqueue(connection, &path, place, taken_back.as_ref(), &make))
     }
 
     /// Queued events behind row `after`, of projects that agreed; those whose next attempt is due at `now`, or all.
@@ -229,7 +207,6 @@ impl SyncQueue {
     /// # Errors
     /// See [`StoreError`].
     pub fn settle(&mut self, fates: &[(i64, Fate)], now: Timestamp) -> Result<(), StoreError> {
-        self.store.follow()?;
         self.store.write(|connection| {
             let mut gone: i64 = 0;
             for (row, fate) in fates {
@@ -304,13 +281,16 @@ fn head(connection: &Connection, project: &Path) -> rusqlite::Result<Head> {
 
 fn enqueue(
     connection: &Connection,
+    store: &Path,
     place: Place<'_>,
     taken_back: Option<&Consent>,
     make: &impl Fn(Causality) -> Result<Event, EventError>,
 ) -> rusqlite::Result<Result<Enqueued, EventError>> {
     let head = head(connection, place.project)?;
     let now = millis(Timestamp::now());
-    let lamport = clock::next(u64::try_from(head.lamport).unwrap_or(0), place.told);
+    let mark = clock::Mark::open(store);
+    let value = clock::checked(head.lamport, head.reserved, mark.as_ref())?;
+    let lamport = clock::next(value, place.told);
     let node = head
         .node
         .parse()
@@ -341,18 +321,14 @@ fn enqueue(
     // A clock that was set back must not keep it from being drained.
     let drain = sends && !(0..DRAIN_EVERY).contains(&(now - head.drained));
     let lamport = i64::try_from(lamport).unwrap_or(i64::MAX);
-    let reserved = clock::reserve(connection_path(connection).as_ref(), lamport, head.reserved, &head.node)?;
+    let reserved = clock::reserve(store, lamport, head.reserved, &head.node)?;
+    clock::note(mark, lamport);
     let update = "UPDATE sync SET lamport = ?1, reserved = ?2, clock_ms = ?3, rows = rows + ?4, depth = depth + ?4,
         refused = refused + ?5, warned_ms = iif(?6, ?3, warned_ms), drain_ms = iif(?7, ?3, drain_ms)";
     let full = matches!(stay, Stay::Full(_));
     connection.prepare_cached(update)?.execute(params![lamport, reserved, now, is_new, full, warn, drain])?;
     let Head { account, link, .. } = head;
     Ok(Ok(Enqueued { event, stay, depth, warn, drain, account, link, consent }))
-}
-
-/// Where the store of a connection is.
-fn connection_path(connection: &Connection) -> PathBuf {
-    connection.path().map(PathBuf::from).unwrap_or_default()
 }
 
 /// Stores an event unless it is there; returns whether it did.
@@ -506,7 +482,8 @@ mod tests {
         let (mut queue, project) = agreed(folder.path());
         add(&mut queue, project.root());
         add(&mut queue, project.root());
-        let (first, second, now) = (1, 2, Timestamp::now());
+        let (first, now) = (queue.due(0, None, 1).unwrap().events[0].row, Timestamp::now());
+        let second = first + 1;
         queue.settle(&[(first, Fate::Failed("no".into()))], now).unwrap();
         assert_eq!(queue.standing().unwrap().taken, None);
         queue.settle(&[(first, Fate::Failed("no".into())), (second, Fate::Taken)], now).unwrap();
@@ -552,7 +529,7 @@ mod tests {
         assert_eq!(add(Some(1)).stay, Stay::Queued);
         assert_eq!(add(Some(1)).stay, Stay::Full(1));
         assert!(!add(None).warn);
-        queue.store.connection.execute("UPDATE sync SET depth = ?1", [WARN_FROM as i64]).unwrap();
+        queue.store.connection().execute("UPDATE sync SET depth = ?1", [WARN_FROM as i64]).unwrap();
         let place = Place { project: project.root(), told: None, most: None };
         assert!(queue.enqueue(place, make).unwrap().unwrap().warn);
         assert!(!queue.enqueue(place, make).unwrap().unwrap().warn, "told today");
@@ -604,10 +581,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut queue, project) = agreed(folder.path());
         let made: Vec<EventId> = (0..200).map(|_| add(&mut queue, project.root()).event.id()).collect();
-        queue.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        queue.store.connection().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         let page: i64 = queue
             .store
-            .connection
+            .connection()
             .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'sync'", [], |row| row.get(0))
             .unwrap();
         drop(queue);
@@ -620,6 +597,127 @@ mod tests {
         let next = add(&mut queue, project.root());
         assert_eq!(ids(&queue), [made, vec![next.event.id()]].concat());
         assert_eq!((next.depth, lamport(&next.event) > 200.0), (201, true));
+    }
+
+    #[test]
+    fn damage_that_shows_while_reading_stops_nobody_and_costs_one_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut queue, project) = agreed(folder.path());
+        let made: Vec<EventId> = (0..200).map(|_| add(&mut queue, project.root()).event.id()).collect();
+        queue.store.connection().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        drop(queue);
+        let path = folder.path().join("state/knockon.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        // As it is in the event itself, and not in the index.
+        let middle = made[100].to_string();
+        let at = bytes.windows(middle.len()).position(|window| window == middle.as_bytes()).unwrap() / 4096 * 4096;
+        bytes[at..at + 4096].fill(b'x');
+        std::fs::write(&path, bytes).unwrap();
+        let mut queue = SyncQueue::open(&user(folder.path())).unwrap();
+        let there = ids(&queue);
+        assert!(queue.take_moved_aside().is_some(), "found while it was read");
+        assert!((180..200).contains(&there.len()), "{} are left", there.len());
+        assert!(there.contains(&made[199]) && there.contains(&made[0]));
+        assert_eq!(ids(&SyncQueue::open(&user(folder.path())).unwrap()), there);
+        assert!(lamport(&add(&mut queue, project.root()).event) > 200.0);
+    }
+
+    #[test]
+    fn a_row_that_is_no_event_any_more_does_not_stop_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut queue, project) = agreed(folder.path());
+        let made: Vec<EventId> = (0..5).map(|_| add(&mut queue, project.root()).event.id()).collect();
+        for change in ["event_id = 'no id'", "event = CAST(x'ff' AS TEXT)"] {
+            queue.store.connection().execute(&format!("UPDATE sync_event SET {change} WHERE id = (SELECT min(id) + 1 FROM sync_event)"), []).unwrap();
+            assert_eq!(ids(&queue), [vec![made[0]], made[2..].to_vec()].concat(), "{change}");
+        }
+        queue.store.connection().execute("UPDATE sync SET rows = (SELECT min(id) FROM sync_event)", []).unwrap();
+        let next = add(&mut queue, project.root());
+        assert_eq!((ids(&queue).len(), next.stay), (5, Stay::Queued), "a number of a row is not given twice");
+    }
+
+    #[test]
+    fn a_log_that_is_lost_does_not_turn_the_clock_back() {
+        for damage in ["gone", "cut off", "first byte", "last frame"] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut queue, project) = agreed(folder.path());
+            let last = (0..5).map(|_| add(&mut queue, project.root()).event).last().unwrap();
+            drop(queue);
+            let path = folder.path().join("state/knockon.db-wal");
+            let mut log = std::fs::read(&path).unwrap();
+            let length = log.len();
+            match damage {
+                "gone" => std::fs::remove_file(&path).unwrap(),
+                "cut off" => std::fs::write(&path, &log[..length - 1]).unwrap(),
+                "first byte" => {
+                    log[0] ^= 1;
+                    std::fs::write(&path, log).unwrap();
+                }
+                _ => {
+                    log[length - 7] ^= 1;
+                    std::fs::write(&path, log).unwrap();
+                }
+            }
+            let mut queue = SyncQueue::open(&user(folder.path())).unwrap();
+            assert!(lamport(&add(&mut queue, project.root()).event) > lamport(&last), "{damage}");
+        }
+    }
+
+    #[test]
+    fn a_recovery_that_ended_in_the_middle_is_gone_on_with() {
+        let state = |folder: &Path| folder.join("state");
+        for moved in [&[][..], &["knockon.db"], &["knockon.db", "knockon.db-wal"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut queue, project) = agreed(folder.path());
+            let made: Vec<EventId> = (0..5).map(|_| add(&mut queue, project.root()).event.id()).collect();
+            drop(queue);
+            let path = state(folder.path()).join("knockon.db");
+            drop(crate::store::salvage::rebuild(&path).unwrap());
+            for name in moved {
+                let aside = name.replace("knockon.db", "knockon.db.damaged-1700000000000");
+                std::fs::rename(path.with_file_name(name), path.with_file_name(aside)).unwrap();
+            }
+            let mut queue = SyncQueue::open(&user(folder.path())).unwrap();
+            assert_eq!(ids(&queue), made, "{moved:?}");
+            let next = add(&mut queue, project.root());
+            assert!(lamport(&next.event) > 5.0, "{moved:?}");
+            let aside = crate::store::damaged(&user(folder.path()));
+            assert_eq!(aside.len(), usize::from(!moved.is_empty()), "{moved:?}");
+            assert_eq!(path.with_file_name("knockon.db.damaged-1700000000000-wal").exists(), !moved.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_written_to_a_store_while_it_is_moved_aside_is_in_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut queue, project) = agreed(folder.path());
+        add(&mut queue, project.root());
+        let path = folder.path().join("state/knockon.db");
+        let place = Place { project: project.root(), told: None, most: None };
+        let moved = std::cell::Cell::new(false);
+        let id = EventId::generate(Timestamp::now());
+        // Another process moves it aside in the middle of the transaction.
+        let make = |causality| {
+            if !moved.replace(true) {
+                let aside = path.with_file_name("knockon.db.damaged-1700000000000");
+                std::fs::rename(&path, &aside).unwrap();
+                std::fs::rename(path.with_file_name("knockon.db-wal"), format!("{}-wal", aside.display())).unwrap();
+                std::fs::rename(path.with_file_name("knockon.db-shm"), format!("{}-shm", aside.display())).unwrap();
+            }
+            draft().placed(causality).stamp(id, Timestamp::now(), "/p")
+        };
+        let made = queue.enqueue(place, make).unwrap().unwrap();
+        assert_eq!((made.stay, made.event.id()), (Stay::Queued, id));
+        let queue = SyncQueue::open(&user(folder.path())).unwrap();
+        assert!(
+            queue
+                .store
+                .connection()
+                .prepare("SELECT 1 FROM sync_event WHERE event_id = ?1")
+                .unwrap()
+                .exists([id.ulid()])
+                .unwrap()
+        );
     }
 
     #[test]

@@ -129,38 +129,37 @@ fn count(connection: &Connection, query: &str) -> rusqlite::Result<u64> {
     connection.query_row(query, [], |row| row.get::<_, i64>(0)).map(|number| u64::try_from(number).unwrap_or(0))
 }
 
+pub(super) fn standing(connection: &Connection) -> rusqlite::Result<Standing> {
+    let query = "SELECT server, team, connection, refused, quarantined, tried_ms, trouble, taken_ms FROM sync";
+    let agreed = "(SELECT project FROM consent WHERE agreed = 1)";
+    let projects = "SELECT project, count(*) FROM sync_event GROUP BY project ORDER BY project";
+    let project = |row: &rusqlite::Row<'_>| Ok((path_of(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs()));
+    connection.query_row(query, [], |row| {
+        Ok(Standing {
+            account: Account { server: row.get(0)?, team: row.get(1)? },
+            link: row.get::<_, Option<String>>(2)?.as_deref().and_then(Link::parse),
+            refused: row.get::<_, i64>(3)?.unsigned_abs(),
+            quarantined: row.get::<_, i64>(4)?.unsigned_abs(),
+            tried: time(row.get(5)?),
+            trouble: row.get(6)?,
+            taken: time(row.get(7)?),
+            depth: count(connection, "SELECT count(*) FROM sync_event")?,
+            held_back: count(connection, &format!("SELECT count(*) FROM sync_event WHERE project NOT IN {agreed}"))?,
+            oldest: time(connection.query_row("SELECT min(queued_ms) FROM sync_event", [], |row| row.get(0))?),
+            dead: count(connection, "SELECT count(*) FROM dead_letter")?,
+            clock: clock::read(connection)?,
+            projects: connection.prepare(projects)?.query_map([], project)?.collect::<rusqlite::Result<_>>()?,
+        })
+    })
+}
+
 impl SyncQueue {
     /// How everything stands.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn standing(&self) -> Result<Standing, StoreError> {
-        self.store.read(|connection| {
-            let query = "SELECT server, team, connection, refused, quarantined, tried_ms, trouble, taken_ms FROM sync";
-            let agreed = "(SELECT project FROM consent WHERE agreed = 1)";
-            let projects = "SELECT project, count(*) FROM sync_event GROUP BY project ORDER BY project";
-            let project = |row: &rusqlite::Row<'_>| Ok((path_of(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs()));
-            connection.query_row(query, [], |row| {
-                Ok(Standing {
-                    account: Account { server: row.get(0)?, team: row.get(1)? },
-                    link: row.get::<_, Option<String>>(2)?.as_deref().and_then(Link::parse),
-                    refused: row.get::<_, i64>(3)?.unsigned_abs(),
-                    quarantined: row.get::<_, i64>(4)?.unsigned_abs(),
-                    tried: time(row.get(5)?),
-                    trouble: row.get(6)?,
-                    taken: time(row.get(7)?),
-                    depth: count(connection, "SELECT count(*) FROM sync_event")?,
-                    held_back: count(
-                        connection,
-                        &format!("SELECT count(*) FROM sync_event WHERE project NOT IN {agreed}"),
-                    )?,
-                    oldest: time(connection.query_row("SELECT min(queued_ms) FROM sync_event", [], |row| row.get(0))?),
-                    dead: count(connection, "SELECT count(*) FROM dead_letter")?,
-                    clock: clock::read(connection)?,
-                    projects: connection.prepare(projects)?.query_map([], project)?.collect::<rusqlite::Result<_>>()?,
-                })
-            })
-        })
+        self.store.read(standing)
     }
 
     /// Notes who is signed in, for the events that are made from now on.

@@ -193,6 +193,10 @@ impl Queue for Outgoing {
 
     fn to_wire(&mut self, queued: &QueuedEvent) -> Result<String, String> {
         let event = Event::parse(queued.event.clone()).map_err(|error| error.to_string())?;
+        if event.id() != queued.event_id {
+            // No answer would ever name it.
+            return Err(format!("it was damaged: it was {}, and says {}", queued.event_id, event.id()));
+        }
         let origin = match self.origins.get(&queued.project) {
             Some(origin) => origin,
             None => {

@@ -38,11 +38,23 @@ const YIELDS: u32 = 8;
 /// # Errors
 /// Someone held it for longer than `limit`, or the file system has no locks.
 pub fn lock_exclusive(file: &impl AsFd, limit: Duration) -> Result<(), LockError> {
+    wait_for(file, FlockOperation::NonBlockingLockExclusive, limit)
+}
+
+/// Takes a shared `flock` on `file`, waiting at most `limit`; it ends with the open file.
+///
+/// # Errors
+/// Someone held it alone for longer than `limit`, or the file system has no locks.
+pub fn lock_shared(file: &impl AsFd, limit: Duration) -> Result<(), LockError> {
+    wait_for(file, FlockOperation::NonBlockingLockShared, limit)
+}
+
+fn wait_for(file: &impl AsFd, operation: FlockOperation, limit: Duration) -> Result<(), LockError> {
     let started = Instant::now();
     let mut pause = Duration::from_micros(20);
     let mut tries: u32 = 0;
     loop {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        match flock(file, operation) {
             Ok(()) => return Ok(()),
             Err(Errno::AGAIN) if started.elapsed() >= limit => return Err(LockError::Busy(started.elapsed())),
             Err(Errno::AGAIN | Errno::INTR) => {}

@@ -33,7 +33,7 @@ pub use confine::{Confinement, ReadRules, abilities, call_filter_bytes};
 pub use entry::begin;
 pub use execute::Step;
 pub use folder::Folder;
-pub use lock::{Holder, LockError, lock_exclusive, lock_holder, try_lock, unlock};
+pub use lock::{Holder, LockError, lock_exclusive, lock_holder, lock_shared, try_lock, unlock};
 pub use path::{
     OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, is_noexec, make_folder_beneath,
     open_beneath, open_folder, open_straight, owner, owner_of_target, read_capped, user_id,

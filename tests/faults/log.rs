@@ -204,7 +204,7 @@ fn killed_writers_lose_nothing_they_said_was_written() {
 }
 
 /// How often each system call is made.
-fn calls(project: &TestProject, arguments: &[&str]) -> Vec<(String, usize)> {
+pub fn calls(project: &TestProject, arguments: &[&str]) -> Vec<(String, usize)> {
     let counts = project.home().join("counts");
     let mut strace =
         project.program("strace", &["-f", "-c", "-o", counts.to_str().unwrap(), env!("CARGO_BIN_EXE_knockon")]);
@@ -311,13 +311,13 @@ fn refuse_and_kill(audit: &str, all_kept: bool, step: usize) {
 }
 
 /// A file system of its own in a file, which can be cut off like a disk without power.
-struct Disk {
+pub struct Disk {
     image: PathBuf,
-    mounted: PathBuf,
+    pub mounted: PathBuf,
 }
 
 impl Disk {
-    fn new(folder: &Path) -> Option<Self> {
+    pub fn new(folder: &Path) -> Option<Self> {
         let disk = Disk { image: folder.join("disk.img"), mounted: folder.join("disk") };
         fs::create_dir_all(&disk.mounted).unwrap();
         File::create(&disk.image).unwrap().set_len(96 << 20).unwrap();
@@ -325,7 +325,7 @@ impl Disk {
         (made.is_ok_and(|status| status.success()) && disk.mount()).then_some(disk)
     }
 
-    fn mount(&self) -> bool {
+    pub fn mount(&self) -> bool {
         let mount = Command::new("mount")
             .args(["-o", "loop"])
             .args([&self.image, &self.mounted])
@@ -336,12 +336,12 @@ impl Disk {
 
     /// From now on nothing reaches the disk any more, not even what is in the journal's buffers
     /// (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH).
-    fn cut(&self) {
+    pub fn cut(&self) {
         let script = "import fcntl, os, struct, sys\nfcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
         assert!(Command::new("python3").args(["-c", script]).arg(&self.mounted).status().unwrap().success());
     }
 
-    fn unmount(&self) {
+    pub fn unmount(&self) {
         for _ in 0..100 {
             let ended = Command::new("umount").arg(&self.mounted).stderr(Stdio::null()).status().unwrap();
             if ended.success() {

@@ -4,9 +4,11 @@
 //! `scripts/faults --short` with fewer. A test prints its figures.
 
 mod log;
+mod store;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod support;
+mod sync;
 
 use knockon::{Emitter, EmitterOptions, EventDraft, Project, Status, UserFolders};
 use serde_json::{Value, json};

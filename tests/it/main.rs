@@ -37,6 +37,7 @@ mod sync;
 mod sync_commands;
 mod sync_consent;
 mod sync_drain;
+mod sync_faults;
 mod sync_guide;
 mod sync_live;
 mod sync_outage;

@@ -13,7 +13,7 @@ mod status;
 use super::error::{CliError, Exit};
 use super::terminal::Terminal;
 use crate::project::UserFolders;
-use crate::store::{StoreError, SyncQueue};
+use crate::store::{self, StoreError, SyncQueue};
 use clap::{Args, Subcommand};
 
 /// Bring work-package events to your team's server. Nothing is sent for a project before `knockon sync enable`.
@@ -48,7 +48,22 @@ enum What {
 
 impl super::Command for Sync {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
-        match self.what {
+        let user = UserFolders::of_this_process();
+        let before = store::damaged(&user);
+        let ended = self.what.run(terminal);
+        for aside in store::damaged(&user).iter().filter(|aside| !before.contains(aside)) {
+            let path = aside.display();
+            terminal.warning(&format!(
+                "the store was damaged and begins anew; what could be read of it was kept, and the rest is in {path}"
+            ));
+        }
+        ended
+    }
+}
+
+impl What {
+    fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        match self {
             What::Login(login) => login.run(terminal),
             What::Logout => account::logout(terminal),
             What::Enable(enable) => enable.run(terminal),

@@ -2,6 +2,7 @@
 //! binary under test.
 
 pub mod browser;
+pub mod crowd;
 #[allow(dead_code, reason = "it is one server for all tests and for an example; each uses its part")]
 #[path = "../../support/sync_server.rs"]
 pub mod sync_server;

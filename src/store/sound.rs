@@ -1,0 +1,99 @@
+//! The store as those use it who must not be stopped by damage: where it shows, the file is moved aside, and what can be
+//! read of it goes on in a new one.
+
+use super::{Store, StoreError, clock};
+use crate::project::UserFolders;
+use rusqlite::{Connection, Error, ErrorCode};
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+/// How often in a row it may turn out to be damaged.
+const MOST: usize = 3;
+
+/// The store, begun anew whenever it turns out to be damaged.
+#[derive(Debug)]
+pub(super) struct Sound(RefCell<Store>);
+
+impl Sound {
+    /// Opens it, for a user, with the row of the clock.
+    pub(super) fn open(user: &UserFolders) -> Result<Self, StoreError> {
+        let sound = Sound(RefCell::new(Store::open(user)?));
+        sound.mending(|store| begin(store))?;
+        Ok(sound)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.borrow().path.clone()
+    }
+
+    /// Where a damaged one was moved, when one was since this was asked last.
+    pub(super) fn take_aside(&mut self) -> Option<PathBuf> {
+        self.0.get_mut().aside.take()
+    }
+
+    /// Reads in one transaction.
+    pub(super) fn read<T>(&self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.mending(|store| store.read(&work))
+    }
+
+    /// Carries out `work` in one transaction, durable when this returns. It is carried out again when another process
+    /// moves the file aside at that moment.
+    pub(super) fn write<T>(&mut self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.mending(|store| {
+            loop {
+                store.follow()?;
+                let done = store.write(&work)?;
+                // Committed, but maybe to a file that somebody had read before to begin a new one.
+                if store.stays() {
+                    return Ok(done);
+                }
+            }
+        })
+    }
+
+    fn mending<T>(&self, work: impl Fn(&mut Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let store = &mut *self.0.borrow_mut();
+        for _ in 1..MOST {
+            match work(store) {
+                Err(error) if shows_damage(&error) => {
+                    store.renew()?;
+                    begin(store)?;
+                }
+                done => return done,
+            }
+        }
+        work(store)
+    }
+
+    /// The open connection.
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> std::cell::Ref<'_, Connection> {
+        std::cell::Ref::map(self.0.borrow(), |store| &store.connection)
+    }
+}
+
+/// Makes the row of the clock where the store is new.
+fn begin(store: &mut Store) -> Result<(), StoreError> {
+    let is_new = "SELECT count(*) = 0 FROM sync";
+    if !store.read(|connection| connection.prepare_cached(is_new)?.query_row([], |row| row.get(0)))? {
+        return Ok(());
+    }
+    let path = store.path.clone();
+    store.write(|connection| clock::begin(connection, &path))
+}
+
+/// Whether an error can only come of damage: what is in the store is not what was ever written there.
+fn shows_damage(error: &StoreError) -> bool {
+    let StoreError::Sqlite(_, sqlite) = error else { return error.is_damage() };
+    let changed = matches!(
+        sqlite,
+        Error::FromSqlConversionFailure(..)
+            | Error::InvalidColumnType(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::Utf8Error(..)
+            | Error::QueryReturnedNoRows
+    );
+    // Numbers of rows and ids are never given twice.
+    changed || sqlite.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) || error.is_damage()
+}

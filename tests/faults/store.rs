@@ -1,0 +1,337 @@
+//! What kills, refusals, full disks, damage and power cuts do to the store of work-package events and to their clock.
+
+use super::log::{Disk, calls};
+use super::support::crowd::{self, Acknowledged, CREATE, Crowd, of_document, of_line, repeated, sound};
+use super::sync::Random;
+use super::{count, figure};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// Not a test of its own: a process that makes events.
+#[test]
+fn emitter() {
+    crowd::be_an_emitter();
+}
+
+/// One `wp created` under strace, which does to it what `inject` says: its exit code, and the event that it printed.
+fn injected(crowd: &Crowd, inject: &str) -> (Option<i32>, Value, String) {
+    let inject = format!("inject={inject}");
+    let mut strace = crowd.project.program("strace", &["-f", "-o", "/dev/null", "-e", &inject]);
+    let output = strace.arg(env!("CARGO_BIN_EXE_knockon")).args(CREATE).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default(), stderr)
+}
+
+#[test]
+fn killed_or_refused_at_any_system_call_of_an_emit_the_clock_and_the_queue_hold() {
+    let crowd = Crowd::new("512KiB");
+    crowd.emit(30);
+    const FAILING: [&str; 13] = [
+        "write",
+        "pwrite64",
+        "pread64",
+        "read",
+        "openat",
+        "ftruncate",
+        "fdatasync",
+        "fsync",
+        "fcntl",
+        "mmap",
+        "rename",
+        "unlink",
+        "newfstatat",
+    ];
+    let mut moments: Vec<(String, &str)> = Vec::new();
+    for (call, times) in calls(&crowd.project, &CREATE) {
+        for n in 1..=times + 2 {
+            moments.push((format!("{call}:signal=KILL:when={n}"), "SIGKILL"));
+            if FAILING.contains(&call.as_str()) {
+                moments.push((format!("{call}:error=ENOSPC:when={n}"), "ENOSPC"));
+                moments.push((format!("{call}:error=EIO:when={n}"), "EIO"));
+            }
+        }
+    }
+    let mut made: Vec<Acknowledged> = Vec::new();
+    let (mut by_kind, mut unclocked, mut failed) = (BTreeMap::<&str, usize>::new(), 0, Vec::new());
+    for (inject, kind) in moments.iter().step_by(count(1, 12)) {
+        *by_kind.entry(kind).or_default() += 1;
+        let (code, document, stderr) = injected(&crowd, inject);
+        assert!(!stderr.contains("panicked"), "{inject}: {stderr}");
+        match of_document(&document) {
+            Some(event) if code == Some(0) => made.push(event),
+            None if code == Some(0) => {
+                let event = &document["event"];
+                assert!(event["clock_error"].is_string() && !stderr.is_empty(), "{inject}: {document} {stderr}");
+                unclocked += 1;
+            }
+            _ if *kind == "SIGKILL" => {}
+            _ => failed.push((inject, code, stderr)),
+        }
+        // The next one is as if nothing had been.
+        let (code, document, stderr) = crowd.create();
+        assert_eq!(code, 0, "after {inject}: {stderr}");
+        let next = of_document(&document).unwrap_or_else(|| panic!("after {inject}: {stderr}"));
+        assert!(
+            made.iter().all(|event| event.lamport < next.lamport),
+            "{inject}: {next:?} comes after {:?}",
+            made.last()
+        );
+        made.push(next);
+        if made.len().is_multiple_of(25) {
+            sound(&crowd.state(), inject);
+        }
+    }
+    sound(&crowd.state(), "all");
+    assert_eq!(crowd::aside(&crowd.state()), [""; 0], "a refusal is no damage");
+    let queued: BTreeSet<String> = crowd.queued().into_iter().collect();
+    let lost: Vec<&Acknowledged> = made.iter().filter(|event| !queued.contains(&event.id)).collect();
+    assert_eq!((lost, repeated(&made)), (Vec::new(), 0));
+    figure(
+        "SIGKILL, ENOSPC, EIO at system calls of one `wp created`",
+        format!(
+            "{by_kind:?}: {} acknowledged, 0 lost, 0 times repeated, {unclocked} without a time and told so, {} that did not start",
+            made.len(),
+            failed.len()
+        ),
+    );
+    for (inject, code, stderr) in &failed {
+        figure("  did not start", format!("{inject}: {code:?} {}", stderr.lines().next().unwrap_or_default()));
+    }
+    // An emit whose configuration or project cannot be read says so: nothing else ends it.
+    assert!(failed.len() * 10 < moments.len(), "{failed:#?}");
+}
+
+/// A file system of so many KiB in memory, where the store is kept.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: &Path, options: &str) -> bool {
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).status();
+        mount.is_ok_and(|status| status.success())
+    }
+
+    fn new(at: PathBuf, size: &str) -> Option<Self> {
+        fs::create_dir_all(&at).unwrap();
+        Self::mount(&at, &format!("size={size},mode=0700")).then_some(Small(at))
+    }
+
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
+    }
+
+    /// Leaves no byte free.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filling");
+        let mut file = File::create(&path).unwrap();
+        for size in [4096, 256, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+        path
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// An event while the store cannot be written: it is made, says so, and its hook runs.
+#[track_caller]
+fn goes_on(crowd: &Crowd, what: &str) {
+    let _ = fs::remove_file(crowd.project.root().join("ran"));
+    let (code, document, stderr) = crowd.create();
+    assert_eq!(code, 0, "{what}: {stderr}");
+    assert!(document["event"]["clock_error"].is_string(), "{what}: {document}");
+    assert!(stderr.contains("not queued"), "{what}: {stderr}");
+    assert!(crowd.project.exists("ran"), "{what}: the hook runs");
+}
+
+#[test]
+fn a_full_or_read_only_disk_stops_no_emit_and_all_is_well_again_with_space() {
+    let rounds = count(20, 3);
+    let crowd = Crowd::new("512KiB");
+    let (kept, mut made) = (crowd.state(), Vec::new());
+    fs::remove_dir_all(&kept).unwrap();
+    let Some(disk) = Small::new(kept, "512k") else {
+        println!("SKIPPED: full disks need root");
+        return;
+    };
+    crowd.project.config(
+        "version: '1.0'\ndefaults: {shell: /bin/sh}\nhooks:\n- {name: h, events: [{type: '*'}], command: touch ran}\n",
+    );
+    crowd.project.trust();
+    crowd.project.ok(&["sync", "enable"]);
+    let (mut without, mut refused) = (0, 0);
+    for round in 0..rounds {
+        made.extend(crowd.emit(1 + round % 3));
+        let filling = disk.fill();
+        // What the store has allocated already may do for a while.
+        let mut full = 0;
+        while full < 3 {
+            let (code, document, stderr) = crowd.create();
+            assert_eq!(code, 0, "{stderr}");
+            match of_document(&document) {
+                Some(event) => made.push(event),
+                None => {
+                    goes_on(&crowd, "full");
+                    full += 1;
+                    without += 1;
+                }
+            }
+        }
+        fs::remove_file(filling).unwrap();
+        made.extend(of_document(&crowd.create().1));
+        disk.remount("ro");
+        goes_on(&crowd, "read-only");
+        refused += 1;
+        disk.remount("rw");
+        let (_, document, stderr) = crowd.create();
+        made.push(of_document(&document).unwrap_or_else(|| panic!("all is well again: {stderr}")));
+        if made.len() > 300 {
+            break;
+        }
+    }
+    sound(&crowd.state(), "after full disks");
+    assert_eq!(crowd.queued(), made.iter().map(|event| event.id.clone()).collect::<Vec<_>>());
+    assert_eq!((repeated(&made), crowd::aside(&crowd.state()).len()), (0, 0));
+    crowd.sign_in();
+    crowd.project.ok(&["sync", "now"]);
+    assert_eq!(crowd.lost_and_doubled(&made), (0, 0));
+    figure(
+        "emits with a full disk, and a read-only one",
+        format!(
+            "{without}, {refused}: each made, told and its hook run; {} acknowledged around them, 0 lost",
+            made.len()
+        ),
+    );
+}
+
+#[test]
+fn a_damaged_store_never_repeats_a_time_and_what_can_be_read_arrives_once() {
+    let seeds = count(50, 8);
+    let (mut before, mut arrived, mut seen) = (0, 0, 0);
+    for seed in 1..=seeds {
+        let mut random = Random((seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        (0..10).for_each(|_| _ = random.next());
+        let damaged = crowd::survive_damage(200, || random.next() >> 8);
+        before += damaged.before;
+        arrived += damaged.arrived;
+        seen += usize::from(damaged.seen);
+    }
+    figure(
+        "damaged stores (random bytes, pages and ends)",
+        format!(
+            "{seeds}, {seen} seen and moved aside: 0 panics, 0 times repeated, {arrived} of {before} events arrived once"
+        ),
+    );
+    assert!(arrived * 10 > before * 7, "most can be read: {arrived} of {before}");
+}
+
+/// Emits until the power goes. Returns how many events were acknowledged before, and how many of those are gone.
+fn power_cut(way: &str, seed: u64) -> Option<(usize, usize)> {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::new(folder.path())?;
+    let (home, root) = (disk.mounted.join("home"), disk.mounted.join("project"));
+    for path in [&home, &root.join(".knockon")] {
+        fs::create_dir_all(path).unwrap();
+    }
+    super::support::write(&root.join(".knockon/hooks.yaml"), "version: '1.0'\nhooks: []\n", 0o644);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
+        command.args(arguments).current_dir(&root).env_clear().env("HOME", &home).env("PATH", "/usr/bin:/bin");
+        command.output().unwrap()
+    };
+    assert!(Command::new("sync").arg("-f").arg(&disk.mounted).status().unwrap().success());
+    let program = std::env::current_exe().unwrap();
+    let start = || {
+        let mut command = Command::new(&program);
+        command.args(["--exact", "store::emitter", "--nocapture"]).current_dir(&root).env("HOME", &home);
+        command.env("KNOCKON_BINARY", env!("CARGO_BIN_EXE_knockon"));
+        command.env_remove("XDG_STATE_HOME").env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
+        crowd::emitter(&mut command, way, 1_000_000)
+    };
+    let mut children: Vec<Child> = (0..3).map(|_| start()).collect();
+    let (send, lines) = std::sync::mpsc::channel();
+    let readers: Vec<_> = children
+        .iter_mut()
+        .map(|child| {
+            let (stdout, send) = (BufReader::new(child.stdout.take().unwrap()), send.clone());
+            std::thread::spawn(move || {
+                let said = stdout.lines().map_while(Result::ok).filter_map(|line| of_line(&line));
+                said.take_while(|event| send.send(event.clone()).is_ok()).for_each(drop);
+            })
+        })
+        .collect();
+    drop(send);
+    let (began, wanted) = (Instant::now(), Duration::from_millis(50 + seed % 400));
+    let mut acknowledged: Vec<Acknowledged> = Vec::new();
+    while began.elapsed() < wanted || acknowledged.is_empty() {
+        acknowledged.extend(lines.recv_timeout(Duration::from_millis(5)));
+        assert!(began.elapsed() < Duration::from_secs(30), "nobody emits");
+    }
+    disk.cut();
+    children.iter_mut().for_each(|child| child.kill().unwrap());
+    for child in &mut children {
+        child.wait().unwrap();
+    }
+    drop(lines);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+    disk.unmount();
+    assert!(disk.mount(), "it comes up again");
+    let next = run(&CREATE);
+    assert!(next.status.success(), "{next:?}");
+    let document: Value = serde_json::from_slice(&next.stdout).unwrap();
+    let next = of_document(&document).unwrap_or_else(|| panic!("{document}"));
+    let state = home.join(".local/state/knockon");
+    sound(&state, "after a power cut");
+    let store = crowd::open(&state);
+    let mut query = store.prepare("SELECT event_id FROM sync_event").unwrap();
+    let there: BTreeSet<String> = query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    drop(query);
+    drop(store);
+    let lost = acknowledged.iter().filter(|event| !there.contains(&event.id)).count();
+    if way == "relaxed" {
+        disk.unmount();
+        return Some((acknowledged.len(), lost));
+    }
+    assert!(acknowledged.iter().all(|event| event.lamport < next.lamport), "the clock goes on behind all of them");
+    assert_eq!(repeated(&acknowledged), 0);
+    disk.unmount();
+    Some((acknowledged.len(), lost))
+}
+
+#[test]
+fn an_acknowledged_event_is_in_the_queue_after_a_power_cut() {
+    let cuts = count(40, 4);
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let (mut acknowledged, mut lost) = (0, 0);
+    for number in 0..cuts {
+        let way = if number % 2 == 0 { "library" } else { "commands" };
+        let Some((said, gone)) = power_cut(way, random.next()) else {
+            println!("SKIPPED, number {number}: power cuts need root, mkfs.ext4 and loop devices");
+            return;
+        };
+        acknowledged += said;
+        lost += gone;
+    }
+    assert_eq!(lost, 0);
+    figure(
+        "simulated power cuts while events are queued",
+        format!("{cuts}, {acknowledged} acknowledged before, 0 lost"),
+    );
+    let (mut said, mut gone) = (0, 0);
+    for seed in 0..count(10, 3) {
+        let Some((more, lost)) = power_cut("relaxed", 200 + seed as u64 * 37) else { return };
+        said += more;
+        gone += lost;
+    }
+    assert!(gone > 0, "of {said}: a store that does not wait for the disk loses something");
+    figure("  control, `synchronous=NORMAL`: lost", format!("{gone} of {said}"));
+}
