@@ -3,13 +3,13 @@
 use super::KittyError;
 use super::derive::{Change, Plan, Planner};
 use super::edit::{Changes, edit};
-use super::feature_folder::{Feature, STATUS_LOG, TASKS};
+use super::feature_folder::{Feature, STATUS_LOG, TASKS, fingerprint};
 use super::lane::Lane;
 use super::memory::{Memory, State};
 use super::owner::{Desk, Owner};
 use super::status_log::{Moved, StatusLog};
 use super::tasks::TaskList;
-use super::write::{Place, change_folder};
+use super::write::{Place, change_folder, changed_meanwhile};
 use crate::event::{EventDraft, EventId};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
@@ -151,6 +151,9 @@ impl<'a> Session<'a> {
         };
         let place = Place::of(folder, file)?;
         let text = place.text()?;
+        if package.read_as != Some(fingerprint(&text)) {
+            return Err(changed_meanwhile(place.path()));
+        }
         let new = edit(&text, changes).map_err(|(line, problem)| KittyError::format(place.path(), line, problem))?;
         place.replace(&text, &new)?;
         let Some(lane) = lane else { return Ok(()) };
@@ -170,18 +173,19 @@ impl<'a> Session<'a> {
         let place = Place::of(&self.feature.folder, STATUS_LOG)?;
         let text = place.text()?;
         let Some(entry) = &changes.entry else { return Ok(()) };
-        let event = EventId::generate(Timestamp::now());
+        let (log, now) = (StatusLog::read(&text), Timestamp::now());
+        let event = EventId::generate(now);
         let moved = Moved {
             package: id,
             to: lane,
             actor: &entry.agent,
-            at: &entry.timestamp,
+            at: &log.time(now),
             id: event.ulid(),
             reason: &entry.action,
         };
         let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        let line = StatusLog::read(&text).line(&self.feature.slug, &moved);
-        place.replace(&text, &format!("{text}{gap}{line}\n"))
+        // Others add to it as well, whose lines are not to be lost.
+        place.append(&format!("{gap}{}\n", log.line(&self.feature.slug, &moved)))
     }
 }
 
