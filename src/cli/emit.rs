@@ -10,7 +10,7 @@ use super::results::{self, Wanted};
 use super::standing;
 use super::terminal::{Paint, Terminal};
 use crate::dispatch::Watcher;
-use crate::emitter::{Emission, Emitter, Preview};
+use crate::emitter::{Emission, EmitReport, Emitter, Preview};
 use crate::event::{Event, EventDraft, EventError, EventType, InvalidEventType};
 use crate::explanation::explain_all;
 use crate::project::UserFolders;
@@ -223,33 +223,63 @@ impl EmitOptions {
             self.explain(emitter, &preview.event, terminal);
             return Ok(Exit::Fine);
         }
-        let show = Show { json: self.json, lines: self.jsonl, verbose: self.verbose, quiet: self.quiet };
-        let report = {
-            let live = Live::new(show, terminal);
-            let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
-            emitter.emit_as(draft, Emission { source, watcher, durable: self.durable })
-        };
+        let report = self.watched(source, terminal, |emission| emitter.emit_as(draft, emission));
         emitter.release_signals();
         terminal.end_live();
         if let Some(error) = &report.refused {
             return Err(refused(origin, error));
         }
+        let exit = self.show(emitter, &report, terminal);
+        Ok(self.conclude(emitter, &[report], exit, terminal))
+    }
+
+    /// What `emit` does, seen by whoever wants to see hooks while they run.
+    pub(super) fn watched(
+        &self,
+        source: &'static str,
+        terminal: &mut Terminal,
+        emit: impl FnOnce(Emission<'_>) -> EmitReport,
+    ) -> EmitReport {
+        let live = Live::new(self.shown(), terminal);
+        let watcher: Option<&dyn Watcher> = if self.json { None } else { Some(&live) };
+        emit(Emission { source, watcher, durable: self.durable })
+    }
+
+    fn shown(&self) -> Show {
+        Show { json: self.json, lines: self.jsonl, verbose: self.verbose, quiet: self.quiet }
+    }
+
+    /// Shows what became of one event; how the command ends by it.
+    pub(super) fn show(&self, emitter: &Emitter, report: &EmitReport, terminal: &mut Terminal) -> Exit {
         let explained = report.event.as_ref().filter(|_| self.explain).map(|event| explain_all(emitter, event));
-        let exit =
-            ending::show(&report, show, explained.as_deref().map(|all| (emitter.loaded(), all)), self.strict, terminal);
+        let explained = explained.as_deref().map(|all| (emitter.loaded(), all));
+        let exit = ending::show(report, self.shown(), explained, self.strict, terminal);
         if let Some(event) = &report.event {
             self.explain(emitter, event, terminal);
         }
-        if let Some(sync) = report.sync.as_ref().filter(|_| terminal.is_terminal() && show.is_for_people()) {
+        exit
+    }
+
+    /// Tells once what is told of all events together, and writes the reports that were asked for. `exit` is how the
+    /// command ends otherwise.
+    pub(super) fn conclude(
+        &self,
+        emitter: &Emitter,
+        reports: &[EmitReport],
+        exit: Exit,
+        terminal: &mut Terminal,
+    ) -> Exit {
+        let sync = reports.iter().rev().find_map(|report| report.sync.as_ref());
+        if let Some(sync) = sync.filter(|_| terminal.is_terminal() && self.shown().is_for_people()) {
             standing::inline(sync, &UserFolders::of_this_process(), terminal);
         }
         let root = emitter.project().root();
-        let written = results::write(&self.report, &report, root, self.json || self.jsonl, terminal);
-        Ok(written.err().map_or(exit, |error| {
+        let written = results::write(&self.report, reports, root, self.json || self.jsonl, terminal);
+        written.err().map_or(exit, |error| {
             terminal.error(&error);
             // What the hooks said weighs more.
             if exit == Exit::Fine { error.exit } else { exit }
-        }))
+        })
     }
 
     /// Says of every hook why it did or did not match; in JSON that is a part of the document.

@@ -3,11 +3,14 @@
 
 use super::emit::EmitOptions;
 use super::error::{CliError, Exit};
+use super::series::Series;
 use super::terminal::Terminal;
 use crate::emitter::Emitter;
 use crate::event::{EventDraft, EventId};
 use crate::project::UserFolders;
-use crate::source::kitty::{self, Asked, Forgetful, KittyError, Lane, Memory, Plan, Planner, Session, work_package_id};
+use crate::source::kitty::{
+    self, Asked, Forgetful, KittyError, Lane, Memory, Plan, Planner, Rewrite, Session, work_package_id,
+};
 use crate::store::{self, Cursors};
 use crate::text::{count, one_line};
 use crate::time::Timestamp;
@@ -333,8 +336,12 @@ impl Memory for Remembered {
         self.cursors.get(SOURCE, &self.project, feature).map_err(|error| error.to_string())
     }
 
-    fn keep(&mut self, feature: &str, text: &str) -> Result<(), String> {
-        self.cursors.set(SOURCE, &self.project, feature, text).map_err(|error| error.to_string())
+    fn change(&mut self, feature: &str, change: &Rewrite<'_>) -> Result<(), String> {
+        let changed = self.cursors.change(SOURCE, &self.project, feature, |old| match change(old.as_deref()) {
+            Ok(new) => (Some(new), Ok(())),
+            Err(error) => (old, Err(error)),
+        });
+        changed.map_err(|error| error.to_string())?
     }
 }
 
@@ -342,25 +349,31 @@ impl super::Command for Kitty {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let Work { how, package, agent, plan } = self.action.work();
         let emitter = how.emit.project.emitter(&how.emit.trust, how.emit.dry_run)?;
-        let mut feature = None;
-        let mut ways = Ways { how: &how, emitter: &emitter, terminal, exit: Exit::Fine };
-        let errors = match ways.run(plan, &mut feature) {
-            Ok(errors) => errors,
-            Err(error) => vec![error],
-        };
-        for error in &errors {
+        let series = Series::new(&how.emit, &emitter, SOURCE)?;
+        let mut ways = Ways { how: &how, emitter: &emitter, terminal, series, feature: None, errors: Vec::new() };
+        if let Err(error) = ways.run(plan) {
+            ways.errors.push(error);
+        }
+        let Ways { mut series, feature, errors, terminal, .. } = ways;
+        for error in errors.iter().filter(|_| !series.is_interrupted()).collect::<Vec<_>>() {
             let (package, agent) = (package.as_deref(), agent.as_deref());
             let message = relative(&error.to_string(), &emitter);
             let draft = kitty::error_logged(error.is_validation(), &message, package, agent, feature.as_deref());
-            ways.emit(draft);
+            if how.emit.dry_run {
+                series.preview(draft, terminal);
+            } else if series.emit(draft, terminal).is_break() {
+                break;
+            }
         }
-        let exit = ways.exit;
+        let interrupted = series.is_interrupted();
+        let exit = series.finish(terminal);
         let mut errors = errors.into_iter();
         let Some(first) = errors.next() else { return Ok(exit) };
         for error in errors {
-            terminal.warning(&error.to_string());
+            terminal.warning(&relative(&error.to_string(), &emitter));
         }
-        let exit = if first.is_validation() { Exit::Usage } else { Exit::Io };
+        let of_error = if first.is_validation() { Exit::Usage } else { Exit::Io };
+        let exit = if interrupted { exit } else { of_error };
         Err(CliError::new(exit, relative(&first.to_string(), &emitter)))
     }
 }
@@ -375,38 +388,55 @@ struct Ways<'a> {
     how: &'a How,
     emitter: &'a Emitter,
     terminal: &'a mut Terminal,
-    exit: Exit,
+    series: Series<'a>,
+    feature: Option<String>,
+    errors: Vec<KittyError>,
 }
 
 impl Ways<'_> {
-    fn run(&mut self, plan: MakePlan, slug: &mut Option<String>) -> Result<Vec<KittyError>, KittyError> {
+    fn run(&mut self, plan: MakePlan) -> Result<(), KittyError> {
         let user = UserFolders::of_this_process();
         let here = std::env::current_dir().map_err(|error| KittyError::Io(PathBuf::from("."), error))?;
         let folder = kitty::find(self.emitter.project().root(), &here, self.how.feature.as_deref())?;
         let dry_run = self.how.emit.dry_run;
         let mut memory = self.memory(&user);
-        let lock = user.state.as_deref().filter(|_| !dry_run);
-        let mut session = Session::open(&folder, lock, &mut *memory)?;
-        *slug = Some(session.feature().slug.clone());
-        if !dry_run {
-            let left = session.left_behind();
-            if left > 0 {
-                self.terminal.note(&format!("finishing what was begun before: {}", count(left, "event")));
+        let state = user.state.as_deref().filter(|_| !dry_run);
+        // From here on others wait: nothing is printed until the feature is let go.
+        let mut session = Session::open(&folder, state, &mut *memory)?;
+        self.feature = Some(session.feature().slug.clone());
+        let left = if dry_run { 0 } else { session.take_over()? };
+        // Without a plan, what was taken over is emitted all the same.
+        let plan = match plan(session.planner(Timestamp::now(), self.how.correlation_id)) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.errors.push(error);
+                Plan::default()
             }
-            session.recover(&mut |draft| self.emit(draft))?;
-        }
-        let plan = plan(session.planner(Timestamp::now(), self.how.correlation_id))?;
-        self.tell(&plan);
+        };
         if dry_run {
-            plan.events().iter().filter_map(|event| event.draft()).for_each(|draft| self.emit(draft));
-            return Ok(Vec::new());
+            self.tell(&plan, &|_| true);
+            let drafts = plan.events().iter().filter_map(|event| event.draft());
+            drafts.for_each(|draft| self.series.preview(draft, self.terminal));
+            return Ok(());
         }
-        let done = session.carry_out(plan, &mut |draft| self.emit(draft))?;
+        let prepare = &mut |draft: EventDraft| (draft.kind().to_string(), self.emitter.prepare(draft));
+        let (done, outstanding) = session.carry_out(&plan, prepare)?;
+        if left > 0 {
+            self.terminal.note(&format!("finishing what was begun before: {}", count(left, "event")));
+        }
+        self.tell(&plan, &|id| outstanding.has(id));
         if done.untold > 0 && done.errors.is_empty() {
             let events = count(done.untold, "event");
             self.terminal.warning(&format!("{events} not emitted: the files do not show what they say"));
         }
-        Ok(done.errors)
+        self.errors.extend(done.errors);
+        let Ways { series, terminal, .. } = self;
+        let left = outstanding.emit(&mut |(kind, prepared)| series.emit_prepared(&kind, prepared, terminal))?;
+        if left > 0 {
+            let events = count(left, "event");
+            self.terminal.note(&format!("{events} not emitted yet: the next command on the feature does that"));
+        }
+        Ok(())
     }
 
     /// Where features are remembered. Without a place for that the command works all the same, and forgets.
@@ -425,8 +455,8 @@ impl Ways<'_> {
         }
     }
 
-    /// Says what is going to happen.
-    fn tell(&mut self, plan: &Plan) {
+    /// Says what happened, or would: of the events, those that `are_true`.
+    fn tell(&mut self, plan: &Plan, are_true: &dyn Fn(&str) -> bool) {
         let EmitOptions { json, jsonl, quiet, .. } = self.how.emit;
         for warning in &plan.warnings {
             self.terminal.warning(&relative(warning, self.emitter));
@@ -437,21 +467,11 @@ impl Ways<'_> {
         for note in &plan.notes {
             self.terminal.note(&one_line(&relative(note, self.emitter)));
         }
-        let moves = plan.events().iter().filter_map(|event| {
+        let moves = plan.events().iter().filter(|event| are_true(event.id())).filter_map(|event| {
             Some((event.field("wp_id")?, event.field("previous_status")?, event.field("new_status")?))
         });
         for (id, from, to) in moves.filter(|_| !json && !jsonl) {
             self.terminal.line(&format!("{id}: {from} → {to}"));
-        }
-    }
-
-    /// Emits an event. One that is refused is told, and spares the others.
-    fn emit(&mut self, draft: EventDraft) {
-        let kind = draft.kind().to_string();
-        match self.how.emit.emit(self.emitter, draft, SOURCE, &kind, self.terminal) {
-            Ok(exit) if self.exit == Exit::Fine => self.exit = exit,
-            Ok(_) => {}
-            Err(error) => self.terminal.warning(&format!("not emitted: {}", error.message)),
         }
     }
 }

@@ -30,6 +30,7 @@ mod results;
 mod run;
 mod scanning;
 mod schema;
+mod series;
 mod snippet;
 mod standing;
 mod stats;

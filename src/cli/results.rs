@@ -1,4 +1,4 @@
-//! What became of an event, for the tools that read test results and remarks: JUnit, SARIF, GitHub.
+//! What became of events, for the tools that read test results and remarks: JUnit, SARIF, GitHub.
 
 use super::error::CliError;
 use super::scanning;
@@ -58,13 +58,13 @@ impl FromStr for Wanted {
 /// A file cannot be written; the rest is written all the same.
 pub(super) fn write(
     wanted: &[Wanted],
-    report: &EmitReport,
+    emitted: &[EmitReport],
     root: &Path,
     aside: bool,
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
     let mut reports = Vec::new();
-    flatten(report, &mut reports);
+    emitted.iter().for_each(|report| flatten(report, &mut reports));
     let mut first = Ok(());
     for wanted in wanted {
         let written = match wanted {

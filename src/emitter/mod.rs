@@ -4,6 +4,7 @@ mod causal;
 mod course;
 mod follow;
 mod options;
+mod prepared;
 mod report;
 mod row;
 mod traced;
@@ -11,6 +12,7 @@ mod traced;
 pub use causal::Sync;
 pub use course::Emission;
 pub use options::EmitterOptions;
+pub use prepared::Prepared;
 pub use report::{EmitReport, Preview};
 
 use course::{Course, NEVER, chain_of_this_process};
@@ -28,7 +30,7 @@ use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Surroundings};
 use crate::store::{Key, SyncQueue};
-use crate::sys::Platform;
+use crate::sys::{Interrupts, Platform, Signal};
 use crate::time::Timestamp;
 use crate::trust::{Guard, TrustStore};
 use std::collections::BTreeMap;
@@ -224,6 +226,25 @@ impl Emitter {
         Self::traced(self.course(occasion, emission), |course| self.emit_on(draft, course, &mut { MAX_FOLLOW_UPS }))
     }
 
+    /// Makes the event, and queues it for the team when it is one of a work package: the first half of
+    /// [`Emitter::emit`]. Of several events that are prepared, the clock has the order in which they were.
+    pub fn prepare(&self, draft: EventDraft) -> Prepared {
+        let mut report = self.admit(&draft);
+        let made = self.make(draft, &mut report);
+        Prepared { report, made }
+    }
+
+    /// Records a prepared event and runs the hooks it matches, waiting for them: the other half.
+    pub fn emit_prepared(&self, prepared: Prepared, emission: Emission<'_>) -> EmitReport {
+        let occasion = Occasion { source: emission.source, chain: self.chain, ..Occasion::default() };
+        Self::traced(self.course(occasion, emission), |course| self.go_on(prepared, course, &mut { MAX_FOLLOW_UPS }))
+    }
+
+    /// The signal that came while no hook ran, if one did and signals are listened to.
+    pub fn take_interrupt(&self) -> Option<Signal> {
+        self.options.interrupts.as_ref().and_then(Interrupts::take)
+    }
+
     fn course<'a>(&self, occasion: Occasion, emission: Emission<'a>) -> Course<'a> {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Emission { watcher, durable, .. } = emission;
@@ -239,8 +260,12 @@ impl Emitter {
     }
 
     fn emit_on(&self, draft: EventDraft, course: Course<'_>, left: &mut usize) -> EmitReport {
-        let mut report = self.admit(&draft);
-        match self.make(draft, &mut report) {
+        self.go_on(self.prepare(draft), course, left)
+    }
+
+    fn go_on(&self, prepared: Prepared, course: Course<'_>, left: &mut usize) -> EmitReport {
+        let Prepared { mut report, made } = prepared;
+        match made {
             Ok(event) => {
                 let part = self.part(&event);
                 let plan = part.as_ref().unwrap_or_else(|| self.whole());

@@ -1,12 +1,14 @@
 //! `knockon kitty`: real feature folders before and after, and the events that hooks saw.
 
-use crate::support::TestProject;
+use crate::support::{TestProject, finish, wait_until};
 use knockon::json::Json;
 use knockon::work_package::{Kind, check};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 const HOOK: &str = "- {name: seen, events: [{type: '*'}], command: 'cat >> seen; echo >> seen'}\n";
 const FLAT: &str = "kitty-specs/028-event-sync";
@@ -422,6 +424,9 @@ fn a_crash_loses_no_event_and_changes_no_id() {
     assert!(rest[..5].iter().all(|event| event["causation_id"] == first[0]["causation_id"]));
     let moves = told(&rest).into_iter().filter(|line| line.contains("WP01 planned done")).count();
     assert_eq!(moves, 1, "the scan does not tell it once more");
+    assert_eq!(queued(&project), rest.len(), "each is in the queue once");
+    project.ok(&["kitty", "scan"]);
+    assert!(seen(&project).is_empty());
 }
 
 #[test]
@@ -435,4 +440,157 @@ fn never_follows_a_link_out_of_the_feature() {
     let ran = project.run(&["kitty", "implement", "WP04"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert_eq!(fs::read_to_string(outside).unwrap(), "---\nlane: planned\n---\n");
+}
+
+/// How many events wait for the team.
+fn queued(project: &TestProject) -> usize {
+    project.json(&["sync", "status", "--json"])["queued"].as_u64().unwrap().try_into().unwrap()
+}
+
+/// A hook that writes every event down, and holds the first one until there is a file `go`.
+const HOLD: &str = "- {name: seen, events: [{type: '*'}], command: 'cat >> seen; echo >> seen; mkdir held 2>/dev/null || exit 0; while ! test -e go; do sleep 0.01; done'}\n";
+
+fn start(project: &TestProject, arguments: &[&str]) -> Child {
+    project.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The events in the order of the clock.
+fn by_clock(mut events: Vec<Value>) -> Vec<Value> {
+    events.sort_by_key(|event| event["lamport_clock"].as_u64().unwrap());
+    events
+}
+
+#[test]
+fn a_command_does_not_wait_for_the_hooks_of_another() {
+    let project = project("flat");
+    project.hooks(HOLD);
+    project.trust();
+    let first = start(&project, &["kitty", "accept", "WP03", "WP01"]);
+    wait_until("the first hook", || project.exists("held"));
+    let begun = Instant::now();
+    // Another package, and one whose events are still to come; a scan has nothing to add to those.
+    project.ok(&["kitty", "implement", "WP04"]);
+    let ran = project.ok(&["kitty", "move-task", "WP01", "--to", "doing"]);
+    assert!(ran.stdout.starts_with("WP01: done → doing\n") && !ran.stderr.contains("finishing"), "{ran:?}");
+    project.ok(&["kitty", "implement", "WP01"]);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    project.file("go", "");
+    let first = finish(first);
+    assert_eq!(first.code, 0, "{first:?}");
+    let events = seen(&project);
+    let hooks = told(&events);
+    assert_eq!(
+        hooks[..3],
+        ["WP03 for_review done", "WP04 planned doing", "WP01 done doing"]
+            .map(|move_| format!("wp.status_changed {move_}"))
+    );
+    let mut expected =
+        ["WP03 for_review done", "WP01 planned done"].map(|move_| format!("wp.status_changed {move_}")).to_vec();
+    expected.extend(["WP02", "WP03", "WP04", "WP05"].map(|id| format!("wp.dependency_resolved {id} WP01")));
+    expected.extend(["WP04 planned doing", "WP01 done doing"].map(|move_| format!("wp.status_changed {move_}")));
+    assert_eq!(told(&by_clock(events)), expected, "the clock has the order in which the files were changed");
+    assert_eq!(queued(&project), expected.len());
+}
+
+#[test]
+fn a_hook_may_work_on_its_own_feature() {
+    let project = project("flat");
+    let note = "command: '\"$BINARY\" kitty add-history WP01 --note begun --agent hook'";
+    let note = note.replace("$BINARY", env!("CARGO_BIN_EXE_knockon"));
+    project.hooks(&format!("{HOOK}- {{name: note, events: [{{type: wp.status_changed}}], {note}}}\n"));
+    project.trust();
+    let begun = Instant::now();
+    let ran = project.ok(&["kitty", "implement", "WP01"]);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}: {ran:?}", begun.elapsed());
+    assert_eq!(told(&seen(&project)), ["wp.status_changed WP01 planned doing", "wp.history_added WP01 note"]);
+    assert!(project.read(&format!("{FLAT}/tasks/WP01-event-factory.md")).contains("action: \"begun\""));
+    assert_eq!(queued(&project), 2);
+}
+
+#[test]
+fn eight_at_once_tell_each_move_once() {
+    let project = project("flat");
+    let ids: Vec<String> = (1..=8).map(|number| format!("WP{number:02}")).collect();
+    for id in &ids {
+        project.file(&format!("kitty-specs/001-eight/tasks/{id}.md"), "---\nlane: planned\n---\n");
+    }
+    for lane in ["doing", "for_review"] {
+        let move_ = |id: &String| start(&project, &["kitty", "move-task", id, "--to", lane, "--feature", "001"]);
+        let running: Vec<Child> = ids.iter().map(move_).collect();
+        for ran in running.into_iter().map(finish) {
+            assert_eq!(ran.code, 0, "{ran:?}");
+        }
+    }
+    // Hooks of several processes write at once; each line is one write.
+    let events = by_clock(seen(&project));
+    let mut lines = told(&events);
+    assert_eq!(lines.len(), 16);
+    lines.sort();
+    lines.dedup();
+    assert_eq!(lines.len(), 16, "{lines:?}");
+    let clock: Vec<u64> = events.iter().map(|event| event["lamport_clock"].as_u64().unwrap()).collect();
+    assert!(clock.windows(2).all(|pair| pair[0] < pair[1]), "{clock:?}");
+    assert_eq!(queued(&project), 16);
+    project.ok(&["kitty", "scan", "--feature", "001"]);
+    assert!(told(&seen(&project)).iter().all(|line| line.starts_with("wp.created")));
+}
+
+#[test]
+fn the_same_package_at_once_is_moved_once() {
+    let project = project("flat");
+    let running: Vec<Child> = (0..4).map(|_| start(&project, &["kitty", "implement", "WP01"])).collect();
+    for ran in running.into_iter().map(finish) {
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    assert_eq!(told(&seen(&project)), ["wp.status_changed WP01 planned doing"]);
+    assert_eq!(queued(&project), 1);
+}
+
+#[test]
+fn an_interrupted_command_leaves_the_rest_to_the_next() {
+    let project = project("flat");
+    project.hooks(
+        "- {name: seen, events: [{type: '*'}], command: 'cat >> seen; echo >> seen; test -e calm || { touch calm; kill -INT $(cat pid); sleep 60; }'}\n",
+    );
+    project.trust();
+    let mut command = project.program("sh", &["-c", "echo $$ > pid; exec \"$KNOCKON_BINARY\" kitty accept WP01"]);
+    let ran = finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    assert!(ran.code == 130 && ran.stderr.contains("4 events not emitted yet"), "{ran:?}");
+    assert_eq!(told(&seen(&project)), ["wp.status_changed WP01 planned done"]);
+    let ran = project.ok(&["kitty", "move-task", "WP01", "--to", "done"]);
+    assert!(ran.stderr.contains("finishing what was begun before: 4 events"), "{ran:?}");
+    let rest = ["WP02", "WP03", "WP04", "WP05"].map(|id| format!("wp.dependency_resolved {id} WP01"));
+    assert_eq!(told(&seen(&project)), rest);
+    assert_eq!(queued(&project), 5);
+}
+
+#[test]
+fn reports_have_the_hooks_of_all_events() {
+    let project = project("flat");
+    project.hooks("- {name: seen, events: [{type: wp.dependency_resolved}], command: exit 3}\n");
+    project.trust();
+    let ran = project.ok(&["kitty", "accept", "WP01", "--report", "junit=a.xml", "--report", "summary=a.md"]);
+    let (junit, summary) = (project.read("a.xml"), project.read("a.md"));
+    assert_eq!(junit.matches("<testsuite ").count(), 5, "{junit}");
+    assert_eq!(junit.matches("<failure ").count(), 4, "{ran:?}");
+    assert_eq!(summary.matches("### `wp.").count(), 5, "{summary}");
+}
+
+#[test]
+fn a_mission_without_a_number_is_told_and_its_feature_event_is_for_hooks_alone() {
+    let project = project("flat");
+    let slug = "user-auth-01JDPY4W";
+    project.file(&format!("kitty-specs/{slug}/meta.json"), "{\"mission_id\": \"01JDPY4W3ZK8Q0RV5T6X7Y8Z9A\"}");
+    project.file(&format!("kitty-specs/{slug}/tasks/WP01.md"), "---\nlane: planned\n---\n");
+    let ran = project.ok(&["kitty", "finalize-tasks", "--feature", slug]);
+    let told = format!("warning: `{slug}` is not named and numbered as the team's server wants it");
+    assert!(ran.stderr.contains(&told), "{ran:?}");
+    assert!(ran.stderr.contains("FeatureCreated is not queued for the team"), "{ran:?}");
+    assert!(ran.stdout.contains("feature.created") && project.read("seen").lines().count() == 2, "{ran:?}");
+    assert_eq!(queued(&project), 1, "the work package");
+    for lane in ["doing", "for_review", "done"] {
+        let ran = project.ok(&["kitty", "move-task", "WP01", "--to", lane, "--feature", slug]);
+        assert!(!ran.stderr.contains("not queued"), "{ran:?}");
+    }
+    assert_eq!(queued(&project), 5, "its moves, and its end");
 }

@@ -7,10 +7,11 @@ use super::feature_folder::{Feature, Package};
 use super::lane::Lane;
 use super::memory::{Mark, Planned, Proof, State};
 use crate::event::{EventDraft, EventId};
+use crate::json::Json;
 use crate::time::Timestamp;
 use crate::work_package::{
     Assigned, Created, DependencyResolved, EntryType, ErrorLogged, ErrorType, FeatureCompleted, FeatureCreated,
-    HistoryAdded, Phase, Resolution, StatusChanged, unusual_move,
+    HistoryAdded, Kind, Phase, Resolution, StatusChanged, check, unusual_move,
 };
 use std::collections::BTreeMap;
 
@@ -285,7 +286,16 @@ impl<'a> Planner<'a> {
             wp_count: self.feature.packages.len() as u64,
             created_at: meta.created_at,
         };
-        let mut event = self.event(&created.draft());
+        let draft = created.draft();
+        let context = draft.context_text().unwrap_or_default();
+        if !check(Kind::FeatureCreated, Json::already_checked(&context)).is_empty() {
+            self.plan.warnings.push(format!(
+                "`{}` is not named and numbered as the team's server wants it of a feature (NNN-name): its \
+                 feature.created is for hooks alone, everything else goes to the team as usual",
+                crate::text::shorten(&self.feature.slug, 80)
+            ));
+        }
+        let mut event = self.event(&draft);
         event.marks = vec![Mark::FeatureCreated];
         self.plan.events.push(event);
     }

@@ -6,6 +6,7 @@
 use super::front_matter::Document;
 use super::yaml::{Fault, Yaml};
 use crate::json::push_string;
+use crate::text::terminal_safe;
 use std::collections::BTreeMap;
 
 /// What is to be changed in a work package's file.
@@ -49,7 +50,7 @@ impl Entry {
 
     /// Its line in the activity log.
     pub(super) fn activity_line(&self) -> String {
-        let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let flat = |text: &str| terminal_safe(&text.split_whitespace().collect::<Vec<_>>().join(" ")).into_owned();
         let pid =
             if self.shell_pid.is_empty() { String::new() } else { format!("shell_pid={} – ", flat(&self.shell_pid)) };
         format!("- {} – {} – {pid}lane={} – {}", self.timestamp, flat(&self.agent), self.lane, flat(&self.action))
@@ -174,7 +175,8 @@ impl Lines<'_, '_> {
         let spaces = |text: &str| text.len() - text.trim_start_matches(' ').len();
         let indent = spaces(lines[first]);
         let behind = lines[first][indent..].strip_prefix('-')?;
-        let behind = &behind[..spaces(behind)];
+        // A dash may stand on a line of its own.
+        let behind = if behind.trim().is_empty() { " " } else { &behind[..spaces(behind)] };
         let mut last = first;
         for (at, line) in lines.iter().enumerate().skip(first + 1) {
             let deep = spaces(line);
@@ -334,6 +336,13 @@ mod tests {
         let expected =
             yaml.replace("lane: doing", "lane: for_review").replace("lines\r\n", &format!("lines\r\n{added}"));
         assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn adds_below_dashes_on_lines_of_their_own() {
+        let yaml = "---\nlane: doing\nhistory:\n  -\n    timestamp: 1\n    action: x\n---\n";
+        let after = edit(yaml, &moved("done")).unwrap();
+        assert!(after.contains("    action: x\n  - timestamp: \"2026-02-04T10:00:00Z\"\n    lane: "), "{after}");
     }
 
     #[test]

@@ -76,6 +76,15 @@ pub struct Package {
     /// What its front matter says it depends on.
     pub(super) own_dependencies: Option<Vec<String>>,
     pub(super) subtasks: Vec<String>,
+    /// Its file as it was read: what is planned for another one is not done to it.
+    pub(super) read_as: Option<Fingerprint>,
+}
+
+/// What tells a text from others.
+pub(super) type Fingerprint = blake3::Hash;
+
+pub(super) fn fingerprint(text: &str) -> Fingerprint {
+    blake3::hash(text.as_bytes())
 }
 
 impl Feature {
@@ -189,6 +198,7 @@ impl Feature {
         inside: String,
     ) -> Result<Package, KittyError> {
         let path = self.folder.join(&inside);
+        let read_as = Some(fingerprint(text));
         let document = Document::read(text).map_err(|(line, problem)| KittyError::format(&path, line, problem))?;
         let document = document.as_ref();
         let text = |key: &str| document?.text(key).map(str::to_owned);
@@ -226,6 +236,7 @@ impl Feature {
             has_lane: own_lane.is_some(),
             own_dependencies,
             subtasks: document.and_then(|document| document.texts("subtasks")).unwrap_or_default(),
+            read_as,
         })
     }
 
@@ -245,6 +256,7 @@ impl Feature {
                 has_lane: false,
                 own_dependencies: None,
                 subtasks: Vec::new(),
+                read_as: None,
             };
             self.packages.insert(id.clone(), package);
         }

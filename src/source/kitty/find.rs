@@ -2,6 +2,8 @@
 
 use super::KittyError;
 use super::tasks::leading_id;
+use crate::sys::{Folder, read_capped};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -77,12 +79,15 @@ fn package_of(name: &str) -> Option<&str> {
 
 /// The branch that is checked out, as far as two small files tell.
 fn branch(root: &Path) -> Option<String> {
-    let git = root.join(".git");
-    let folder = match fs::read_to_string(&git) {
-        Ok(link) => root.join(link.strip_prefix("gitdir:")?.trim()),
-        Err(_) => git,
+    let small = |folder: &Path, name: &str| {
+        let file = Folder::open(folder).ok()?.read(OsStr::new(name)).ok()?;
+        String::from_utf8(read_capped(&file, 4096).ok()?).ok()
     };
-    let head = fs::read_to_string(folder.join("HEAD")).ok()?;
+    let folder = match small(root, ".git") {
+        Some(link) => root.join(link.strip_prefix("gitdir:")?.trim()),
+        None => root.join(".git"),
+    };
+    let head = small(&folder, "HEAD")?;
     Some(head.strip_prefix("ref: refs/heads/")?.trim().to_owned())
 }
 

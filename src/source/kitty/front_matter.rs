@@ -1,5 +1,6 @@
 //! A file that begins with YAML between two lines of `---`: where its parts are, and what the YAML says.
 
+use super::tasks::Fence;
 use super::yaml::{self, Fault, Yaml};
 
 /// The heading under which spec-kitty keeps what happened, in the body.
@@ -75,23 +76,17 @@ impl<'t> Document<'t> {
 
     /// Where an entry of the activity log is added: before this line; nothing without such a log.
     pub(super) fn activity_end(&self) -> Option<usize> {
-        let mut fence: Option<&str> = None;
+        let mut fence = Fence::default();
         let mut begun = None;
         let mut last = 0;
         for (at, line) in self.lines.iter().enumerate().skip(self.close + 1) {
-            let text = line.trim();
-            let marks = ["```", "~~~"].into_iter().find(|marks| text.starts_with(marks));
-            match (fence, marks) {
-                (None, Some(marks)) => fence = Some(marks),
-                (Some(open), Some(marks)) if open == marks => fence = None,
-                _ => {}
-            }
-            if fence.is_none() && begun.is_none() && line.trim_end() == ACTIVITY {
+            let fenced = fence.holds(line);
+            if !fenced && begun.is_none() && line.trim_end() == ACTIVITY {
                 begun = Some(at);
-            } else if fence.is_none() && begun.is_some() && line.starts_with("## ") {
+            } else if !fenced && begun.is_some() && line.starts_with("## ") {
                 break;
             }
-            if begun.is_some() && !text.is_empty() {
+            if begun.is_some() && !line.trim().is_empty() {
                 last = at;
             }
         }

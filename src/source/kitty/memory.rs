@@ -1,8 +1,9 @@
 //! What is remembered of a feature between two commands: what was seen and told, and what has been begun.
 //!
 //! Events are planned with their ids before anything is changed, each with what has to be on the disk for it to be
-//! true. Whoever comes next, be it this process or another one after a crash, emits those that are true under the same
-//! ids and forgets the others: an event says what happened, and says it once.
+//! true. Once the disk is changed, those that are true are sure to be emitted, and what they say counts as told; the
+//! others are forgotten. Those that are sure belong to the process that emits them, and when it is gone to the next
+//! command, under the same ids: an event says what happened, and says it once.
 
 use super::KittyError;
 use super::feature_folder::Feature;
@@ -11,10 +12,14 @@ use super::write::Place;
 use crate::event::{EventDraft, EventId, EventType};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// The form of what is remembered; another one is another program's.
 const VERSION: u32 = 1;
+
+/// What is kept → what is kept from now on.
+pub type Rewrite<'a> = dyn Fn(Option<&str>) -> Result<String, String> + 'a;
 
 /// Where a text about a feature is kept: `store::Cursors` of a project, for one.
 pub trait Memory {
@@ -23,11 +28,12 @@ pub trait Memory {
     /// # Errors
     /// It cannot be known.
     fn recall(&self, feature: &str) -> Result<Option<String>, String>;
-    /// Keeps a text, durable when it returns.
+    /// Changes what is kept, with nobody else in between, durable when it returns. `change` may be asked twice; when it
+    /// refuses, what is kept stays.
     ///
     /// # Errors
-    /// It is not kept.
-    fn keep(&mut self, feature: &str, text: &str) -> Result<(), String>;
+    /// Those of `change`, or it is not kept.
+    fn change(&mut self, feature: &str, change: &Rewrite<'_>) -> Result<(), String>;
 }
 
 /// A memory that ends with the process: where there is no better one.
@@ -39,8 +45,9 @@ impl Memory for Forgetful {
         Ok(self.0.get(feature).cloned())
     }
 
-    fn keep(&mut self, feature: &str, text: &str) -> Result<(), String> {
-        self.0.insert(feature.to_owned(), text.to_owned());
+    fn change(&mut self, feature: &str, change: &Rewrite<'_>) -> Result<(), String> {
+        let text = change(self.0.get(feature).map(String::as_str))?;
+        self.0.insert(feature.to_owned(), text);
         Ok(())
     }
 }
@@ -72,9 +79,34 @@ pub(super) struct State {
     pub(super) started: Option<u64>,
     #[serde(default)]
     pub(super) packages: BTreeMap<String, Seen>,
-    /// What was begun.
+    /// What was begun, in the order it was.
     #[serde(default)]
-    pub(super) pending: Vec<Planned>,
+    pub(super) batches: Vec<Batch>,
+}
+
+/// Events that one command emits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Batch {
+    /// Who does.
+    owner: String,
+    /// Whether the disk has shown what they say. Until then the command has the feature for itself.
+    sure: bool,
+    events: Vec<Planned>,
+}
+
+impl Batch {
+    fn is_left_behind(&self, alive: &[String]) -> bool {
+        !self.sure || !alive.contains(&self.owner)
+    }
+
+    /// Keeps what the disk shows; what is remembered of it from now on.
+    fn prove(&mut self, untrue: &[String]) -> Vec<Mark> {
+        self.events.retain(|event| !untrue.contains(&event.id));
+        self.sure = true;
+        // Asked again later, when somebody else has moved on, they would not be true any more.
+        self.events.iter_mut().for_each(|event| event.proofs.clear());
+        self.events.iter_mut().flat_map(|event| std::mem::take(&mut event.marks)).collect()
+    }
 }
 
 impl Default for State {
@@ -85,7 +117,7 @@ impl Default for State {
             completed: false,
             started: None,
             packages: BTreeMap::new(),
-            pending: Vec::new(),
+            batches: Vec::new(),
         }
     }
 }
@@ -165,6 +197,11 @@ impl Planned {
         Some(draft)
     }
 
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Its type.
     pub fn kind(&self) -> &str {
         &self.kind
@@ -192,19 +229,85 @@ impl Planned {
 impl State {
     /// What is remembered of a feature; nothing remembered is a beginning.
     pub(super) fn recall(memory: &dyn Memory, feature: &str) -> Result<Self, KittyError> {
-        let Some(text) = memory.recall(feature).map_err(KittyError::Memory)? else { return Ok(State::default()) };
-        let state: State = serde_json::from_str(&text).map_err(|error| KittyError::Memory(error.to_string()))?;
+        let text = memory.recall(feature).map_err(KittyError::Memory)?;
+        State::read(text.as_deref()).map_err(KittyError::Memory)
+    }
+
+    fn read(text: Option<&str>) -> Result<Self, String> {
+        let Some(text) = text else { return Ok(State::default()) };
+        let state: State = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if state.version != VERSION {
-            let why = format!("it has version {}, this build knows {VERSION}: update knockon", state.version);
-            return Err(KittyError::Memory(why));
+            return Err(format!("it has version {}, this build knows {VERSION}: update knockon", state.version));
         }
         Ok(state)
     }
 
-    /// Keeps it.
-    pub(super) fn keep(&self, memory: &mut dyn Memory, feature: &str) -> Result<(), KittyError> {
-        let text = serde_json::to_string(self).map_err(|error| KittyError::Memory(error.to_string()))?;
-        memory.keep(feature, &text).map_err(KittyError::Memory)
+    /// Changes what is remembered, and gives what it is then.
+    pub(super) fn change(
+        memory: &mut dyn Memory,
+        feature: &str,
+        change: &dyn Fn(&mut State),
+    ) -> Result<Self, KittyError> {
+        let changed = RefCell::new(State::default());
+        let change = |text: Option<&str>| {
+            let mut state = State::read(text)?;
+            change(&mut state);
+            let text = serde_json::to_string(&state).map_err(|error| error.to_string())?;
+            changed.replace(state);
+            Ok(text)
+        };
+        memory.change(feature, &change).map_err(KittyError::Memory)?;
+        Ok(changed.into_inner())
+    }
+
+    /// Those who have something to emit.
+    pub(super) fn owners(&self) -> impl Iterator<Item = &str> {
+        self.batches.iter().map(|batch| batch.owner.as_str())
+    }
+
+    /// Begins what an owner is going to emit.
+    pub(super) fn begin(&mut self, owner: &str, events: Vec<Planned>) {
+        self.batches.push(Batch { owner: owner.to_owned(), sure: false, events });
+    }
+
+    /// Whether [`State::take_over`] has something to do.
+    pub(super) fn is_left_behind(&self, alive: &[String]) -> bool {
+        self.batches.iter().any(|batch| batch.is_left_behind(alive))
+    }
+
+    /// The ids of what was begun and is not shown by the disk.
+    pub(super) fn untrue(&self, feature: &Feature) -> Vec<String> {
+        let unsure = self.batches.iter().filter(|batch| !batch.sure).flat_map(|batch| &batch.events);
+        let untrue = unsure.filter(|event| event.draft().is_none() || !event.is_true(feature));
+        untrue.map(|event| event.id.clone()).collect()
+    }
+
+    /// Gives an owner what nobody emits any more. Whoever asks has the feature for itself, so that what is not sure
+    /// belongs to nobody either.
+    pub(super) fn take_over(&mut self, owner: &str, alive: &[String], untrue: &[String]) {
+        for batch in self.batches.iter_mut().filter(|batch| batch.is_left_behind(alive)) {
+            batch.owner = owner.to_owned();
+        }
+        self.prove(untrue);
+    }
+
+    /// Makes sure what was begun, but for what is not true.
+    pub(super) fn prove(&mut self, untrue: &[String]) {
+        let unsure = self.batches.iter_mut().filter(|batch| !batch.sure);
+        let marks: Vec<Mark> = unsure.flat_map(|batch| batch.prove(untrue)).collect();
+        self.mark(&marks);
+        self.batches.retain(|batch| !batch.events.is_empty());
+    }
+
+    /// What an owner has to emit.
+    pub(super) fn of_owner<'a>(&'a self, owner: &'a str) -> impl Iterator<Item = &'a Planned> {
+        self.batches.iter().filter(move |batch| batch.owner == owner).flat_map(|batch| &batch.events)
+    }
+
+    /// Forgets an event that was emitted.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.batches.iter_mut().for_each(|batch| batch.events.retain(|event| event.id != id));
+        self.batches.retain(|batch| !batch.events.is_empty());
     }
 
     /// What was seen of a work package.
@@ -212,8 +315,8 @@ impl State {
         self.packages.get(id).cloned().unwrap_or_default()
     }
 
-    /// Remembers that an event was emitted.
-    pub(super) fn mark(&mut self, marks: &[Mark]) {
+    /// Remembers that events are going to be emitted, whoever does it.
+    fn mark(&mut self, marks: &[Mark]) {
         for mark in marks {
             match mark {
                 Mark::FeatureCreated => self.created = true,

@@ -4,8 +4,8 @@
 //! `find` says which folder is meant, `feature_folder` reads one: `front_matter` and `yaml` a work package's file, `tasks`
 //! the list of them, `status_log` the newer log of lanes, `lane` the names of lanes. `edit` changes the front matter
 //! byte-exactly, `write` puts it on the disk. `derive` is pure: what was asked for, and what is on the disk → changes and
-//! events; `scan` the same from what was seen last. `memory` is what is remembered between two commands, and `session`
-//! carries a plan out so that a crash anywhere loses and doubles nothing. No event is emitted here: the caller is
+//! events; `scan` the same from what was seen last. `memory` is what is remembered between two commands,
+//! `owner` who works on it, and `session` carries a plan out so that a crash anywhere loses and doubles nothing. No event is emitted here: the caller is
 //! handed drafts.
 
 mod derive;
@@ -15,6 +15,7 @@ mod find;
 mod front_matter;
 mod lane;
 mod memory;
+mod owner;
 mod scan;
 mod session;
 mod status_log;
@@ -26,9 +27,9 @@ pub use derive::{Asked, Plan, Planner, error_logged};
 pub use feature_folder::{Feature, Meta, Package};
 pub use find::{find, work_package_id};
 pub use lane::Lane;
-pub use memory::{Forgetful, Memory, Planned};
+pub use memory::{Forgetful, Memory, Planned, Rewrite};
 pub use scan::scan;
-pub use session::{Done, Session};
+pub use session::{Done, Outstanding, Session};
 
 use crate::sys::LockError;
 use std::fmt;

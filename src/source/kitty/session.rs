@@ -3,27 +3,27 @@
 use super::KittyError;
 use super::derive::{Change, Plan, Planner};
 use super::edit::{Changes, edit};
-use super::feature_folder::{Feature, STATUS_LOG, TASKS};
+use super::feature_folder::{Feature, STATUS_LOG, TASKS, fingerprint};
 use super::lane::Lane;
 use super::memory::{Memory, State};
+use super::owner::{Desk, Owner};
 use super::status_log::{Moved, StatusLog};
 use super::tasks::TaskList;
-use super::write::{Place, change_folder};
+use super::write::{Place, change_folder, changed_meanwhile};
 use crate::event::{EventDraft, EventId};
-use crate::sys;
 use crate::time::Timestamp;
+use std::collections::VecDeque;
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Duration;
 
-/// How long to wait for another command, which has the feature until its hooks are done.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A feature that is worked on.
+/// A feature that is worked on, by nobody else meanwhile.
 pub struct Session<'a> {
     feature: Feature,
     state: State,
     memory: &'a mut dyn Memory,
+    desk: Desk,
+    owner: Owner,
     _lock: Option<File>,
 }
 
@@ -36,17 +36,29 @@ pub struct Done {
     pub untold: usize,
 }
 
+/// Events that are sure to be emitted: by this process, or when it ends before by the next one. Others may work on the
+/// feature meanwhile.
+pub struct Outstanding<'a, T> {
+    events: VecDeque<(String, T)>,
+    feature: String,
+    memory: &'a mut dyn Memory,
+    /// Nobody else emits them as long as it lives.
+    _owner: Owner,
+}
+
 impl<'a> Session<'a> {
-    /// Takes a feature for itself. `state` is the folder of the user's state, where the lock is; without one there is
-    /// none.
+    /// Takes a feature for itself. `state` is the folder of the user's state, where the locks are; without one there
+    /// are none.
     ///
     /// # Errors
     /// The folder cannot be read, or somebody else has it for long.
     pub fn open(folder: &Path, state: Option<&Path>, memory: &'a mut dyn Memory) -> Result<Self, KittyError> {
-        let lock = state.map(|state| lock(folder, state)).transpose()?;
+        let desk = Desk::of(folder, state)?;
+        let lock = desk.lock()?;
+        let owner = desk.new_owner()?;
         let feature = Feature::read(folder)?;
         let state = State::recall(memory, &feature.slug)?;
-        Ok(Session { feature, state, memory, _lock: lock })
+        Ok(Session { feature, state, memory, desk, owner, _lock: lock })
     }
 
     /// The feature, as it was read last.
@@ -54,9 +66,22 @@ impl<'a> Session<'a> {
         &self.feature
     }
 
-    /// How many events an earlier command left behind.
-    pub fn left_behind(&self) -> usize {
-        self.state.pending.len()
+    /// Takes over what earlier commands have begun and nobody emits any more; how many events that are. Those of
+    /// commands that are still at it stay theirs.
+    ///
+    /// # Errors
+    /// What is remembered cannot be kept.
+    pub fn take_over(&mut self) -> Result<usize, KittyError> {
+        let alive = |name: &&str| self.desk.is_alive(name);
+        let alive: Vec<String> = self.state.owners().filter(alive).map(str::to_owned).collect();
+        self.desk.tidy();
+        if !self.state.is_left_behind(&alive) {
+            return Ok(0);
+        }
+        let (owner, untrue) = (&self.owner.name, self.state.untrue(&self.feature));
+        let change = |state: &mut State| state.take_over(owner, &alive, &untrue);
+        self.state = State::change(self.memory, &self.feature.slug, &change)?;
+        Ok(self.state.of_owner(owner).count())
     }
 
     /// Begins a plan.
@@ -64,56 +89,38 @@ impl<'a> Session<'a> {
         Planner::new(&self.feature, &self.state, now, correlation)
     }
 
-    /// Emits what an earlier command has begun and not finished.
+    /// Carries a plan out: remembers its events, changes the disk, and makes those that are true then, behind those
+    /// that were taken over. `make` is asked in the order in which things happened, of all commands on the feature; then
+    /// the feature is let go.
     ///
     /// # Errors
-    /// What is remembered cannot be kept.
-    pub fn recover(&mut self, emit: &mut dyn FnMut(EventDraft)) -> Result<(), KittyError> {
-        self.settle(emit).map(drop)
-    }
-
-    /// Carries a plan out: remembers its events, changes the disk, and emits those that are true then.
-    ///
-    /// # Errors
-    /// What is remembered cannot be kept, or the folder cannot be read any more.
-    pub fn carry_out(&mut self, plan: Plan, emit: &mut dyn FnMut(EventDraft)) -> Result<Done, KittyError> {
-        let Plan { changes, events, .. } = plan;
+    /// What is remembered cannot be kept, or the folder cannot be read any more. The next command sees to it.
+    pub fn carry_out<T>(
+        mut self,
+        plan: &Plan,
+        make: &mut dyn FnMut(EventDraft) -> T,
+    ) -> Result<(Done, Outstanding<'a, T>), KittyError> {
         let mut done = Done::default();
-        if !events.is_empty() {
-            self.state.pending.extend(events);
-            self.state.keep(self.memory, &self.feature.slug)?;
+        let owner = &self.owner.name;
+        if !plan.events.is_empty() {
+            let change = |state: &mut State| state.begin(owner, plan.events.clone());
+            self.state = State::change(self.memory, &self.feature.slug, &change)?;
         }
-        for change in &changes {
+        for change in &plan.changes {
             done.errors.extend(self.apply(change).err());
         }
-        if !changes.is_empty() {
+        if !plan.changes.is_empty() {
             self.feature = Feature::read(&self.feature.folder)?;
         }
-        done.untold = self.settle(emit)?;
-        Ok(done)
-    }
-
-    /// Emits what is pending and true, and forgets the rest; how many that were.
-    fn settle(&mut self, emit: &mut dyn FnMut(EventDraft)) -> Result<usize, KittyError> {
-        let (mut forgotten, mut untold) = (false, 0);
-        while !self.state.pending.is_empty() {
-            let event = &self.state.pending[0];
-            if let Some(draft) = event.draft().filter(|_| event.is_true(&self.feature)) {
-                emit(draft);
-                let event = self.state.pending.remove(0);
-                self.state.mark(&event.marks);
-                self.state.keep(self.memory, &self.feature.slug)?;
-                forgotten = false;
-            } else {
-                self.state.pending.remove(0);
-                forgotten = true;
-                untold += 1;
-            }
+        if !plan.events.is_empty() {
+            let untrue = self.state.untrue(&self.feature);
+            self.state = State::change(self.memory, &self.feature.slug, &|state| state.prove(&untrue))?;
+            done.untold = untrue.len();
         }
-        if forgotten {
-            self.state.keep(self.memory, &self.feature.slug)?;
-        }
-        Ok(untold)
+        let events = self.state.of_owner(owner).filter_map(|event| Some((event.id().to_owned(), event.draft()?)));
+        let events = events.map(|(id, draft)| (id, make(draft))).collect();
+        let Session { feature, memory, owner, .. } = self;
+        Ok((done, Outstanding { events, feature: feature.slug, memory, _owner: owner }))
     }
 
     fn apply(&self, change: &Change) -> Result<(), KittyError> {
@@ -144,6 +151,9 @@ impl<'a> Session<'a> {
         };
         let place = Place::of(folder, file)?;
         let text = place.text()?;
+        if package.read_as != Some(fingerprint(&text)) {
+            return Err(changed_meanwhile(place.path()));
+        }
         let new = edit(&text, changes).map_err(|(line, problem)| KittyError::format(place.path(), line, problem))?;
         place.replace(&text, &new)?;
         let Some(lane) = lane else { return Ok(()) };
@@ -163,40 +173,56 @@ impl<'a> Session<'a> {
         let place = Place::of(&self.feature.folder, STATUS_LOG)?;
         let text = place.text()?;
         let Some(entry) = &changes.entry else { return Ok(()) };
-        let event = EventId::generate(Timestamp::now());
+        let (log, now) = (StatusLog::read(&text), Timestamp::now());
+        let event = EventId::generate(now);
         let moved = Moved {
             package: id,
             to: lane,
             actor: &entry.agent,
-            at: &entry.timestamp,
+            at: &log.time(now),
             id: event.ulid(),
             reason: &entry.action,
         };
         let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        let line = StatusLog::read(&text).line(&self.feature.slug, &moved);
-        place.replace(&text, &format!("{text}{gap}{line}\n"))
+        // Others add to it as well, whose lines are not to be lost.
+        place.append(&format!("{gap}{}\n", log.line(&self.feature.slug, &moved)))
     }
 }
 
-/// Takes the feature's lock, which ends with the file.
-fn lock(folder: &Path, state: &Path) -> Result<File, KittyError> {
-    let real = folder.canonicalize().map_err(|error| KittyError::Io(folder.to_owned(), error))?;
-    let key = crate::text::hex(&blake3::hash(real.as_os_str().as_encoded_bytes()).as_bytes()[..16]);
-    let path = state.join(format!("kitty-{key}.lock"));
-    let io = |error| KittyError::Io(path.clone(), error);
-    sys::make_private_folder(state).map_err(io)?;
-    let file = sys::open_or_create_private(&path).map_err(io)?;
-    sys::lock_exclusive(&file, PATIENCE).map_err(KittyError::Busy)?;
-    Ok(file)
+impl<T> Outstanding<'_, T> {
+    /// Whether the event of this id is one of them.
+    pub fn has(&self, id: &str) -> bool {
+        self.events.iter().any(|(of, _)| of == id)
+    }
+
+    /// Emits them one after the other, until there are no more or `emit` breaks off; how many are left then. The next
+    /// command emits those, and so it does with one during which this process is killed.
+    ///
+    /// # Errors
+    /// It was not kept that an event is emitted; the others were emitted all the same.
+    pub fn emit(mut self, emit: &mut dyn FnMut(T) -> ControlFlow<()>) -> Result<usize, KittyError> {
+        let mut kept = Ok(());
+        while let Some((id, event)) = self.events.pop_front() {
+            let flow = emit(event);
+            let forgotten = State::change(self.memory, &self.feature, &|state| state.forget(&id));
+            kept = kept.and(forgotten.map(drop));
+            if flow.is_break() {
+                break;
+            }
+        }
+        kept.map(|()| self.events.len())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::kitty::{Asked, Forgetful, scan};
+    use crate::source::kitty::{Asked, Forgetful, Rewrite, scan};
+    use std::cell::RefCell;
     use std::collections::BTreeSet;
     use std::fs;
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::rc::Rc;
 
     /// A process that ends at a step: when it keeps something, or while it emits.
     struct Mortal<'a> {
@@ -209,9 +235,9 @@ mod tests {
             self.memory.recall(feature)
         }
 
-        fn keep(&mut self, feature: &str, text: &str) -> Result<(), String> {
+        fn change(&mut self, feature: &str, change: &Rewrite<'_>) -> Result<(), String> {
             self.steps = self.steps.checked_sub(1).expect("killed before it is kept");
-            self.memory.keep(feature, text)?;
+            self.memory.change(feature, change)?;
             self.steps = self.steps.checked_sub(1).expect("killed after it is kept");
             Ok(())
         }
@@ -225,9 +251,28 @@ mod tests {
         }
     }
 
-    fn accept(planner: &mut Planner<'_>) -> Result<(), KittyError> {
+    /// All that is not done becomes so.
+    fn accept(session: &Session<'_>) -> Plan {
+        let mut planner = session.planner(Timestamp::now(), None);
         let ids: Vec<String> = planner.feature().packages.keys().cloned().collect();
-        ids.iter().try_for_each(|id| planner.move_to(id, Lane::Done, &Asked::default()))
+        ids.iter().for_each(|id| planner.move_to(id, Lane::Done, &Asked::default()).unwrap());
+        planner.finish()
+    }
+
+    /// Carries a plan out and emits everything.
+    fn carry_out(session: Session<'_>, plan: &Plan, emit: &mut dyn FnMut(EventDraft)) -> Done {
+        let (done, outstanding) = session.carry_out(plan, &mut |draft| draft).unwrap();
+        let left = outstanding.emit(&mut |draft| {
+            emit(draft);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(left.unwrap(), 0);
+        done
+    }
+
+    fn id_and_kind(draft: EventDraft) -> (EventId, String) {
+        let event = draft.stamp(EventId::generate(Timestamp::now()), Timestamp::now(), "/p").unwrap();
+        (event.id(), event.kind().to_string())
     }
 
     #[test]
@@ -242,37 +287,28 @@ mod tests {
             let folder = outer.path().join("001-a");
             feature(&folder);
             let mut memory = Forgetful::default();
-            let mut ids = Vec::new();
+            // A queue knows each id once; what is emitted twice has to be one event.
             let mut kinds = BTreeSet::new();
-            let mut emit = |draft: EventDraft| {
-                let event = draft.stamp(EventId::generate(Timestamp::now()), Timestamp::now(), "/p").unwrap();
-                kinds.insert((event.id(), event.kind().to_string()));
-                ids.push(event.id());
-            };
+            let mut emit = |draft: EventDraft| kinds.extend([id_and_kind(draft)]);
             // What it knew before, so that only the move is new.
-            let mut session = Session::open(&folder, None, &mut memory).unwrap();
+            let session = Session::open(&folder, None, &mut memory).unwrap();
             let plan = scan(session.planner(Timestamp::now(), None));
-            session.carry_out(plan, &mut |_| {}).unwrap();
+            carry_out(session, &plan, &mut |_| {});
             let mut mortal = Mortal { memory: &mut memory, steps };
             finished = catch_unwind(AssertUnwindSafe(|| {
-                let mut session = Session::open(&folder, None, &mut mortal).unwrap();
-                let mut planner = session.planner(Timestamp::now(), None);
-                accept(&mut planner).unwrap();
-                let plan = planner.finish();
-                session.carry_out(plan, &mut emit).unwrap();
+                let session = Session::open(&folder, None, &mut mortal).unwrap();
+                let plan = accept(&session);
+                carry_out(session, &plan, &mut emit);
             }))
             .is_ok();
             let mut session = Session::open(&folder, None, &mut memory).unwrap();
-            session.recover(&mut emit).unwrap();
-            let mut planner = session.planner(Timestamp::now(), None);
-            accept(&mut planner).unwrap();
-            let plan = planner.finish();
-            session.carry_out(plan, &mut emit).unwrap();
+            session.take_over().unwrap();
+            let plan = accept(&session);
+            carry_out(session, &plan, &mut emit);
+            let session = Session::open(&folder, None, &mut memory).unwrap();
             let plan = scan(session.planner(Timestamp::now(), None));
             assert!(plan.events().is_empty(), "{steps}: {:?}", plan.events());
-            // A queue knows each id once; what is emitted twice has to be one event.
-            let told: Vec<&str> = kinds.iter().map(|(_, kind)| kind.as_str()).collect();
-            let mut told = told;
+            let mut told: Vec<&str> = kinds.iter().map(|(_, kind)| kind.as_str()).collect();
             told.sort_unstable();
             assert_eq!(
                 told,
@@ -288,15 +324,67 @@ mod tests {
         let folder = outer.path().join("001-a");
         feature(&folder);
         let mut memory = Forgetful::default();
-        let mut session = Session::open(&folder, None, &mut memory).unwrap();
-        let mut planner = session.planner(Timestamp::now(), None);
-        accept(&mut planner).unwrap();
-        let plan = planner.finish();
+        let session = Session::open(&folder, None, &mut memory).unwrap();
+        let plan = accept(&session);
         fs::write(folder.join("tasks/WP02.md"), "no front matter any more\n").unwrap();
         let mut kinds = Vec::new();
-        let done = session.carry_out(plan, &mut |draft| kinds.push(draft.kind().to_string())).unwrap();
+        let done = carry_out(session, &plan, &mut |draft| kinds.push(draft.kind().to_string()));
         assert_eq!(kinds, ["wp.status_changed", "wp.dependency_resolved"], "of WP01");
         assert_eq!((done.errors.len(), done.untold), (1, 2));
         assert_eq!(fs::read_dir(folder.join("tasks")).unwrap().count(), 2, "nothing is left behind");
+    }
+
+    /// A memory that several sessions have at once, as processes have the store.
+    #[derive(Clone, Default)]
+    struct Shared(Rc<RefCell<Forgetful>>);
+
+    impl Memory for Shared {
+        fn recall(&self, feature: &str) -> Result<Option<String>, String> {
+            self.0.borrow().recall(feature)
+        }
+
+        fn change(&mut self, feature: &str, change: &Rewrite<'_>) -> Result<(), String> {
+            self.0.borrow_mut().change(feature, change)
+        }
+    }
+
+    #[test]
+    fn what_is_emitted_by_somebody_stays_theirs_until_they_are_gone() {
+        let outer = tempfile::tempdir().unwrap();
+        let (folder, state) = (outer.path().join("001-a"), outer.path().join("state"));
+        feature(&folder);
+        let memory = Shared::default();
+        let (mut first, mut second) = (memory.clone(), memory.clone());
+        let session = Session::open(&folder, Some(&state), &mut first).unwrap();
+        let plan = accept(&session);
+        let (done, outstanding) = session.carry_out(&plan, &mut id_and_kind).unwrap();
+        assert_eq!(done.untold, 0);
+        let mut emitted = Vec::new();
+        let left = outstanding.emit(&mut |event| {
+            // The first of four is under way: another command neither has to wait, nor has anything to do with it.
+            let mut other = Session::open(&folder, Some(&state), &mut second).unwrap();
+            assert_eq!(other.take_over().unwrap(), 0);
+            assert!(
+                scan(other.planner(Timestamp::now(), None)).events().iter().all(|event| event.kind() == "wp.created")
+            );
+            let mut planner = other.planner(Timestamp::now(), None);
+            planner.move_to("WP02", Lane::Doing, &Asked::default()).unwrap();
+            let plan = planner.finish();
+            carry_out(other, &plan, &mut |draft| assert_eq!(draft.kind().as_str(), "wp.status_changed"));
+            emitted.push(event);
+            ControlFlow::Break(())
+        });
+        assert_eq!(left.unwrap(), 3, "what the disk shows no more was true when it was written");
+        let mut third = memory.clone();
+        let mut heir = Session::open(&folder, Some(&state), &mut third).unwrap();
+        assert_eq!(heir.take_over().unwrap(), 3, "its owner is gone");
+        carry_out(heir, &Plan::default(), &mut |draft| emitted.push(id_and_kind(draft)));
+        let kinds: Vec<&str> = emitted.iter().map(|(_, kind)| kind.as_str()).collect();
+        assert_eq!(kinds, ["wp.status_changed", "wp.dependency_resolved", "wp.status_changed", "feature.completed"]);
+        let planned: Vec<String> = plan.events().iter().map(|event| event.id().to_owned()).collect();
+        assert_eq!(emitted.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(), planned);
+        let places = fs::read_dir(state.join("kitty")).unwrap().map(|entry| entry.unwrap().path());
+        let left: Vec<_> = places.flat_map(|place| fs::read_dir(place).unwrap()).collect();
+        assert_eq!(left.len(), 1, "of the locks only the feature's stays");
     }
 }

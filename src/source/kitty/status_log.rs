@@ -1,8 +1,9 @@
 //! `status.events.jsonl`: one move of a work package a line, the newest layout's record of lanes.
 
 use super::lane::{Lane, Word, word};
+use crate::time::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a work package stands by the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +21,27 @@ pub(super) struct StatusLog {
     pub(super) faults: Vec<(usize, String)>,
     /// How the log names the feature.
     slug_key: Option<&'static str>,
+    /// The latest time in it, as it is written.
+    latest: String,
+}
+
+/// A move that the log tells of; the earlier comes first, those of one time in the order of their ids, as spec-kitty
+/// has it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Told {
+    at: String,
+    event: String,
+    /// Where it stands, which tells those without an id apart.
+    line: usize,
+    package: String,
+    to: String,
 }
 
 impl StatusLog {
-    /// Reads it: the moves in the order of their times, those of one time as they stand.
+    /// Reads it: the moves in the order of their times, each once.
     pub(super) fn read(text: &str) -> Self {
         let mut log = StatusLog::default();
-        let mut moves: Vec<(String, String, String)> = Vec::new();
+        let (mut moves, mut known) = (Vec::new(), BTreeSet::new());
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let value: Value = match serde_json::from_str(line) {
                 Ok(value) => value,
@@ -45,18 +60,35 @@ impl StatusLog {
                 log.faults.push((number + 1, format!("`{to}` is no lane")));
                 continue;
             }
-            moves.push((member("at").unwrap_or_default().to_owned(), id.to_owned(), to.to_owned()));
+            let text = |name: &str| member(name).unwrap_or_default().to_owned();
+            let event = text("event_id");
+            // Two branches that were merged may both have it.
+            if event.is_empty() || known.insert(event.clone()) {
+                moves.push(Told { at: text("at"), event, line: number, package: id.to_owned(), to: to.to_owned() });
+            }
         }
-        moves.sort_by(|a, b| a.0.cmp(&b.0));
-        for (_, id, to) in moves {
-            let earlier = log.standings.get(&id).map_or(Lane::Planned, |standing| standing.lane);
+        moves.sort();
+        for Told { package, to, at, .. } in moves {
+            let earlier = log.standings.get(&package).map_or(Lane::Planned, |standing| standing.lane);
             let lane = match word(&to) {
                 Some(Word::In(lane)) => lane,
                 _ => earlier,
             };
-            log.standings.insert(id, Standing { lane, word: to });
+            log.standings.insert(package, Standing { lane, word: to });
+            log.latest = at;
         }
         log
+    }
+
+    /// A time as the log has them: it is compared as text.
+    pub(super) fn time(&self, now: Timestamp) -> String {
+        let now = now.to_string();
+        let whole_seconds = self.latest.ends_with('Z') && !self.latest.contains('.');
+        match (now.get(..19), now.get(..23)) {
+            (Some(seconds), _) if whole_seconds => format!("{seconds}Z"),
+            (_, Some(millis)) => format!("{millis}000+00:00"),
+            _ => now,
+        }
     }
 
     /// The line of a move, without its end.
@@ -87,7 +119,7 @@ pub(super) struct Moved<'a> {
     pub(super) package: &'a str,
     pub(super) to: Lane,
     pub(super) actor: &'a str,
-    /// `2026-02-03T18:58:09Z`.
+    /// When, as [`StatusLog::time`] writes it.
     pub(super) at: &'a str,
     /// A ULID.
     pub(super) id: &'a str,
@@ -109,5 +141,26 @@ mod tests {
         let moved = Moved { package: "WP01", to: Lane::Doing, actor: "a", at: "t", id: "i", reason: "r" };
         let line: Value = serde_json::from_str(&log.line("001-a", &moved)).unwrap();
         assert_eq!([&line["from_lane"], &line["to_lane"], &line["mission_slug"]], ["blocked", "in_progress", "001-a"]);
+    }
+    #[test]
+    fn moves_of_one_time_have_the_order_of_their_ids_and_count_once() {
+        let line = |at: &str, id: &str, to: &str| {
+            format!("{{\"at\":\"{at}\",\"event_id\":\"{id}\",\"wp_id\":\"WP01\",\"to_lane\":\"{to}\"}}\n")
+        };
+        let lane = |lines: &[String]| StatusLog::read(&lines.concat()).standings["WP01"].lane;
+        let (first, second) = (line("1", "01A", "in_progress"), line("1", "01B", "for_review"));
+        assert_eq!(lane(&[second.clone(), first.clone()]), Lane::ForReview);
+        let back = line("0", "01B", "planned");
+        assert_eq!(lane(&[first, second, back]), Lane::ForReview, "the id is known");
+    }
+
+    #[test]
+    fn a_time_is_written_as_those_before_it() {
+        let now = Timestamp::from_millis(1_770_000_000_123);
+        let time = |at: &str| {
+            StatusLog::read(&format!("{{\"at\":\"{at}\",\"wp_id\":\"WP01\",\"to_lane\":\"done\"}}")).time(now)
+        };
+        assert_eq!(time("2026-02-02T02:40:00Z"), "2026-02-02T02:40:00Z");
+        assert_eq!(time("2026-02-02T02:40:00.5+00:00"), "2026-02-02T02:40:00.123000+00:00");
     }
 }

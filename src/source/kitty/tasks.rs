@@ -27,24 +27,48 @@ pub(super) struct TaskList {
     pub(super) subtasks: BTreeMap<String, Subtask>,
 }
 
+/// Whether lines stand in a block of code (CommonMark 4.5); in lists such blocks are indented, at will.
+#[derive(Debug, Default)]
+pub(super) struct Fence(Option<(char, usize)>);
+
+impl Fence {
+    /// Whether the next line does, or is the fence itself.
+    pub(super) fn holds(&mut self, line: &str) -> bool {
+        let text = line.trim();
+        let mark = text.chars().next().filter(|mark| matches!(mark, '`' | '~'));
+        let length = mark.map_or(0, |mark| text.len() - text.trim_start_matches(mark).len());
+        let rest = &text[length..];
+        match (self.0, mark) {
+            (Some((open, least)), Some(mark)) if mark == open && length >= least && rest.is_empty() => {
+                self.0 = None;
+                true
+            }
+            (Some(_), _) => true,
+            // With a backtick behind it, it is code in a line.
+            (None, Some(mark)) if length >= 3 && !(mark == '`' && rest.contains('`')) => {
+                self.0 = Some((mark, length));
+                true
+            }
+            (None, _) => false,
+        }
+    }
+}
+
 impl TaskList {
     /// Reads it. What is no heading, no box and no dependency is nothing to it.
     pub(super) fn read(text: &str) -> Self {
         let mut list = TaskList::default();
         let mut here: Option<String> = None;
-        let (mut fenced, mut in_dependencies, mut at) = (false, false, 0);
+        let (mut fence, mut in_dependencies, mut at) = (Fence::default(), false, 0);
         for whole in text.split_inclusive('\n') {
             let (line, begin) = (whole.trim_end(), at);
             at += whole.len();
-            if ["```", "~~~"].iter().any(|marks| line.trim_start().starts_with(marks)) {
-                fenced = !fenced;
-            }
-            if fenced {
+            if fence.holds(line) {
                 continue;
             }
             let level = line.len() - line.trim_start_matches('#').len();
             if level > 0 && line[level..].starts_with([' ', '\t']) {
-                let heading = line[level..].trim();
+                let heading = without_closing(line[level..].trim());
                 in_dependencies = heading.trim_end_matches(':').eq_ignore_ascii_case("dependencies");
                 match section(heading) {
                     Some((id, title)) if level <= 3 => {
@@ -83,6 +107,12 @@ impl Subtask {
         out.replace_range(self.mark..=self.mark, if done { "x" } else { " " });
         Some(out)
     }
+}
+
+/// A heading without the marks that may close it (CommonMark 4.2).
+fn without_closing(heading: &str) -> &str {
+    let bare = heading.trim_end_matches('#');
+    if bare.len() < heading.len() && bare.ends_with([' ', '\t']) { bare.trim_end() } else { heading }
 }
 
 /// The id at the beginning of a text, when it is one.
@@ -167,6 +197,16 @@ mod tests {
         );
         let told: Vec<_> = list.subtasks.iter().map(|(id, of)| (id.as_str(), of.package.as_deref(), of.done)).collect();
         assert_eq!(told, [("T001", Some("WP01"), false), ("T002", Some("WP01"), true), ("T999", None, false)]);
+    }
+
+    #[test]
+    fn a_fence_is_closed_by_its_like() {
+        let text = "## WP01: A ##\n~~~~\n```\n## WP02: no\n~~~\n~~~~ x\n~~~~\n```in `line```\n## WP03 C#\n- [ ] T001 x\n\
+            ```rust\n## WP04: no\n````\n## WP05: yes\n```\n## WP06: no\n";
+        let list = TaskList::read(text);
+        let told: Vec<_> = list.sections.iter().map(|(id, of)| format!("{id} {}", of.title)).collect();
+        assert_eq!(told, ["WP01 A", "WP03 C#", "WP05 yes"]);
+        assert_eq!(list.subtasks["T001"].package.as_deref(), Some("WP03"));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Place {
             file.set_permissions(Permissions::from_mode(mode)).map_err(io)?;
             file.sync_all().map_err(io)?;
             if self.text()? != old {
-                return Err(KittyError::format(&self.path, 0, "the file was changed meanwhile; try again"));
+                return Err(changed_meanwhile(&self.path));
             }
             self.folder.rename(fresh, OsStr::new(&self.name)).map_err(io)
         })();
@@ -75,10 +75,23 @@ impl Place {
         self.folder.sync().map_err(io)
     }
 
+    /// Adds to the end of the file, in one piece.
+    pub(super) fn append(&self, text: &str) -> Result<(), KittyError> {
+        let opened = self.folder.append_existing(OsStr::new(&self.name));
+        let opened = opened.map_err(|fault| io::Error::other(fault.to_string()));
+        let written = opened.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        written.map_err(|error| KittyError::Io(self.path.clone(), error))
+    }
+
     fn open(&self) -> Result<File, KittyError> {
         let opened = self.folder.read(OsStr::new(&self.name));
         opened.map_err(|fault| KittyError::Io(self.path.clone(), io::Error::other(fault.to_string())))
     }
+}
+
+/// That somebody else changed a file since it was read.
+pub(super) fn changed_meanwhile(path: &Path) -> KittyError {
+    KittyError::format(path, 0, "the file was changed meanwhile; try again")
 }
 
 /// Moves a file from the folder of one lane to that of another, below `tasks`.

@@ -1,6 +1,7 @@
 //! The YAML of a front matter as plain values: every scalar a text, in bounds that no file can break.
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, StrInput};
+use std::collections::HashSet;
 
 /// The deepest nesting.
 const MAX_DEPTH: usize = 32;
@@ -94,14 +95,14 @@ impl<'t> Reader<'t> {
                 }
             }
             Event::MappingStart(..) => {
-                let mut entries: Vec<(String, Yaml)> = Vec::new();
+                let (mut entries, mut names) = (Vec::new(), HashSet::new());
                 loop {
                     let key = match self.next()? {
                         Event::MappingEnd => return Ok(Yaml::Map(entries)),
                         Event::Scalar(text, ..) => text.into_owned(),
                         _ => return self.fault("a key must be a plain word"),
                     };
-                    if entries.iter().any(|(name, _)| *name == key) {
+                    if !names.insert(key.clone()) {
                         let key = crate::text::one_line(&crate::text::shorten(&key, 60));
                         return self.fault(&format!("the key `{key}` is given twice"));
                     }

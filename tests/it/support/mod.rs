@@ -210,7 +210,7 @@ fn check_record(record: &Value) {
     assert!(unknown.is_empty(), "{unknown:?} is not in the schema: {record}");
 }
 
-fn finish(child: Child) -> Ran {
+pub fn finish(child: Child) -> Ran {
     let output = child.wait_with_output().unwrap();
     Ran {
         code: output.status.code().unwrap_or(-1),
