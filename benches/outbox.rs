@@ -221,7 +221,7 @@ fn processes(root: &Path, rounds: usize, summary: &mut Summary) -> Vec<Goal> {
 }
 
 fn in_process(root: &Path, rounds: usize, summary: &mut Summary) {
-    let place = Home::new(root, "");
+    let (place, other) = (Home::new(root, ""), Home::new(&root.join("other"), ""));
     let project = Project::at(&place.project).expect("it was made");
     let emitter = Emitter::open(project, &place.user(), EmitterOptions::default());
     let timed = |draft: EventDraft, queued: bool| {
@@ -244,12 +244,13 @@ fn in_process(root: &Path, rounds: usize, summary: &mut Summary) {
         began.elapsed()
     };
     subjects.push(("`SyncQueue::enqueue`".into(), Box::new(enqueue)));
-    let open = || {
+    let open = |place: &Home| {
         let began = Instant::now();
         place.enqueue(&mut place.queue());
         began.elapsed()
     };
-    subjects.push(("`SyncQueue::open`, the log in use, and `enqueue`".into(), Box::new(open)));
+    subjects.push(("opened, enqueued, closed; another has it open".into(), Box::new(|| open(&place))));
+    subjects.push(("opened, enqueued, closed; nobody has".into(), Box::new(|| open(&other))));
     let medians = interleaved(subjects, rounds);
     let floor = medians[0].1;
     summary.table(&["in one process", "µs", "× (f)"]);

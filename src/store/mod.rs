@@ -48,7 +48,7 @@ const FURTHEST_VERSION: i64 = 1000;
 /// What each version added to the one before.
 const MIGRATIONS: [&[&str]; VERSION as usize] =
     [&[outbox::TABLES], &[queue::TABLES, consent::TABLES, letters::TABLES, cursors::TABLES]];
-/// After how many changed pages the log is written back to the file: whoever opens the store first after all others
+/// From how many changed pages on the log is written back to the file: whoever opens the store first after all others
 /// are gone reads what is in the log, so that it must not grow long.
 const CHECKPOINT_PAGES: i64 = 40;
 
@@ -206,10 +206,14 @@ impl Store {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         let inode = inode_of(path).map_err(|error| StoreError::Io(path.to_owned(), error))?;
         let mut store = Store { connection, path: path.to_owned(), inode, aside: None, unnamed };
+        // The file says so itself from then on.
+        if unnamed {
+            store.connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        }
         // What is acknowledged is on the disk: WAL alone would lose the last transactions in a power cut.
-        store.connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         store.connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
-        store.connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
+        // See `shorten_log`.
+        store.connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
         // It also shows whether it can be read at all.
         let version = store.version().map_err(failed)?;
         if !(0..=VERSION).contains(&version) {
@@ -255,6 +259,8 @@ impl Store {
 
     /// Carries out `work` in one transaction, durable when this returns.
     fn write<T>(&mut self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        // Where that fails, the log is longer for now, and what is written still says whether the store can be used.
+        let _ = self.shorten_log();
         let path = &self.path;
         let failed = |error| StoreError::Sqlite(path.clone(), error);
         // Immediate: a deferred transaction that turns into a writer fails where another writes (SQLITE_BUSY).
@@ -267,6 +273,20 @@ impl Store {
             named.map_err(|error| StoreError::Io(self.path.clone(), error))?;
         }
         Ok(result)
+    }
+
+    /// Writes the log back to the file when it is long; the transaction that follows begins it anew.
+    ///
+    /// SQLite would do so behind a transaction. That a log is written back is known to those only who have the store
+    /// open at the same time: short-lived processes, one after the other, would each go on behind what is there, and
+    /// write all of it back again.
+    fn shorten_log(&self) -> rusqlite::Result<()> {
+        let pages = |query| self.connection.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(1));
+        if pages("PRAGMA wal_checkpoint(NOOP)")? >= CHECKPOINT_PAGES {
+            // Nobody is waited for: one who is reading keeps it from beginning anew, and the next one tries again.
+            pages("PRAGMA wal_checkpoint(PASSIVE)")?;
+        }
+        Ok(())
     }
 
     /// Reads in one transaction.

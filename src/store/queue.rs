@@ -451,6 +451,20 @@ mod tests {
     }
 
     #[test]
+    fn the_log_stays_short_when_every_process_writes_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (queue, project) = agreed(folder.path());
+        drop(queue);
+        let log = folder.path().join("state/knockon.db-wal");
+        for _ in 0..200 {
+            add(&mut SyncQueue::open(&user(folder.path())).unwrap(), project.root());
+        }
+        let length = std::fs::metadata(log).unwrap().len();
+        assert!(length < 64 * 4096, "{length}");
+        assert_eq!(ids(&SyncQueue::open(&user(folder.path())).unwrap()).len(), 200);
+    }
+
+    #[test]
     fn large_events_are_read_a_few_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let (mut queue, project) = agreed(folder.path());
