@@ -8,11 +8,11 @@ use crate::config::UserSettings;
 use crate::event::{Causality, Event, EventDraft, EventError, EventId};
 use crate::json::Json;
 use crate::store::{
-    Account, Consent, Enqueued, Link, Place, Stay, StoreError, SyncQueue, WARN_FROM, service_is_running,
+    Account, Consent, Enqueued, Link, Made, Place, Stay, StoreError, SyncQueue, WARN_FROM, service_is_running,
 };
 use crate::text::count;
 use crate::time::Timestamp;
-use crate::work_package::{self, Kind, WireVersion};
+use crate::work_package::{self, Kind, Origin, WireVersion};
 use std::process::{Command, Stdio};
 use std::sync::PoisonError;
 
@@ -36,6 +36,14 @@ fn violations(draft: &EventDraft, kind: Kind) -> Vec<String> {
     let context = draft.context_text();
     let broken = work_package::check(kind, Json::already_checked(context.as_deref().unwrap_or("{}")));
     broken.iter().map(ToString::to_string).collect()
+}
+
+/// Why no server would take an event, if none would: what its producer wrote beside the payload may break a rule, too.
+fn unsound(event: &Event) -> Option<String> {
+    // Whatever the team is.
+    let origin = Origin { team_slug: "team".to_owned(), ..Origin::default() };
+    let broken = work_package::to_wire(event, &origin, WireVersion::V1).err()?;
+    Some(broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 /// What a producer may want to know about a status that changed.
@@ -73,7 +81,8 @@ impl Emitter {
             return self.stamp(draft);
         }
         let (id, root) = (EventId::generate(Timestamp::now()), self.project.root_text());
-        let make = |causality| draft.clone().placed(causality).stamp_as(id, Timestamp::now(), &root, self.versions());
+        let stamp = |causality| draft.clone().placed(causality).stamp_as(id, Timestamp::now(), &root, self.versions());
+        let make = |causality| stamp(causality).map(|event| Made { unsound: unsound(&event), event });
         match self.enqueue(&draft, &make, report) {
             Ok(made) => {
                 let Enqueued { event, stay, depth, warn, drain, account, link, consent } = made?;
@@ -88,7 +97,7 @@ impl Emitter {
             Err(error) => {
                 let why = error.to_string();
                 report.warnings.push(format!("the event has no place in order, and is not queued for the team: {why}"));
-                make(Causality::Unclocked(why))
+                stamp(Causality::Unclocked(why))
             }
         }
     }
@@ -96,7 +105,7 @@ impl Emitter {
     fn enqueue(
         &self,
         draft: &EventDraft,
-        make: &impl Fn(Causality) -> Result<Event, EventError>,
+        make: &impl Fn(Causality) -> Result<Made, EventError>,
         report: &mut EmitReport,
     ) -> Result<Result<Enqueued, EventError>, StoreError> {
         let mut opened = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,6 +145,9 @@ impl Emitter {
 /// What the user has to know of an event that was to be queued.
 fn told_of(stay: &Stay, depth: u64, warn: bool, account: &Account) -> Vec<String> {
     let mut told = Vec::new();
+    if let Stay::Unsound(why) = stay {
+        told.push(format!("the event is not queued for the team: {why}"));
+    }
     if let Stay::Full(most) = stay {
         told.push(format!(
             "the queue has {}, as many as `sync.max_events` of settings.yaml allows: this one is not queued for the team",

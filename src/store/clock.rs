@@ -234,7 +234,7 @@ fn after(value: u64, told: u64) -> u64 {
 }
 
 /// Whether a peer's time may move this clock.
-fn is_plausible(value: u64, told: u64) -> bool {
+pub(super) fn is_plausible(value: u64, told: u64) -> bool {
     told < MOST && told.saturating_sub(value) <= MOST_AHEAD
 }
 

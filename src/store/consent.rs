@@ -19,7 +19,7 @@ CREATE TABLE consent (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// The variable that takes consent back for one command: `KNOCKON_SYNC=0`.
+/// The variable that takes consent back for one command: `KNOCKON_SYNC=0`, `off`, `no` or `false`.
 pub const VARIABLE: &str = "KNOCKON_SYNC";
 /// The file that takes it back for everybody who works in a project, beside its hooks folder's name.
 const REFUSING_FILE: &str = "no-sync";
@@ -55,8 +55,9 @@ impl Consent {
 
     /// What a project's files and the environment say against it, if they do.
     pub fn taken_back(root: &Path) -> Option<Consent> {
-        if std::env::var_os(VARIABLE).is_some_and(|value| value == "0") {
-            return Some(Consent::TakenBack(format!("{VARIABLE}=0")));
+        let said = std::env::var_os(VARIABLE).map(|value| value.to_string_lossy().to_ascii_lowercase());
+        if let Some(said) = said.filter(|said| ["0", "false", "off", "no"].contains(&said.as_str())) {
+            return Some(Consent::TakenBack(format!("{VARIABLE}={said}")));
         }
         let named = [".flowspec", ".knockon"].map(|folder| root.join(folder).join(REFUSING_FILE));
         // What cannot be looked at may say no.

@@ -13,11 +13,12 @@ CREATE TABLE dead_letter (
     event_id TEXT NOT NULL UNIQUE,
     project BLOB NOT NULL,
     event_type TEXT NOT NULL,
-    event TEXT NOT NULL,
+    server TEXT,
     queued_ms INTEGER NOT NULL,
     retry_count INTEGER NOT NULL,
     reason TEXT NOT NULL,
-    died_ms INTEGER NOT NULL
+    died_ms INTEGER NOT NULL,
+    event TEXT NOT NULL
 ) STRICT;
 ";
 
@@ -45,8 +46,8 @@ pub struct DeadLetter {
 /// Makes a queued event a dead letter; returns whether there was one.
 pub(super) fn bury(connection: &Connection, row: i64, reason: &str, now: Timestamp) -> rusqlite::Result<bool> {
     let insert = "INSERT OR REPLACE INTO dead_letter
-        (id, event_id, project, event_type, event, queued_ms, retry_count, reason, died_ms)
-        SELECT id, event_id, project, event_type, event, queued_ms, retry_count, ?2, ?3 FROM sync_event WHERE id = ?1";
+        (id, event_id, project, event_type, event, queued_ms, retry_count, server, reason, died_ms)
+        SELECT id, event_id, project, event_type, event, queued_ms, retry_count, server, ?2, ?3 FROM sync_event WHERE id = ?1";
     connection.prepare_cached(insert)?.execute(params![row, reason, millis(now)])?;
     Ok(connection.prepare_cached("DELETE FROM sync_event WHERE id = ?1")?.execute([row])? > 0)
 }
@@ -69,8 +70,8 @@ impl SyncQueue {
     /// See [`StoreError`].
     pub fn retry_dead(&mut self, only: Option<&[EventId]>) -> Result<usize, StoreError> {
         self.store.write(|connection| {
-            let insert = "INSERT OR IGNORE INTO sync_event (id, event_id, project, event_type, event, queued_ms)
-                SELECT id, event_id, project, event_type, event, queued_ms FROM dead_letter WHERE event_id = ?1";
+            let insert = "INSERT OR IGNORE INTO sync_event (id, event_id, project, event_type, event, queued_ms, server)
+                SELECT id, event_id, project, event_type, event, queued_ms, server FROM dead_letter WHERE event_id = ?1";
             let mut back = 0;
             for id in named(connection, only)? {
                 back += connection.prepare_cached(insert)?.execute([&id])?;

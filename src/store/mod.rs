@@ -21,7 +21,7 @@ pub use consent::Consent;
 pub use cursors::Cursors;
 pub use letters::DeadLetter;
 pub use outbox::{Key, NewDelivery, Outbox, Owner, Queued, Stored};
-pub use queue::{Due, Enqueued, Fate, Place, QueuedEvent, Stay, SyncQueue, WARN_FROM};
+pub use queue::{Due, Enqueued, Fate, Made, Place, QueuedEvent, Stay, SyncQueue, WARN_FROM};
 pub use standing::{Account, Link, Standing, service_is_running, service_lock};
 
 use crate::event::NodeId;

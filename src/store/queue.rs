@@ -45,18 +45,21 @@ CREATE TABLE sync (
     connection TEXT,
     tried_ms INTEGER,
     trouble TEXT,
-    taken_ms INTEGER
+    taken_ms INTEGER,
+    not_before_ms INTEGER
 ) STRICT;
 CREATE TABLE sync_event (
     id INTEGER PRIMARY KEY,
     event_id TEXT NOT NULL UNIQUE,
     project BLOB NOT NULL,
     event_type TEXT NOT NULL,
-    event TEXT NOT NULL,
+    server TEXT,
+    moved INTEGER NOT NULL DEFAULT 0,
     queued_ms INTEGER NOT NULL,
     retry_count INTEGER NOT NULL DEFAULT 0,
     last_error TEXT,
-    next_ms INTEGER NOT NULL DEFAULT 0
+    next_ms INTEGER NOT NULL DEFAULT 0,
+    event TEXT NOT NULL
 ) STRICT;
 ";
 
@@ -71,6 +74,21 @@ pub struct Place<'a> {
     pub most: Option<u64>,
 }
 
+/// An event that was made to be queued.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The event.
+    pub event: Event,
+    /// Why no server would take it, if none would.
+    pub unsound: Option<String>,
+}
+
+impl From<Event> for Made {
+    fn from(event: Event) -> Self {
+        Made { event, unsound: None }
+    }
+}
+
 /// Whether an event stays in the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stay {
@@ -80,6 +98,8 @@ pub enum Stay {
     Known,
     /// The queue is as full as its user lets it be.
     Full(u64),
+    /// No server would take it; says why.
+    Unsound(String),
     /// Its project's events are not kept.
     NotKept(Consent),
 }
@@ -118,6 +138,8 @@ pub struct QueuedEvent {
     pub event: Vec<u8>,
     /// How often the server refused it.
     pub retry_count: u32,
+    /// Whether it goes to the team that is signed in to, whatever it says itself.
+    pub moved: bool,
 }
 
 /// Queued events, in the order they were queued.
@@ -168,23 +190,23 @@ impl SyncQueue {
     pub fn enqueue(
         &mut self,
         place: Place<'_>,
-        make: impl Fn(Causality) -> Result<Event, EventError>,
+        make: impl Fn(Causality) -> Result<Made, EventError>,
     ) -> Result<Result<Enqueued, EventError>, StoreError> {
         let taken_back = Consent::taken_back(place.project);
         let path = self.store.path();
         self.store.write(|connection| self::enqueue(connection, &path, place, taken_back.as_ref(), &make))
     }
 
-    /// Queued events behind row `after`, of projects that agreed; those whose next attempt is due at `now`, or all.
+    /// Queued events behind row `after`, of projects that agreed, for the server that is signed in to; those whose next attempt is due at `now`, or all.
     /// At most `most`, and fewer when they are large: events of 4 MiB, and the one that makes them more.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn due(&self, after: i64, now: Option<Timestamp>, most: usize) -> Result<Due, StoreError> {
         let now = now.map_or(i64::MAX, millis);
-        let query = "SELECT id, event_id, project, event, retry_count FROM sync_event
+        let query = "SELECT id, event_id, project, event, retry_count, moved FROM sync_event
             WHERE id > ?1 AND next_ms <= ?2 AND project IN (SELECT project FROM consent WHERE agreed = 1)
-            ORDER BY id LIMIT ?3";
+            AND (server IS NULL OR server = (SELECT server FROM sync)) ORDER BY id LIMIT ?3";
         self.store.read(|connection| {
             let mut query = connection.prepare_cached(query)?;
             let mut rows = query.query(params![after, now, i64::try_from(most).unwrap_or(i64::MAX)])?;
@@ -243,6 +265,7 @@ fn queued(row: &Row<'_>) -> rusqlite::Result<QueuedEvent> {
         project: path_of(row.get(2)?),
         event: row.get::<_, String>(3)?.into_bytes(),
         retry_count: row.get(4)?,
+        moved: row.get(5)?,
     })
 }
 
@@ -284,20 +307,21 @@ fn enqueue(
     store: &Path,
     place: Place<'_>,
     taken_back: Option<&Consent>,
-    make: &impl Fn(Causality) -> Result<Event, EventError>,
+    make: &impl Fn(Causality) -> Result<Made, EventError>,
 ) -> rusqlite::Result<Result<Enqueued, EventError>> {
     let head = head(connection, place.project)?;
     let now = millis(Timestamp::now());
     let mark = clock::Mark::open(store);
     let value = clock::checked(head.lamport, head.reserved, mark.as_ref())?;
     let lamport = clock::next(value, place.told);
+    let absurd = place.told.is_some_and(|told| !clock::is_plausible(value, told));
     let node = head
         .node
         .parse()
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(error)))?;
     let team = head.account.team.clone();
-    let event = match make(Causality::Clocked { node, lamport, team }) {
-        Ok(event) => event,
+    let Made { event, unsound } = match make(Causality::Clocked { node, lamport, team }) {
+        Ok(made) => made,
         Err(refused) => return Ok(Err(refused)),
     };
     let consent = match head.agreed {
@@ -307,9 +331,13 @@ fn enqueue(
     let depth = u64::try_from(head.depth).unwrap_or(0);
     let stay = if !consent.keeps() {
         Stay::NotKept(consent.clone())
+    } else if absurd {
+        Stay::Unsound("/lamport_clock: no clock is that far ahead".to_owned())
+    } else if let Some(why) = unsound {
+        Stay::Unsound(why)
     } else if let Some(most) = place.most.filter(|most| depth >= *most) {
         Stay::Full(most)
-    } else if insert(connection, head.rows + 1, place.project, &event, now)? {
+    } else if insert(connection, &head, place.project, &event, now)? {
         Stay::Queued
     } else {
         Stay::Known
@@ -324,22 +352,22 @@ fn enqueue(
     let reserved = clock::reserve(store, lamport, head.reserved, &head.node)?;
     clock::note(mark, lamport);
     let update = "UPDATE sync SET lamport = ?1, reserved = ?2, clock_ms = ?3, rows = rows + ?4, depth = depth + ?4,
-        refused = refused + ?5, warned_ms = iif(?6, ?3, warned_ms), drain_ms = iif(?7, ?3, drain_ms)";
+        refused = refused + ?5, quarantined = quarantined + ?8, warned_ms = iif(?6, ?3, warned_ms), drain_ms = iif(?7, ?3, drain_ms)";
     let full = matches!(stay, Stay::Full(_));
-    connection.prepare_cached(update)?.execute(params![lamport, reserved, now, is_new, full, warn, drain])?;
+    connection.prepare_cached(update)?.execute(params![lamport, reserved, now, is_new, full, warn, drain, absurd])?;
     let Head { account, link, .. } = head;
     Ok(Ok(Enqueued { event, stay, depth, warn, drain, account, link, consent }))
 }
 
 /// Stores an event unless it is there; returns whether it did.
-fn insert(connection: &Connection, row: i64, project: &Path, event: &Event, now: i64) -> rusqlite::Result<bool> {
-    let insert = "INSERT INTO sync_event (id, event_id, project, event_type, event, queued_ms)
-        SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM dead_letter WHERE event_id = ?2)
+fn insert(connection: &Connection, head: &Head, project: &Path, event: &Event, now: i64) -> rusqlite::Result<bool> {
+    let insert = "INSERT INTO sync_event (id, event_id, project, event_type, event, queued_ms, server)
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM dead_letter WHERE event_id = ?2)
         ON CONFLICT (event_id) DO NOTHING";
     let id = event.id();
     let text = event.json().text();
     let project = project.as_os_str().as_bytes();
-    let row = params![row, id.ulid(), project, event.kind().as_str(), text, now];
+    let row = params![head.rows + 1, id.ulid(), project, event.kind().as_str(), text, now, head.account.server];
     Ok(connection.prepare_cached(insert)?.execute(row)? > 0)
 }
 
@@ -383,7 +411,7 @@ mod tests {
 
     fn add_as(queue: &mut SyncQueue, project: &Path, id: EventId) -> Enqueued {
         let place = Place { project, told: None, most: None };
-        let make = |causality| draft().with_id(id).placed(causality).stamp(id, Timestamp::now(), "/p");
+        let make = |causality| draft().with_id(id).placed(causality).stamp(id, Timestamp::now(), "/p").map(Made::from);
         queue.enqueue(place, make).unwrap().unwrap()
     }
 
@@ -472,8 +500,9 @@ mod tests {
         let id = || EventId::generate(Timestamp::now());
         for megabytes in [1, 2, 2, 7, 1] {
             let title = "x".repeat(megabytes << 20);
-            let make =
-                |causality| draft().context("title", &*title).placed(causality).stamp(id(), Timestamp::now(), "/p");
+            let make = |causality| {
+                draft().context("title", &*title).placed(causality).stamp(id(), Timestamp::now(), "/p").map(Made::from)
+            };
             queue.enqueue(place, make).unwrap().unwrap();
         }
         let (mut after, mut read) = (0, Vec::new());
@@ -535,7 +564,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut queue, project) = agreed(folder.path());
         let id = || EventId::generate(Timestamp::now());
-        let make = |causality| draft().placed(causality).stamp(id(), Timestamp::now(), "/p");
+        let make = |causality| draft().placed(causality).stamp(id(), Timestamp::now(), "/p").map(Made::from);
         let mut add = |most| {
             let place = Place { project: project.root(), told: None, most };
             queue.enqueue(place, make).unwrap().unwrap()
@@ -642,7 +671,11 @@ mod tests {
         let (mut queue, project) = agreed(folder.path());
         let made: Vec<EventId> = (0..5).map(|_| add(&mut queue, project.root()).event.id()).collect();
         for change in ["event_id = 'no id'", "event = CAST(x'ff' AS TEXT)"] {
-            queue.store.connection().execute(&format!("UPDATE sync_event SET {change} WHERE id = (SELECT min(id) + 1 FROM sync_event)"), []).unwrap();
+            queue
+                .store
+                .connection()
+                .execute(&format!("UPDATE sync_event SET {change} WHERE id = (SELECT min(id) + 1 FROM sync_event)"), [])
+                .unwrap();
             assert_eq!(ids(&queue), [vec![made[0]], made[2..].to_vec()].concat(), "{change}");
         }
         queue.store.connection().execute("UPDATE sync SET rows = (SELECT min(id) FROM sync_event)", []).unwrap();
@@ -718,7 +751,7 @@ mod tests {
                 std::fs::rename(path.with_file_name("knockon.db-wal"), format!("{}-wal", aside.display())).unwrap();
                 std::fs::rename(path.with_file_name("knockon.db-shm"), format!("{}-shm", aside.display())).unwrap();
             }
-            draft().placed(causality).stamp(id, Timestamp::now(), "/p")
+            draft().placed(causality).stamp(id, Timestamp::now(), "/p").map(Made::from)
         };
         let made = queue.enqueue(place, make).unwrap().unwrap();
         assert_eq!((made.stay, made.event.id()), (Stay::Queued, id));

@@ -20,19 +20,40 @@ const MOST_GAPS: usize = 100_000;
 /// A table that is worth it: its rows behind one number, the number last, and where the columns go.
 struct Numbered(&'static str, &'static str);
 
-/// Events that no server has yet.
-const EVENTS: [Numbered; 2] = [
+/// What nobody else has.
+const EVENTS: [Numbered; 3] = [
     Numbered(
-        "SELECT event_id, project, event_type, event, queued_ms, retry_count, id FROM sync_event WHERE id > ?1 ORDER BY id",
-        "INSERT OR IGNORE INTO sync_event (event_id, project, event_type, event, queued_ms, retry_count, id)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "SELECT event_id, project, event_type, event, queued_ms, retry_count, server, moved, id FROM sync_event
+            WHERE id > ?1 ORDER BY id",
+        "INSERT OR IGNORE INTO sync_event (event_id, project, event_type, event, queued_ms, retry_count, server, moved, id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     ),
     Numbered(
-        "SELECT event_id, project, event_type, event, queued_ms, retry_count, reason, died_ms, id FROM dead_letter
+        "SELECT event_id, project, event_type, event, queued_ms, retry_count, reason, died_ms, server, id FROM dead_letter
             WHERE id > ?1 ORDER BY id",
         "INSERT OR IGNORE INTO dead_letter
-            (event_id, project, event_type, event, queued_ms, retry_count, reason, died_ms, id)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            (event_id, project, event_type, event, queued_ms, retry_count, reason, died_ms, server, id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    ),
+    // Deliveries that nobody waits for.
+    Numbered(
+        "SELECT project, config, trust_hash, hook, file, event, event_id, source, chain, owner, begun, due_ms,
+            coalesce_key, events, id FROM delivery WHERE id > ?1 ORDER BY id",
+        "INSERT OR IGNORE INTO delivery (project, config, trust_hash, hook, file, event, event_id, source, chain, owner,
+            begun, due_ms, coalesce_key, events, id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    ),
+];
+
+/// Who agreed, and what sources saw.
+const FEW: [(&str, &str); 2] = [
+    (
+        "SELECT project, agreed, at_ms FROM consent",
+        "INSERT OR IGNORE INTO consent (project, agreed, at_ms) VALUES (?1, ?2, ?3)",
+    ),
+    (
+        "SELECT source, project, name, value FROM cursor",
+        "INSERT OR IGNORE INTO cursor (source, project, name, value) VALUES (?1, ?2, ?3, ?4)",
     ),
 ];
 
@@ -89,9 +110,10 @@ fn bring_in(connection: &Connection, damaged: &Connection, path: &Path) -> rusql
     for Numbered(query, insert) in EVENTS {
         each_row(damaged, query, |row| keep(connection, insert, row))?;
     }
-    for (project, agreed, at) in agreements(damaged) {
-        let insert = "INSERT OR IGNORE INTO consent (project, agreed, at_ms) VALUES (?1, ?2, ?3)";
-        keep(connection, insert, &[project, agreed, at])?;
+    for (query, insert) in FEW {
+        for row in rows_of(damaged, query) {
+            keep(connection, insert, &row)?;
+        }
     }
     if let Some(row) = row_of(damaged, "SELECT server, team, taken_ms FROM sync") {
         keep(connection, "UPDATE sync SET server = ?1, team = ?2, taken_ms = ?3", &row)?;
@@ -145,16 +167,23 @@ fn each_row(
     Ok(())
 }
 
-/// The number of a row, if it can be one of an event.
+/// The number of a row, if it can be one of an event or of a delivery.
 fn number_of(row: &[Value]) -> Option<i64> {
-    let (Some(Value::Text(id)), Some(Value::Integer(number))) = (row.first(), row.last()) else { return None };
-    format!("evt_{id}").parse::<EventId>().ok()?;
+    let (Some(first), Some(Value::Integer(number))) = (row.first(), row.last()) else { return None };
+    match first {
+        Value::Text(id) => drop(format!("evt_{id}").parse::<EventId>().ok()?),
+        // The project of a delivery.
+        Value::Blob(_) => {}
+        _ => return None,
+    }
     (1..1 << 53).contains(number).then_some(*number)
 }
 
-fn agreements(damaged: &Connection) -> Vec<(Value, Value, Value)> {
-    let Ok(mut statement) = damaged.prepare("SELECT project, agreed, at_ms FROM consent") else { return Vec::new() };
-    let Ok(rows) = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))) else {
+/// Rows up to the first that cannot be read.
+fn rows_of(damaged: &Connection, query: &str) -> Vec<Vec<Value>> {
+    let Ok(mut statement) = damaged.prepare(query) else { return Vec::new() };
+    let columns = statement.column_count();
+    let Ok(rows) = statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect()) else {
         return Vec::new();
     };
     rows.map_while(Result::ok).collect()

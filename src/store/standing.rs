@@ -8,6 +8,7 @@ use crate::time::Timestamp;
 use rusqlite::{Connection, params};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Who is signed in, as far as an event has to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,6 +116,10 @@ pub struct Standing {
     pub trouble: Option<String>,
     /// When the server really took a batch last.
     pub taken: Option<Timestamp>,
+    /// Until when the server wants to be left alone.
+    pub not_before: Option<Timestamp>,
+    /// How many queued events are for other servers than the one that is signed in to.
+    pub elsewhere: u64,
     /// The clock.
     pub clock: clock::Clock,
     /// The projects with queued events, and how many each has.
@@ -130,7 +135,8 @@ fn count(connection: &Connection, query: &str) -> rusqlite::Result<u64> {
 }
 
 pub(super) fn standing(connection: &Connection) -> rusqlite::Result<Standing> {
-    let query = "SELECT server, team, connection, refused, quarantined, tried_ms, trouble, taken_ms FROM sync";
+    let query = "SELECT server, team, connection, refused, quarantined, tried_ms, trouble, taken_ms,
+        not_before_ms FROM sync";
     let agreed = "(SELECT project FROM consent WHERE agreed = 1)";
     let projects = "SELECT project, count(*) FROM sync_event GROUP BY project ORDER BY project";
     let project = |row: &rusqlite::Row<'_>| Ok((path_of(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs()));
@@ -143,6 +149,8 @@ pub(super) fn standing(connection: &Connection) -> rusqlite::Result<Standing> {
             tried: time(row.get(5)?),
             trouble: row.get(6)?,
             taken: time(row.get(7)?),
+            not_before: time(row.get(8)?),
+            elsewhere: count(connection, "SELECT count(*) FROM sync_event WHERE server <> (SELECT server FROM sync)")?,
             depth: count(connection, "SELECT count(*) FROM sync_event")?,
             held_back: count(connection, &format!("SELECT count(*) FROM sync_event WHERE project NOT IN {agreed}"))?,
             oldest: time(connection.query_row("SELECT min(queued_ms) FROM sync_event", [], |row| row.get(0))?),
@@ -167,8 +175,27 @@ impl SyncQueue {
     /// # Errors
     /// See [`StoreError`].
     pub fn sign_in(&mut self, account: &Account) -> Result<(), StoreError> {
-        let update = "UPDATE sync SET server = ?1, team = ?2, trouble = NULL, connection = NULL, drain_ms = 0";
+        let update = "UPDATE sync SET server = ?1, team = ?2, trouble = NULL, connection = NULL, drain_ms = 0,
+            not_before_ms = NULL";
         self.store.write(|connection| connection.execute(update, params![account.server, account.team]).map(drop))
+    }
+
+    /// Makes the queued events of other servers and teams those of the server and the team that is signed in to; returns
+    /// how many are queued.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn take_queued(&mut self) -> Result<usize, StoreError> {
+        self.store.write(|connection| connection.execute("UPDATE sync_event SET server = NULL, moved = 1", []))
+    }
+
+    /// Notes that the server wants to be left alone for so long.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn note_not_before(&mut self, now: Timestamp, time: Duration) -> Result<(), StoreError> {
+        let until = millis(now).saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        self.store.write(|connection| connection.execute("UPDATE sync SET not_before_ms = ?1", [until]).map(drop))
     }
 
     /// Notes how the connection is.

@@ -5,7 +5,7 @@
 //! the bodies of requests and replies; `http` sends them; `pass` carries one pass out.
 //! `way` is what a user's pass needs: the queue, the tokens, the envelopes with what `origin` says of their project.
 //! `live` is the WebSocket; what its frames say is in `frame`, and when it is tried again in `reconnect`. `service` stays
-//! and uses all of them.
+//! and uses all of them; `talk` is its live half.
 //!
 //! The room can be taken away: what makes and queues events does not know it.
 
@@ -22,6 +22,7 @@ mod service;
 mod session;
 #[cfg(test)]
 mod simulation;
+mod talk;
 mod token;
 mod way;
 mod wire;

@@ -45,6 +45,12 @@ pub trait Queue {
     /// It cannot be written.
     fn trouble(&mut self, words: &str) -> Result<(), Self::Error>;
 
+    /// Remembers that the server wants to be left alone for so long.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn leave_alone(&mut self, time: Duration) -> Result<(), Self::Error>;
+
     /// Whether events of this project may be sent, now.
     fn still_agrees(&mut self, project: &Path) -> bool;
 
@@ -221,6 +227,10 @@ pub fn pass<Q: Queue, L: Line + Send + 'static>(
                 Fact::Trouble(words) => {
                     pass.queue.trouble(&words).map_err(PassError::Queue)?;
                     Some(words)
+                }
+                Fact::LeaveAlone(time) => {
+                    pass.queue.leave_alone(time).map_err(PassError::Queue)?;
+                    continue;
                 }
             };
         }
@@ -475,6 +485,7 @@ mod tests {
                 project: project(*row),
                 event: wire.clone().into_bytes(),
                 retry_count: 0,
+                moved: false,
             };
             let events: Vec<_> = self.rows.range(after + 1..).take(most).map(queued).collect();
             Ok(Due { more: events.len() == most, events })
@@ -492,6 +503,10 @@ mod tests {
         }
 
         fn trouble(&mut self, _words: &str) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn leave_alone(&mut self, _time: Duration) -> Result<(), String> {
             Ok(())
         }
 

@@ -3,18 +3,14 @@
 //! One loop that never waits longer than a moment. Connecting and passes over the queue are done in threads beside it,
 //! so that it hears the server, and whoever wants it to stop, at any time.
 
-use super::frame::Frame;
-use super::http::{Http, Renewal};
-use super::live::{CONNECT_LIMIT, Live, LiveError};
-use super::pass::{Passed, Queue, Tokens};
-use super::reconnect::{LiveState, Reconnect};
+use super::live::{Live, LiveError};
+use super::pass::Passed;
+use super::reconnect::Reconnect;
 use super::session::{Patience, Why};
-use super::token::Token;
 use super::way::{self, Sending, Way, WayError};
 use crate::event::NodeId;
-use crate::outbound;
 use crate::project::UserFolders;
-use crate::store::{Fate, Link, Received, SyncQueue, service_lock};
+use crate::store::{Link, SyncQueue, service_lock};
 use crate::sys;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -26,24 +22,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Where a token for one live connection comes from.
-const LIVE_TOKEN: &str = "/api/v1/ws-token/";
-/// How long getting it may take.
-const TOKEN_LIMIT: Duration = Duration::from_secs(10);
 /// How long the loop waits at most.
-const MOMENT: Duration = Duration::from_millis(100);
+pub(super) const MOMENT: Duration = Duration::from_millis(100);
 /// How often it looks at what changes rarely: who is signed in.
 const NOW_AND_THEN: Duration = Duration::from_secs(2);
 /// How often the queue is emptied when nothing asks for it.
-const EVERY: Duration = Duration::from_secs(5 * 60);
+pub(super) const EVERY: Duration = Duration::from_secs(5 * 60);
 /// How long after a failure it is tried again.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// How long after an event was made a batch waits for more of them, where there is no live connection.
 const GATHER: Duration = Duration::from_secs(1);
-/// How long the server may take to confirm an event; then a batch asks for it.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
-/// The most events that wait for a confirmation.
-const MOST_UNCONFIRMED: usize = 100;
 /// How long a pass may keep trying.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
 
@@ -89,33 +77,37 @@ fn become_the_one(user: &UserFolders, stop: &AtomicBool, told: &mut dyn FnMut(&s
     Ok(None)
 }
 
-struct Service<'a> {
-    user: UserFolders,
-    stop: Arc<AtomicBool>,
-    told: &'a mut dyn FnMut(&str),
-    queue: SyncQueue,
+pub(super) struct Service<'a> {
+    pub(super) user: UserFolders,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) told: &'a mut dyn FnMut(&str),
+    pub(super) queue: SyncQueue,
     /// What the store's version was when the queue was looked at last.
-    version: Option<i64>,
+    pub(super) version: Option<i64>,
     /// The projects that agreed then, and how many dead letters there were.
-    agreed: Vec<PathBuf>,
-    dead: u64,
-    way: Option<Way>,
-    looked: Option<Instant>,
-    link: Option<Link>,
+    pub(super) agreed: Vec<PathBuf>,
+    pub(super) dead: u64,
+    pub(super) way: Option<Way>,
+    pub(super) looked: Option<Instant>,
+    pub(super) link: Option<Link>,
     /// What was told last of why nothing goes.
-    silent: Option<String>,
-    passing: Option<JoinHandle<Result<Passed, WayError>>>,
-    next_pass: Instant,
-    reconnect: Reconnect,
-    next_attempt: Instant,
-    connecting: Option<JoinHandle<Result<Live, LiveError>>>,
-    live: Option<Live>,
+    pub(super) silent: Option<String>,
+    pub(super) passing: Option<JoinHandle<Result<Passed, WayError>>>,
+    pub(super) next_pass: Instant,
+    pub(super) reconnect: Reconnect,
+    pub(super) next_attempt: Instant,
+    pub(super) connecting: Option<JoinHandle<Result<Live, LiveError>>>,
+    pub(super) live: Option<Live>,
     /// This machine's user.
-    node: NodeId,
+    pub(super) node: NodeId,
     /// The last row that went out live.
-    sent: i64,
+    pub(super) sent: i64,
+    /// Whether there may be rows behind that one.
+    pub(super) look: bool,
+    /// When the server was heard last.
+    pub(super) heard: Instant,
     /// Rows that went out live, by event id, and when.
-    unconfirmed: BTreeMap<String, (i64, Instant)>,
+    pub(super) unconfirmed: BTreeMap<String, (i64, Instant)>,
 }
 
 impl<'a> Service<'a> {
@@ -146,6 +138,8 @@ impl<'a> Service<'a> {
             live: None,
             node,
             sent: 0,
+            look: true,
+            heard: now,
             unconfirmed: BTreeMap::new(),
         }
     }
@@ -170,14 +164,14 @@ impl<'a> Service<'a> {
     }
 
     /// Tells something once, until something else is told.
-    fn tell_once(&mut self, text: String) {
+    pub(super) fn tell_once(&mut self, text: String) {
         if self.silent.as_ref() != Some(&text) {
             (self.told)(&text);
             self.silent = Some(text);
         }
     }
 
-    fn note(&mut self, link: Link) {
+    pub(super) fn note(&mut self, link: Link) {
         if self.link.replace(link) != Some(link) {
             // Whoever asks how it is gets an older answer; nothing else depends on it.
             let _ = self.queue.note_connection(link);
@@ -231,6 +225,7 @@ impl<'a> Service<'a> {
         let version = self.queue.version()?;
         let is_new = self.version.replace(version) != Some(version);
         if is_new {
+            self.look = true;
             self.look_for_older()?;
         }
         Ok(is_new)
@@ -307,8 +302,18 @@ impl<'a> Service<'a> {
                 return;
             }
             Why::Stopped => return,
+            // All is well: there is more than fits one pass.
+            Why::TimeUp if passed.trouble.is_none() && summary.synced + summary.duplicate > 0 => {
+                self.next_pass = now;
+                return;
+            }
             Why::TimeUp => passed.trouble.unwrap_or_else(|| "the server was too slow".into()),
-            Why::SignIn(words) => format!("sign in again with `knockon sync login`: {words}"),
+            Why::SignIn(words) => {
+                // Whoever signs in again is noticed; asking the same again and again helps nobody.
+                self.next_pass = now + EVERY;
+                self.note(Link::Offline);
+                return self.tell_once(format!("sign in again with `knockon sync login`: {words}"));
+            }
             Why::Refused(words) | Why::Unreachable(words) | Why::NoProgress(words) => words,
         };
         self.next_pass = now + AFTER_FAILURE;
@@ -317,182 +322,4 @@ impl<'a> Service<'a> {
         }
         self.tell_once(trouble);
     }
-
-    fn keep_connected(&mut self) {
-        if let Some(connecting) = self.connecting.take_if(|connecting| connecting.is_finished()) {
-            match connecting.join() {
-                Ok(Ok(live)) => self.connected(live),
-                Ok(Err(LiveError::Unauthorized)) => {
-                    self.reconnect.give_up();
-                    self.lost(Duration::ZERO, "the server takes no token: sign in again with `knockon sync login`");
-                }
-                Ok(Err(error)) => self.lost(Duration::ZERO, &error.to_string()),
-                Err(_) => self.lost(Duration::ZERO, "connecting failed"),
-            }
-        }
-        let idle = self.live.is_none() && self.connecting.is_none();
-        if !idle || Instant::now() < self.next_attempt {
-            return;
-        }
-        let Some(way) = &self.way else { return };
-        let (http, mut tokens, server) = (way.http(), way.tokens(), way.credentials.server.clone());
-        let certificates = way::certificates();
-        let connect = move || {
-            let unusable = |why: String| LiveError::Unreachable(why);
-            let http = http.map_err(|error| unusable(error.to_string()))?;
-            let token = live_token(&http, &mut tokens)?;
-            let certificates = certificates.as_deref().map(outbound::certificates).transpose().map_err(unusable)?;
-            Live::connect(&server, &token, certificates.as_deref(), CONNECT_LIMIT)
-        };
-        match thread::Builder::new().name("connect".into()).spawn(connect) {
-            Ok(thread) => self.connecting = Some(thread),
-            Err(error) => self.lost(Duration::ZERO, &error.to_string()),
-        }
-    }
-
-    fn connected(&mut self, live: Live) {
-        self.reconnect.connected();
-        self.live = Some(live);
-        (self.sent, self.silent) = (0, None);
-        self.note(Link::Connected);
-        (self.told)("connected: events go out as they are made");
-    }
-
-    fn lost(&mut self, lasted: Duration, why: &str) {
-        self.live = None;
-        let waiting = !std::mem::take(&mut self.unconfirmed).is_empty();
-        let now = Instant::now();
-        if waiting {
-            // Whether the server has them, a batch finds out.
-            self.next_pass = now;
-        }
-        let random = getrandom::u64().unwrap_or(0);
-        match self.reconnect.lost(lasted, random) {
-            LiveState::Reconnecting { after, .. } => {
-                self.next_attempt = now + after;
-                self.note(Link::Reconnecting);
-            }
-            LiveState::BatchMode | LiveState::Connected => {
-                self.reconnect.again();
-                self.next_attempt = now + EVERY;
-                self.note(Link::BatchMode);
-                return self.tell_once(format!("{why}; events go out in batches, and live is tried again later"));
-            }
-        }
-        self.tell_once(why.to_owned());
-    }
-
-    /// Sends what is new, and hears what the server says.
-    fn talk(&mut self) -> Result<(), WayError> {
-        self.send_new()?;
-        let Some(live) = &mut self.live else { return Ok(()) };
-        match live.next(MOMENT) {
-            Ok(Some(frame)) => self.hear(frame)?,
-            Ok(None) => {}
-            Err(error) => {
-                let lasted = live.lasted();
-                self.lost(lasted, &error.to_string());
-            }
-        }
-        let late = |(_, sent): &(i64, Instant)| sent.elapsed() >= CONFIRM_LIMIT;
-        if self.unconfirmed.values().any(late) {
-            self.unconfirmed.retain(|_, waiting| !late(waiting));
-            self.next_pass = Instant::now();
-        }
-        Ok(())
-    }
-
-    fn send_new(&mut self) -> Result<(), WayError> {
-        // What a pass is sending at the moment need not go out twice.
-        let (Some(way), None) = (&self.way, &self.passing) else { return Ok(()) };
-        let room = MOST_UNCONFIRMED.saturating_sub(self.unconfirmed.len());
-        let due = self.queue.due(self.sent, Some(Timestamp::now()), room)?.events;
-        if due.is_empty() {
-            return Ok(());
-        }
-        let mut outgoing = way.outgoing(SyncQueue::open(&self.user)?, None);
-        for queued in due {
-            self.sent = queued.row;
-            if !outgoing.still_agrees(&queued.project) {
-                continue;
-            }
-            let Ok(text) = outgoing.to_wire(&queued) else {
-                // A batch makes a dead letter of it.
-                self.next_pass = Instant::now();
-                continue;
-            };
-            let Some(live) = &mut self.live else { break };
-            if let Err(error) = live.send(&text) {
-                let lasted = live.lasted();
-                self.next_pass = Instant::now();
-                self.lost(lasted, &error.to_string());
-                break;
-            }
-            self.unconfirmed.insert(queued.event_id.ulid().to_owned(), (queued.row, Instant::now()));
-        }
-        Ok(())
-    }
-
-    fn hear(&mut self, frame: Frame) -> Result<(), WayError> {
-        let confirmed = frame.confirms().and_then(|id| self.unconfirmed.remove(id));
-        if let Some((row, _)) = confirmed {
-            let now = Timestamp::now();
-            self.queue.settle(&[(row, Fate::Taken)], now)?;
-            return Ok(());
-        }
-        match frame {
-            Frame::Event(event) => {
-                // Our own come back as well.
-                if event.node_id.as_deref() != Some(self.node.as_str())
-                    && let Some(lamport) = event.lamport_clock
-                    && self.queue.receive(lamport)? == Received::Quarantined
-                {
-                    (self.told)(&format!("an event tells the time {lamport}, which cannot be; it is left alone"));
-                }
-            }
-            Frame::Ping(ping) => {
-                if let Some(live) = &mut self.live
-                    && let Err(error) = live.pong(&ping)
-                {
-                    let lasted = live.lasted();
-                    self.lost(lasted, &error.to_string());
-                }
-            }
-            Frame::Refused { event_id, .. } => {
-                // A batch hears the reason, and counts it.
-                event_id.and_then(|id| self.unconfirmed.remove(&id));
-                self.next_pass = Instant::now();
-            }
-            Frame::Snapshot { .. } | Frame::Confirmed { .. } | Frame::Unknown => {}
-        }
-        Ok(())
-    }
-}
-
-/// A token for one live connection, with a renewed access token when that is what it takes.
-fn live_token(http: &Http, tokens: &mut impl Tokens) -> Result<Token, LiveError> {
-    let mut access = tokens.access().map_err(LiveError::Unreachable)?;
-    for renewed in [false, true] {
-        let answered = http.post(LIVE_TOKEN, Some(&access), &[], b"{}", TOKEN_LIMIT);
-        let answered = answered.map_err(|error| LiveError::Unreachable(error.to_string()))?;
-        match answered.status {
-            200..300 => return read_live_token(&answered.body.unwrap_or_default()),
-            401 if !renewed => {
-                access = match tokens.renew(&access, &mut |refresh| http.renew(refresh, TOKEN_LIMIT)) {
-                    Renewal::Renewed(refreshed) => refreshed.access,
-                    Renewal::Refused(_) => return Err(LiveError::Unauthorized),
-                    Renewal::NoReply(no_reply) => return Err(LiveError::Unreachable(no_reply.to_string())),
-                };
-            }
-            401 | 403 => break,
-            status => return Err(LiveError::Status(status)),
-        }
-    }
-    Err(LiveError::Unauthorized)
-}
-
-fn read_live_token(body: &[u8]) -> Result<Token, LiveError> {
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let token = ["ws_token", "token"].iter().find_map(|name| Token::new(body.get(name)?.as_str()?));
-    token.ok_or_else(|| LiveError::Protocol("it gave no token for the live connection".into()))
 }

@@ -33,6 +33,10 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The longest that any pass does.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// The least time for renewing a token.
+const RENEWING: Duration = Duration::from_secs(10);
+/// How many events a server may refuse, each alone, before it has taken any: then it is not the events.
+const MOST_REFUSED: usize = 10;
 /// How long a renewed token counts as new: one that is refused then is not renewed again.
 const NEW_TOKEN: Duration = Duration::from_secs(60);
 /// The most events of a batch.
@@ -185,6 +189,8 @@ pub enum Fact {
     Taken,
     /// What went wrong.
     Trouble(String),
+    /// The server wants to be left alone for so long.
+    LeaveAlone(Duration),
 }
 
 /// What became of the events that a pass read.
@@ -241,6 +247,8 @@ pub struct Session {
     /// The token is this new, and nothing was answered since but 401.
     renewed: Option<Duration>,
     ending: Option<Why>,
+    /// How many events were refused alone.
+    refused: usize,
     settle: Vec<(i64, Fate)>,
     facts: Vec<Fact>,
     summary: Summary,
@@ -263,6 +271,7 @@ impl Session {
             renew: false,
             renewed: None,
             ending: None,
+            refused: 0,
             settle: Vec::new(),
             facts: Vec::new(),
             summary: Summary::default(),
@@ -350,6 +359,10 @@ impl Session {
         }
         let within = TIMEOUT.min(deadline - now);
         if self.renew {
+            // A refresh token that is taken by a server whose answer nobody waits for is lost.
+            if within < RENEWING {
+                return Next::Finish(Why::TimeUp);
+            }
             self.state = State::Renewing;
             return Next::Renew { within };
         }
@@ -400,7 +413,13 @@ impl Session {
             (400, body) => {
                 self.failures = 0;
                 if let Some(bad) = self.waiting.refused() {
-                    self.bury(bad.row, words(status, body));
+                    let words = words(status, body);
+                    self.bury(bad.row, words.clone());
+                    self.refused += 1;
+                    if self.refused >= MOST_REFUSED && self.summary.synced + self.summary.duplicate == 0 {
+                        self.facts.push(Fact::Trouble(words.clone()));
+                        self.end(Why::NoProgress(format!("it refuses every event, the last one so: {words}")));
+                    }
                 }
             }
             (413, _) => {
@@ -471,6 +490,9 @@ impl Session {
         self.facts.push(Fact::Trouble(why.clone()));
         let most = FIRST_REST.saturating_mul(1 << (self.failures - 1).min(16)).min(LONGEST_REST);
         let asked = asked.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        if !asked.is_zero() {
+            self.facts.push(Fact::LeaveAlone(asked));
+        }
         self.rest_until = now + most.mul_f64(random.clamp(0.0, 1.0)).max(asked);
         if let Patience::Failures(several) = self.policy.patience {
             if self.failures >= several {

@@ -4,26 +4,33 @@ use super::credentials::{CredentialError, CredentialStore, Credentials};
 use super::http::{Http, NoReply, Renewal};
 use super::origin::origin;
 use super::pass::{self, PassError, Passed, Queue, SignedIn, Tokens};
-use super::session::{Patience, Policy, Summary};
+use super::session::{Patience, Policy, Summary, Why};
 use super::token::Token;
 use crate::config::UserSettings;
 use crate::event::Event;
 use crate::outbound;
 use crate::project::UserFolders;
-use crate::store::{Consent, Due, Fate, QueuedEvent, StoreError, SyncQueue};
-use crate::sys::{self, LockError};
-use crate::time::Timestamp;
+use crate::store::{Consent, Due, Fate, QueuedEvent, Standing, StoreError, SyncQueue};
+use crate::sys;
+use crate::time::{Timestamp, human};
 use crate::work_package::{self, Origin, WireVersion};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// How long another process may take to refresh the token, and one that saves the new one.
 const REFRESHING: Duration = Duration::from_secs(65);
+
+/// How often it is looked whether another process is done.
+const LOOK: Duration = Duration::from_millis(50);
+/// The longest that a pass which has an end stays silent because the server wanted so earlier.
+const LONGEST_SILENCE: Duration = Duration::from_secs(20);
+/// The longest that any pass does.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(3600);
 
 /// Why nothing can be sent.
 #[derive(Debug)]
@@ -62,6 +69,9 @@ impl From<StoreError> for WayError {
         WayError::Store(error)
     }
 }
+
+/// What a pass says whose server is not the one any more that its user is signed in to.
+const ELSEWHERE: &str = "somebody signed in to another server meanwhile";
 
 /// Everything that is needed to send.
 pub(super) struct Way {
@@ -122,13 +132,18 @@ impl From<CredentialError> for NoToken {
 
 impl Tokens for KeptTokens {
     fn access(&mut self) -> Result<Token, String> {
-        self.held = self.store.read().map_err(|error| error.to_string())?;
+        let stored = self.store.read().map_err(|error| error.to_string())?;
+        if stored.server != self.held.server {
+            return Err(ELSEWHERE.to_owned());
+        }
+        self.held = stored;
         Ok(self.held.access.clone())
     }
 
     fn renew(&mut self, refused: &Token, ask: &mut dyn FnMut(&Token) -> Renewal) -> Renewal {
         let held = Credentials { access: refused.clone(), ..self.held.clone() };
         let mut answered = None;
+        // Neither token goes to another server than the one it is for.
         let renewed = self.store.refresh(&held, REFRESHING, |held| match ask(&held.refresh) {
             Renewal::Renewed(refreshed) => {
                 answered = Some(refreshed.clone());
@@ -137,6 +152,7 @@ impl Tokens for KeptTokens {
             other => Err(NoToken::Server(other)),
         });
         match renewed {
+            Ok(stored) if stored.server != self.held.server => Renewal::Refused(ELSEWHERE.to_owned()),
             Ok(stored) => {
                 let access = stored.access.clone();
                 self.held = stored;
@@ -187,6 +203,10 @@ impl Queue for Outgoing {
         self.queue.note_try(Timestamp::now(), Some(words))
     }
 
+    fn leave_alone(&mut self, time: Duration) -> Result<(), StoreError> {
+        self.queue.note_not_before(Timestamp::now(), time)
+    }
+
     fn still_agrees(&mut self, project: &Path) -> bool {
         matches!(self.queue.consent(project), Ok(Consent::Agreed))
     }
@@ -197,13 +217,14 @@ impl Queue for Outgoing {
             // No answer would ever name it.
             return Err(format!("it was damaged: it was {}, and says {}", queued.event_id, event.id()));
         }
-        let origin = match self.origins.get(&queued.project) {
+        let origin = match self.origins.get_mut(&queued.project) {
             Some(origin) => origin,
             None => {
                 let origin = origin(&queued.project, &self.team);
                 self.origins.entry(queued.project.clone()).or_insert(origin)
             }
         };
+        origin.replaces_team = queued.moved;
         work_package::to_wire(&event, origin, self.version)
             .map_err(|broken| broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
@@ -230,42 +251,71 @@ pub fn send(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&Summary, u64),
 ) -> Result<Passed, WayError> {
+    // Whoever is signed in when it is this one's turn.
+    let _alone = alone(user, sending.wait, stop)?;
     let way = Way::of(user)?;
-    let _alone = alone(user, sending.wait)?;
     let queue = SyncQueue::open(user)?;
     let standing = queue.standing()?;
     let total = standing.depth.saturating_sub(standing.held_back);
     let settings = UserSettings::load(user).0.sync;
-    let since = standing.taken.map(|taken| Timestamp::now().as_millis().saturating_sub(taken.as_millis()));
+    let now = Timestamp::now();
+    let first_after = first_after(&standing, settings.interval, now);
+    if let Patience::Failures(_) | Patience::For(_) = sending.patience
+        && first_after > LONGEST_SILENCE
+    {
+        let words = format!("the server wants to be left alone for another {}", human(first_after));
+        let summary = Summary { left: usize::try_from(total).unwrap_or(usize::MAX), ..Summary::default() };
+        return Ok(Passed { why: Why::Refused(words.clone()), summary, trouble: Some(words) });
+    }
     let policy = Policy {
         budget: usize::try_from(settings.batch_size).unwrap_or(usize::MAX),
         interval: settings.interval,
-        first_after: since
-            .map_or(Duration::ZERO, |since| settings.interval.saturating_sub(Duration::from_millis(since))),
+        first_after,
         patience: sending.patience,
         ..Policy::default()
     };
     let line = SignedIn::new(way.http()?, way.tokens());
-    let mut outgoing = way.outgoing(queue, (!sending.all).then(Timestamp::now));
+    let mut outgoing = way.outgoing(queue, (!sending.all).then_some(now));
     let passed = pass::pass(&mut outgoing, line, policy, stop, &mut |summary| progress(summary, total));
-    let passed = passed.map_err(|error| match error {
+    let mut passed = passed.map_err(|error| match error {
         PassError::Queue(error) => WayError::Store(error),
         PassError::Thread(error) => WayError::System(format!("no thread can be started: {error}")),
         PassError::Broken => WayError::System(PassError::<StoreError>::Broken.to_string()),
     })?;
-    outgoing.queue.note_try(Timestamp::now(), passed.trouble.as_deref())?;
+    if let Why::SignIn(words) = &passed.why {
+        passed.trouble = Some(format!("sign in again with `knockon sync login`: {words}"));
+    }
+    // An empty queue was no try.
+    if passed.trouble.is_some() || passed.summary != Summary::default() {
+        outgoing.queue.note_try(Timestamp::now(), passed.trouble.as_deref())?;
+    }
     Ok(passed)
 }
 
+/// How long a first batch has to wait: for the interval since the last one, of whichever process, and for as long as the
+/// server wants to be left alone.
+fn first_after(standing: &Standing, interval: Duration, now: Timestamp) -> Duration {
+    let since = |then: Timestamp| Duration::from_millis(now.as_millis().saturating_sub(then.as_millis()));
+    let last = standing.taken.max(standing.tried);
+    let pause = last.map_or(Duration::ZERO, |last| interval.saturating_sub(since(last)));
+    let asked = standing.not_before.map(|then| then.as_millis().saturating_sub(now.as_millis()));
+    pause.max(Duration::from_millis(asked.unwrap_or(0)).min(LONGEST_REFUSAL))
+}
+
 /// One sender at a time, by a lock that ends with the file.
-fn alone(user: &UserFolders, wait: Duration) -> Result<File, WayError> {
+fn alone(user: &UserFolders, wait: Duration, stop: &AtomicBool) -> Result<File, WayError> {
     let folder = user.state.as_ref().ok_or(WayError::Store(StoreError::NoPlace))?.join("sync");
     let failed = |error| WayError::Io(folder.clone(), error);
     sys::make_private_folder(&folder).map_err(failed)?;
     let lock = sys::update_private(&folder.join("pass.lock")).map_err(failed)?;
-    match sys::lock_exclusive(&lock, wait) {
-        Ok(()) => Ok(lock),
-        Err(LockError::Busy(_)) => Err(WayError::Busy),
-        Err(LockError::Io(error)) => Err(failed(error)),
+    let until = Instant::now() + wait;
+    loop {
+        if sys::try_lock(&lock).map_err(failed)? {
+            return Ok(lock);
+        }
+        if Instant::now() >= until || stop.load(Ordering::Relaxed) {
+            return Err(WayError::Busy);
+        }
+        std::thread::sleep(LOOK);
     }
 }

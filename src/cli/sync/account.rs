@@ -5,7 +5,7 @@ use super::super::terminal::Terminal;
 use super::{failed, open};
 use crate::store::Account;
 use crate::sync::{CredentialError, CredentialStore, Credentials, ServerUrl, TokenFile, WIRE_VERSIONS};
-use crate::text::one_line;
+use crate::text::{count, one_line};
 use crate::time::Timestamp;
 use clap::Args;
 use std::io;
@@ -23,6 +23,9 @@ pub(super) struct Login {
     /// A file with {"access": "…", "refresh": "…"} that nobody else can read [default: standard input]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Send what is queued for another server or team to this one; without it that stays until you sign in there again
+    #[arg(long)]
+    take_queued: bool,
     /// The version of the wire that the server speaks [default: 1.0]
     #[arg(long, value_name = "VERSION", value_parser = WIRE_VERSIONS)]
     wire: Option<String>,
@@ -73,6 +76,16 @@ impl Login {
         store.save(&credentials).map_err(unusable)?;
         let account = Account { server: Some(credentials.server.to_string()), team: credentials.team.clone() };
         queue.sign_in(&account).map_err(failed)?;
+        if self.take_queued {
+            let taken = queue.take_queued().map_err(failed)?;
+            terminal.line(&format!("{} in the queue: all go to this server and team", count(taken, "event")));
+        }
+        let elsewhere = queue.standing().map_err(failed)?.elsewhere;
+        if elsewhere > 0 {
+            let help = "they stay until you sign in there again, or with --take-queued";
+            let events = count(usize::try_from(elsewhere).unwrap_or(usize::MAX), "event");
+            terminal.note(&format!("{events} in the queue for another server: {help}"));
+        }
         match &credentials.team {
             Some(team) => terminal.line(&format!("signed in to {} as team {}", credentials.server, one_line(team))),
             None => {

@@ -5,10 +5,10 @@ use super::super::terminal::{Terminal, columns};
 use super::{failed, open};
 use crate::event::EventId;
 use crate::store::DeadLetter;
+use crate::sys::create_private;
 use crate::text::one_line;
 use clap::{Args, Subcommand};
 use serde_json::{json, value::RawValue};
-use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -142,7 +142,7 @@ fn export(letters: &[DeadLetter], output: Option<PathBuf>, terminal: &mut Termin
         return Ok(());
     };
     let failed = |error| CliError::io(path.display(), &error);
-    let mut file = File::create_new(&path).map_err(failed)?;
+    let mut file = create_private(&path).map_err(failed)?;
     for letter in exported {
         let line = serde_json::to_string(&letter).map_err(|error| failed(error.into()))?;
         writeln!(file, "{line}").map_err(failed)?;

@@ -9,6 +9,7 @@ use crate::store::{Consent, SyncQueue, service_is_running};
 use crate::sync::{Passed, Patience, Sending, Summary, WayError, Why, send};
 use crate::sys::{Interrupts, Signal};
 use crate::text::{count, one_line};
+use crate::time::Timestamp;
 use clap::Args;
 use serde_json::json;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ const FAILURES: u32 = 4;
 const DRAIN: Duration = Duration::from_secs(25);
 /// After how many failures in a row it gives up: whoever runs `sync now` meanwhile would have to wait for it.
 const DRAIN_FAILURES: u32 = 3;
-/// How long after a batch it looks whether the command that started it has made more events.
-const LINGER: Duration = Duration::from_secs(1);
+/// How often it looks for more until then: no other drain is started for a minute.
+const AGAIN: Duration = Duration::from_millis(250);
 /// How often it is looked whether a signal came.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -155,7 +156,7 @@ fn why(passed: &Passed) -> Option<String> {
         Why::TimeUp => Some("the time was up; what is left stays in the queue".into()),
         Why::SignIn(words) => Some(format!("sign in again with `knockon sync login`: {words}")),
         Why::Refused(words) => Some(format!("the server refuses: {words}")),
-        Why::Unreachable(words) => Some(format!("the server cannot be reached: {words}")),
+        Why::Unreachable(words) => Some(format!("nothing gets through to the server: {words}")),
         Why::NoProgress(words) => Some(format!("the server takes nothing: {words}")),
     }
 }
@@ -171,7 +172,7 @@ fn exit(passed: &Passed) -> Exit {
     }
 }
 
-/// What an emit starts: nobody reads what it says. It stays a moment for what the same command still makes.
+/// What an emit starts: nobody reads what it says. It stays for what is made while it may stay.
 pub(super) fn drain() -> Result<Exit, CliError> {
     let user = UserFolders::of_this_process();
     let until = Instant::now() + DRAIN;
@@ -190,12 +191,28 @@ pub(super) fn drain() -> Result<Exit, CliError> {
                 Err(_) => return Exit::Io,
             };
             let came_through = passed.summary.synced + passed.summary.duplicate > 0;
-            if passed.why != Why::Done || !came_through || !rest(LINGER, stop) {
+            if passed.why != Why::Done || !came_through || !wait_for_more(&user, stop) {
                 return exit(&passed);
             }
         }
     });
     Ok(signal.map_or(exit, Exit::Interrupted))
+}
+
+/// Waits until there is more to send; returns whether there is, and this process was not to end before.
+fn wait_for_more(user: &UserFolders, stop: &AtomicBool) -> bool {
+    let Ok(queue) = SyncQueue::open(user) else { return false };
+    let mut seen = None;
+    while rest(AGAIN, stop) {
+        let version = queue.version().ok();
+        if version.is_none() || std::mem::replace(&mut seen, version) == version {
+            continue;
+        }
+        if queue.due(0, Some(Timestamp::now()), 1).is_ok_and(|due| !due.events.is_empty()) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Waits; returns whether it was not to end meanwhile.
@@ -218,6 +235,11 @@ pub(super) fn until_signal<T>(until: Option<Instant>, work: impl FnOnce(&Arc<Ato
                 let signal = interrupts.as_ref().and_then(Interrupts::take);
                 if signal.is_some() || until.is_some_and(|until| Instant::now() >= until) {
                     stop.store(true, Ordering::Relaxed);
+                    // Another one ends this process as usual: this thread takes it.
+                    interrupts.iter().for_each(Interrupts::release);
+                    while !done.load(Ordering::Relaxed) {
+                        std::thread::sleep(LOOK);
+                    }
                     return signal;
                 }
                 std::thread::sleep(LOOK);

@@ -61,6 +61,7 @@ fn document(
         "team": standing.account.team,
         "queued": standing.depth,
         "held_back": standing.held_back,
+        "for_another_server": standing.elsewhere,
         "oldest": time(standing.oldest),
         "dead_letters": standing.dead,
         "refused_because_full": standing.refused,
@@ -113,6 +114,9 @@ fn for_people(
     }
     if standing.held_back > 0 {
         queue.push_str(&format!("; {} of projects that are not enabled", standing.held_back));
+    }
+    if standing.elsewhere > 0 {
+        queue.push_str(&format!("; {} for another server, see `sync login --take-queued`", standing.elsewhere));
     }
     let mut rows = vec![
         ("connection", format!("[{link}]{}", if service { ", `sync run` is there" } else { "" })),
