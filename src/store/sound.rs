@@ -18,7 +18,7 @@ impl Sound {
     /// Opens it, for a user, with the row of the clock.
     pub(super) fn open(user: &UserFolders) -> Result<Self, StoreError> {
         let sound = Sound(RefCell::new(Store::open(user)?));
-        sound.mending(|store| begin(store))?;
+        sound.mending(begin)?;
         Ok(sound)
     }
 
