@@ -10,7 +10,7 @@ mod support;
 #[path = "../tests/support/sync_server.rs"]
 mod sync_server;
 
-use knockon::store::{Fate, Place, SyncQueue};
+use knockon::store::{Fate, Made, Place, SyncQueue};
 use knockon::time::Timestamp;
 use knockon::work_package::{Status, StatusChanged};
 use knockon::{Emitter, EmitterOptions, EventDraft, EventId, Project, UserFolders, drafts};
@@ -104,7 +104,7 @@ impl Home {
     fn enqueue(&self, queue: &mut SyncQueue) {
         let root = self.project.to_str().expect("the temporary folder's name is text");
         let id = EventId::generate(Timestamp::now());
-        let make = |causality| moved().placed(causality).stamp(id, Timestamp::now(), root);
+        let make = |causality| moved().placed(causality).stamp(id, Timestamp::now(), root).map(Made::from);
         let made = queue.enqueue(Place { project: &self.project, told: None, most: None }, make);
         made.expect("the store can be written").expect("a valid event");
     }
