@@ -174,7 +174,9 @@ impl super::Command for Emit {
         let Emit { kind, fields, how } = self;
         let draft = fields.draft(kind);
         let emitter = how.project.emitter(&how.trust, how.dry_run)?;
-        how.emit(&emitter, draft, "emit", "the event", terminal)
+        let exit = how.emit(&emitter, draft, "emit", "the event", terminal);
+        emitter.end_with_process();
+        exit
     }
 }
 

@@ -336,6 +336,8 @@ impl How {
             draft = draft.correlated(with);
         }
         let emitter = self.emit.project.emitter(&self.emit.trust, self.emit.dry_run)?;
-        self.emit.emit(&emitter, draft, "emit", "the event", terminal)
+        let exit = self.emit.emit(&emitter, draft, "emit", "the event", terminal);
+        emitter.end_with_process();
+        exit
     }
 }

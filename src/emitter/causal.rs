@@ -102,6 +102,12 @@ impl Emitter {
         }
     }
 
+    /// Ends it right before the process ends: the system closes the store with one stroke, and nothing would be written
+    /// when it is closed.
+    pub fn end_with_process(self) {
+        std::mem::forget(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
     fn enqueue(
         &self,
         draft: &EventDraft,

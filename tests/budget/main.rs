@@ -34,16 +34,25 @@ struct Cost {
     functions: BTreeMap<String, u64>,
 }
 
-/// What is measured: a name, how many hooks there are, and how many of them are triggered.
-const SCENARIOS: &[(&str, usize, usize)] =
-    &[("10 hooks, none matches", 10, 0), ("1,000 hooks, none matches", 1000, 0), ("1 hook", 1, 1)];
+/// An event that no store is opened for.
+const PLAIN: &[&str] = &["emit", "task.completed", "--task-id", "task-1"];
+/// An event of a work package: it is queued for the team.
+const QUEUED: &[&str] = &["wp", "created", "--wp-id", "WP01", "--title", "Login", "--feature-slug", "001-user-auth"];
+
+/// What is measured: a name, the command, how many hooks there are, and how many of them are triggered.
+const SCENARIOS: &[(&str, &[&str], usize, usize)] = &[
+    ("10 hooks, none matches", PLAIN, 10, 0),
+    ("1,000 hooks, none matches", PLAIN, 1000, 0),
+    ("1 hook", PLAIN, 1, 1),
+    ("10 hooks, none matches, queued", QUEUED, 10, 0),
+];
 
 fn main() {
     let binary = PathBuf::from(std::env::var_os("KNOCKON_BINARY").expect("scripts/budget says which binary"));
     let baseline = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/budget/baseline.json");
     let measured: BTreeMap<String, Cost> = SCENARIOS
         .iter()
-        .map(|(name, hooks, matching)| ((*name).to_owned(), cost(&binary, *hooks, *matching)))
+        .map(|(name, command, hooks, matching)| ((*name).to_owned(), cost(&binary, command, *hooks, *matching)))
         .collect();
     for (name, cost) in &measured {
         let Cost { instructions, system_calls, page_faults, .. } = cost;
@@ -64,7 +73,7 @@ fn main() {
             None => exceeded.push(format!("{name}: it has no baseline")),
         }
     }
-    exceeded.extend(floor::exceeded(&binary, &prepare(&binary, 10, 0), &prepare(&binary, 1, 1)));
+    exceeded.extend(floor::exceeded(&binary, &prepare(&binary, PLAIN, 10, 0), &prepare(&binary, PLAIN, 1, 1)));
     if exceeded.is_empty() {
         println!("test result: ok. {} passed; 0 failed; the budget is kept", measured.len() + 1);
         return;
@@ -113,18 +122,19 @@ fn compare(name: &str, wanted: &Cost, measured: &Cost) -> Vec<String> {
 /// A project that an emit was made in before: the cache is filled, the log and its seal are there.
 struct Prepared {
     project: support::TestProject,
+    command: &'static [&'static str],
 }
 
 impl Prepared {
     /// An emit in the project.
     fn emit(&self, program: &str, arguments: &[&str], binary: &Path) -> Command {
         let mut command = self.project.program(program, arguments);
-        command.arg(binary).args(["emit", "task.completed", "--task-id", "task-1"]);
+        command.arg(binary).args(self.command);
         command
     }
 }
 
-fn prepare(binary: &Path, hooks: usize, matching: usize) -> Prepared {
+fn prepare(binary: &Path, command: &'static [&'static str], hooks: usize, matching: usize) -> Prepared {
     let project = support::TestProject::new();
     let mut config = String::from("version: \"1.0\"\nhooks:\n");
     for number in 0..hooks {
@@ -135,19 +145,19 @@ fn prepare(binary: &Path, hooks: usize, matching: usize) -> Prepared {
     let no_op = floor::no_op(&project.root());
     fs::rename(no_op, project.root().join(".knockon/no-op")).expect("both are in the project");
     project.trust();
-    let prepared = Prepared { project };
+    let prepared = Prepared { project, command };
     // What was changed a moment ago is looked at twice.
     std::thread::sleep(Duration::from_millis(200));
     for _ in 0..3 {
         let mut command = prepared.project.program(binary.to_str().expect("a plain path"), &[]);
-        let status = command.args(["emit", "task.completed", "--strict"]).output().expect("it was built").status;
-        assert!(status.success(), "emit fails: {status}");
+        let status = command.args(prepared.command).arg("--strict").output().expect("it was built").status;
+        assert!(status.success(), "{:?} fails: {status}", prepared.command);
     }
     prepared
 }
 
-fn cost(binary: &Path, hooks: usize, matching: usize) -> Cost {
-    let prepared = prepare(binary, hooks, matching);
+fn cost(binary: &Path, command: &'static [&'static str], hooks: usize, matching: usize) -> Cost {
+    let prepared = prepare(binary, command, hooks, matching);
     let root = prepared.project.root();
     let counts = root.join("callgrind.out");
     let output = format!("--callgrind-out-file={}", counts.display());
