@@ -192,7 +192,8 @@ impl Store {
 
     fn open_at(path: &Path) -> Result<Self, StoreError> {
         let failed = |error| StoreError::Sqlite(path.to_owned(), error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        // Links are followed: a home folder may be one, and the folder of the file is its user's alone.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         // The log is there whenever the file is, unless another program has opened it.
         let unnamed = !part_of(path, "-wal").exists();
         if unnamed && !path.exists() {
@@ -351,7 +352,7 @@ fn open_to_look(user: &UserFolders) -> Result<Option<Store>, StoreError> {
         return Ok(None);
     }
     let failed = |error| StoreError::Sqlite(path.clone(), error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     let store = Store { connection, path: path.clone(), inode: 0, aside: None, unnamed: false };

@@ -560,6 +560,17 @@ mod tests {
     }
 
     #[test]
+    fn a_home_folder_may_be_reached_by_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", folder.path().join("link")).unwrap();
+        let (mut queue, project) = agreed(&folder.path().join("link"));
+        assert_eq!(add(&mut queue, project.root()).stay, Stay::Queued);
+        drop(queue);
+        assert_eq!(ids(&SyncQueue::open(&user(&folder.path().join("real"))).unwrap()).len(), 1);
+    }
+
+    #[test]
     fn a_full_queue_refuses_and_counts_and_many_are_warned_of_once_a_day() {
         let folder = tempfile::tempdir().unwrap();
         let (mut queue, project) = agreed(folder.path());

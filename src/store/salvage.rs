@@ -95,7 +95,7 @@ pub(super) fn rebuild(path: &Path) -> Result<Option<Connection>, StoreError> {
 }
 
 fn open_damaged(path: &Path) -> Option<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let mut damaged = Connection::open_with_flags(path, flags).ok()?;
     super::wait_when_busy(&mut damaged).ok()?;
     // What is in its log stays there: it goes aside as it is.

@@ -10,7 +10,7 @@ use crate::config::UserSettings;
 use crate::event::Event;
 use crate::outbound;
 use crate::project::UserFolders;
-use crate::store::{Consent, Due, Fate, QueuedEvent, Standing, StoreError, SyncQueue};
+use crate::store::{Account, Consent, Due, Fate, QueuedEvent, Standing, StoreError, SyncQueue};
 use crate::sys;
 use crate::time::{Timestamp, human};
 use crate::work_package::{self, Origin, WireVersion};
@@ -254,8 +254,14 @@ pub fn send(
     // Whoever is signed in when it is this one's turn.
     let _alone = alone(user, sending.wait, stop)?;
     let way = Way::of(user)?;
-    let queue = SyncQueue::open(user)?;
-    let standing = queue.standing()?;
+    let mut queue = SyncQueue::open(user)?;
+    let mut standing = queue.standing()?;
+    let account = Account { server: Some(way.credentials.server.to_string()), team: Some(way.team.clone()) };
+    if standing.account != account {
+        // The store was lost meanwhile, and with it who is signed in.
+        queue.sign_in(&account)?;
+        standing = queue.standing()?;
+    }
     let total = standing.depth.saturating_sub(standing.held_back);
     let settings = UserSettings::load(user).0.sync;
     let now = Timestamp::now();

@@ -279,19 +279,22 @@ fn a_full_or_read_only_disk_stops_no_emit_and_all_is_well_again_with_space() {
 #[test]
 fn a_damaged_store_never_repeats_a_time_and_what_can_be_read_arrives_once() {
     let seeds = count(50, 8);
-    let (mut before, mut arrived, mut seen) = (0, 0, 0);
+    let (mut before, mut arrived, mut since, mut seen) = (0, 0, 0, 0);
     for seed in 1..=seeds {
         let mut random = Random((seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         (0..10).for_each(|_| _ = random.next());
         let damaged = crowd::survive_damage(200, || random.next() >> 8);
         before += damaged.before;
         arrived += damaged.arrived;
+        since += damaged.lost_since;
         seen += usize::from(damaged.seen);
     }
     figure(
         "damaged stores (random bytes, pages and ends)",
         format!(
-            "{seeds}, {seen} seen and moved aside: 0 panics, 0 times repeated, {arrived} of {before} events arrived once"
+            "{seeds}, {seen} seen and moved aside: 0 panics, 0 times repeated, {arrived} of {before} events arrived once, {} of {} made since",
+            3 * seeds - since,
+            3 * seeds
         ),
     );
     assert!(arrived * 10 > before * 7, "most can be read: {arrived} of {before}");

@@ -46,7 +46,8 @@ fn seen(project: &TestProject) -> Vec<Value> {
     let path = project.root().join("seen");
     let text = fs::read_to_string(&path).unwrap_or_default();
     let _ = fs::remove_file(path);
-    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // Hooks of several commands may write at once, and the line feeds be elsewhere.
+    let events: Vec<Value> = serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
     for event in &events {
         let kind = Kind::of(&event["event_type"].as_str().unwrap().parse().unwrap()).unwrap();
         let context = event["context"].to_string();

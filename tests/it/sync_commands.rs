@@ -1,8 +1,8 @@
 //! `knockon sync` and `knockon clock`, command by command.
 
-use crate::support::sync_server::{Endpoint, Fault};
+use crate::support::sync_server::{Endpoint, Fault, SyncServer};
 use crate::support::team::{Team, no_token};
-use crate::support::{TestProject, write};
+use crate::support::{TestProject, wait_until, write};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -155,7 +155,7 @@ fn status_tells_how_everything_stands() {
     let node = team.json(&["clock", "show", "--json"])["node_id"].clone();
     let expected = json!({
         "connection": "offline", "service": false, "server": null, "team": null, "queued": 0, "held_back": 0,
-        "oldest": null, "dead_letters": 0, "refused_because_full": 0, "quarantined": 0, "last_sync": null,
+        "for_another_server": 0, "oldest": null, "dead_letters": 0, "refused_because_full": 0, "quarantined": 0, "last_sync": null,
         "last_try": null, "last_error": null, "clock": 0, "node_id": node,
         "project": { "root": root, "sync": "undecided", "refused_by": null }, "projects": [],
     });
@@ -179,7 +179,7 @@ fn status_tells_how_everything_stands() {
     }
     let expected = json!({
         "connection": "offline_batch_mode", "service": false, "server": team.server.url(), "team": "demo", "queued": 1,
-        "held_back": 0, "oldest": null, "dead_letters": 1, "refused_because_full": 1, "quarantined": 0,
+        "held_back": 0, "for_another_server": 0, "oldest": null, "dead_letters": 1, "refused_because_full": 1, "quarantined": 0,
         "last_sync": null, "last_try": null, "last_error": null, "clock": 4, "node_id": node,
         "project": { "root": root, "sync": "enabled", "refused_by": null },
         "projects": [{ "project": root, "queued": 1 }],
@@ -335,4 +335,54 @@ fn a_payload_that_breaks_its_rules_is_told_and_not_queued() {
     });
     let ran = team.ends(&["run", "--payload", &envelope.to_string()], 2);
     assert!(ran.stderr.contains("/payload/new_status"), "{ran:?}");
+}
+
+#[test]
+fn what_is_queued_for_another_server_waits_for_it_or_is_taken_along() {
+    let team = Team::new().ready();
+    team.server.go_offline();
+    let id = team.event();
+    wait_until("that the drain gives up", || team.background().is_empty());
+    let other = SyncServer::start();
+    let tokens = team.project.home().join("tokens.json");
+    other.write_token_file(&tokens).unwrap();
+    let login = |more: &[&str]| {
+        let url = other.url();
+        let path = tokens.to_string_lossy().into_owned();
+        let login = ["sync", "login", "--server", &url, "--team", "others", "--token-file", &path];
+        team.ok(&[&login[..], more].concat())
+    };
+    assert!(login(&[]).stderr.contains("1 event in the queue for another server"), "told at once");
+    assert_eq!(team.now(0)["synced"], 0);
+    assert_eq!((other.ids().len(), team.status()["for_another_server"].clone()), (0, json!(1)));
+    login(&["--take-queued"]);
+    assert_eq!(team.now(0)["synced"], 1);
+    assert_eq!((other.ids(), other.events()[0].event["team_slug"].clone()), (vec![id], json!("others")));
+}
+
+#[test]
+fn an_event_that_no_server_would_take_is_not_queued_and_no_time_is_given_twice() {
+    let team = Team::new();
+    let run = |members: &str| {
+        let context = r#""context":{"wp_id":"WP01","title":"x","feature_slug":"001-a"}"#;
+        let event = format!(r#"{{"event_type":"wp.created",{members}{context}}}"#);
+        let ran = team.ok(&["run", "--json", "--payload", &event]);
+        (serde_json::from_str::<Value>(&ran.stdout).unwrap(), ran.stderr)
+    };
+    for (members, told) in [
+        (r#""causation_id":"no","#, "/causation_id"),
+        (r#""team_slug":"","#, "/team_slug"),
+        (r#""node_id":"aaaaaaaaaaaa","lamport_clock":999999999999999,"#, "/lamport_clock: no clock is that far ahead"),
+    ] {
+        let (document, stderr) = run(members);
+        assert_eq!(document["sync"]["queued"], json!(false), "{members}");
+        assert!(stderr.contains("is not queued for the team") && stderr.contains(told), "{members}: {stderr}");
+    }
+    let times = [r#""lamport_clock":1,"#, r#""lamport_clock":1,"#, ""].map(|members| {
+        let event = &run(members).0["event"];
+        assert_eq!(event["node_id"], team.json(&["clock", "show", "--json"])["node_id"]);
+        event["lamport_clock"].as_u64().unwrap()
+    });
+    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+    assert_eq!(team.status()["queued"], json!(3));
 }

@@ -5,12 +5,27 @@ use crate::support::{TestProject, wait_until};
 use serde_json::json;
 
 #[test]
-fn an_event_reaches_the_server_by_itself_once_a_minute() {
+fn events_reach_the_server_by_themselves() {
     let team = Team::new().ready();
     let first = team.event();
     assert!(team.server.wait_for_events(1, SOON));
+    let drain = team.background();
+    assert_eq!(drain.len(), 1, "{drain:?}");
+    // The same process takes what is made while it may stay; no other one is started.
+    let second = team.event();
+    assert!(team.server.wait_for_events(2, SOON));
+    wait_until("that nothing is queued", || team.queued().is_empty());
+    assert_eq!((team.server.ids(), team.background().len()), (vec![first, second], 1));
+}
+
+#[test]
+fn a_drain_is_started_once_a_minute() {
+    let team = Team::new().ready();
+    let first = team.event();
+    assert!(team.server.wait_for_events(1, SOON));
+    wait_until("that nothing is queued", || team.queued().is_empty());
+    team.end_background();
     wait_until("the end of the drain", || team.background().is_empty());
-    assert_eq!((team.server.ids(), team.queued()), (vec![first.clone()], vec![]));
     let requests = team.server.requests().len();
     let second = team.event();
     assert!(team.background().is_empty(), "not again within the minute");

@@ -110,7 +110,7 @@ fn a_server_that_makes_no_sense_or_is_not_there_loses_nothing() {
         (Some(Fault::WrongIds), 1, "its reply names none of the events that were sent"),
         (Some(Fault::Redirect), 1, "it answered 307"),
         (Some(Fault::status(404)), 1, "it answered 404"),
-        (None, 69, "the server cannot be reached: "),
+        (None, 69, "nothing gets through to the server: "),
     ] {
         let (team, ids) = queued(1);
         match &fault {

@@ -185,7 +185,8 @@ impl Team {
             .collect()
     }
 
-    fn end_background(&self) {
+    /// Ends them.
+    pub fn end_background(&self) {
         let mark = format!("HOME={}", self.project.home().display());
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
