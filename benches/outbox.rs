@@ -71,7 +71,6 @@ impl Home {
         let config = place.user().config.expect("it is set");
         fs::create_dir_all(&config).expect("the folder can be written");
         fs::write(config.join("settings.yaml"), format!("version: '1.0'\n{settings}")).expect("it can be written");
-        fs::create_dir_all(place.state()).expect("the folder can be written");
         place.queue().decide(&Project::at(&place.project).expect("it was made"), true).expect("it can be written");
         place
     }
