@@ -15,6 +15,19 @@ use crate::time::Timestamp;
 use crate::work_package::{self, Kind, Origin, WireVersion};
 use std::process::{Command, Stdio};
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// How long a store that somebody kept to themselves counts as that without another look.
+const BUSY_STAYS: Duration = Duration::from_secs(30);
+
+/// The queue of events for the team, as an emitter has it.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Once there was an event for it.
+    opened: Option<SyncQueue>,
+    /// Since when somebody else keeps it to themselves.
+    busy: Option<Instant>,
+}
 
 /// What became of a work-package event on its way to the team.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +118,7 @@ impl Emitter {
     /// Ends it right before the process ends: the system closes the store with one stroke, and nothing would be written
     /// when it is closed.
     pub fn end_with_process(self) {
-        std::mem::forget(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        std::mem::forget(self.queue.lock().unwrap_or_else(PoisonError::into_inner).opened.take());
     }
 
     fn enqueue(
@@ -114,14 +127,24 @@ impl Emitter {
         make: &impl Fn(Causality) -> Result<Made, EventError>,
         report: &mut EmitReport,
     ) -> Result<Result<Enqueued, EventError>, StoreError> {
-        let mut opened = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = match &mut *opened {
+        let mut team = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let Queue { opened, busy } = &mut *team;
+        // Whoever keeps the store to itself costs a command of many events one wait, not one for each of them.
+        if busy.is_some_and(|since| since.elapsed() < BUSY_STAYS) {
+            return Err(StoreError::Busy);
+        }
+        // Others need not wait for the audit log as long as this one waits for the store.
+        if let Err(error) = self.rows.pause(&self.audit) {
+            report.warnings.push(error.to_string());
+        }
+        let queue = match opened {
             Some(queue) => queue,
             none => none.insert(SyncQueue::open(&self.user)?),
         };
         let told = draft.told().map(|(_, time)| time);
         let most = self.most_events.get_or_init(|| UserSettings::load(&self.user).0.sync.max_events);
         let made = queue.enqueue(Place { project: self.project.root(), told, most: *most }, make);
+        *busy = made.as_ref().is_err_and(StoreError::is_busy).then(Instant::now);
         if let Some(aside) = queue.take_moved_aside() {
             let path = aside.display();
             report.warnings.push(format!(

@@ -29,7 +29,7 @@ use crate::matcher::{Match, Matcher};
 use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Surroundings};
-use crate::store::{Key, SyncQueue};
+use crate::store::Key;
 use crate::sys::{Interrupts, Platform, Signal};
 use crate::time::Timestamp;
 use crate::trust::{Guard, TrustStore};
@@ -75,7 +75,7 @@ pub struct Emitter {
     /// When it was opened, until the first event is made: opening it is part of what that one takes.
     opened: Mutex<Option<Instant>>,
     /// The queue of events for the team, once there is one for it.
-    queue: Mutex<Option<SyncQueue>>,
+    queue: Mutex<causal::Queue>,
     /// How many events its user lets it have.
     most_events: OnceLock<Option<u64>>,
     /// Processes that carry out what nobody waits for.

@@ -235,7 +235,8 @@ fn after(value: u64, told: u64) -> u64 {
 
 /// Whether a peer's time may move this clock.
 pub(super) fn is_plausible(value: u64, told: u64) -> bool {
-    told < MOST && told.saturating_sub(value) <= MOST_AHEAD
+    // Far below what a clock can have: many jumps, each small enough, must not lead there either.
+    told < MOST / 2 && told.saturating_sub(value) <= MOST_AHEAD
 }
 
 impl SyncQueue {

@@ -65,6 +65,8 @@ pub enum StoreError {
     Io(PathBuf, io::Error),
     /// SQLite refused.
     Sqlite(PathBuf, rusqlite::Error),
+    /// Another process kept it to itself a moment ago.
+    Busy,
 }
 
 impl fmt::Display for StoreError {
@@ -83,6 +85,7 @@ impl fmt::Display for StoreError {
             }
             StoreError::Io(path, error) => write!(f, "the store {} cannot be used: {error}", path.display()),
             StoreError::Sqlite(path, error) => write!(f, "the store {} cannot be used: {error}", path.display()),
+            StoreError::Busy => f.write_str("another process keeps the store to itself"),
         }
     }
 }
@@ -90,6 +93,15 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 impl StoreError {
+    /// Whether another process keeps it to itself.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            StoreError::Sqlite(_, error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
+            StoreError::Busy => true,
+            _ => false,
+        }
+    }
+
     /// Whether the file is damaged.
     fn is_damage(&self) -> bool {
         match self {

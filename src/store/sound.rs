@@ -42,7 +42,10 @@ impl Sound {
     pub(super) fn write<T>(&mut self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         self.mending(|store| {
             loop {
-                store.follow()?;
+                if !store.stays() {
+                    store.follow()?;
+                    begin(store)?;
+                }
                 let done = store.write(&work)?;
                 // Committed, but maybe to a file that somebody had read before to begin a new one.
                 if store.stays() {

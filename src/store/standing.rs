@@ -3,7 +3,7 @@
 use super::queue::{SyncQueue, millis, path_of};
 use super::{StoreError, clock};
 use crate::project::UserFolders;
-use crate::sys;
+use crate::sys::{self, LockError};
 use crate::time::Timestamp;
 use rusqlite::{Connection, params};
 use std::fmt;
@@ -76,7 +76,8 @@ pub fn service_lock(user: &UserFolders) -> Option<PathBuf> {
 /// Whether such a process is there.
 pub fn service_is_running(user: &UserFolders) -> bool {
     let lock = service_lock(user).and_then(|path| sys::open_private(&path).ok()?);
-    lock.is_some_and(|lock| !sys::try_lock(&lock).unwrap_or(true))
+    // A look takes no lock that another look would take for a process.
+    lock.is_some_and(|lock| matches!(sys::lock_shared(&lock, Duration::ZERO), Err(LockError::Busy(_))))
 }
 
 impl Link {

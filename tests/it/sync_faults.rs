@@ -1,13 +1,16 @@
 //! Events on their way to the team through kills, bad networks, many processes, full disks and damage: none is lost or
 //! doubled, and no time is given twice. `scripts/faults sync` does the same at length.
 
+use crate::support::TestProject;
 use crate::support::crowd::{self, Crowd, of_document, repeated, said, sound, survive_damage};
 use crate::support::sync_server::{Endpoint, Fault};
+use knockon::work_package::Created;
+use knockon::{Emitter, EmitterOptions, Project, UserFolders};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Not a test of its own: a process that makes events.
 #[test]
@@ -117,7 +120,30 @@ fn a_damaged_store_never_repeats_a_time_and_brings_what_can_be_read() {
         seed >> 8
     };
     let all: Vec<_> = (0..4).map(|_| survive_damage(40, &mut random)).collect();
+    assert!(all.iter().all(|damaged| damaged.lost_since <= 1), "{all:?}");
     assert!(all.iter().any(|damaged| damaged.seen && (1..=damaged.before).contains(&damaged.arrived)), "{all:?}");
+}
+
+#[test]
+fn a_store_that_somebody_keeps_costs_many_events_one_wait() {
+    let project = TestProject::new();
+    let user = UserFolders { state: Some(project.home().join("state")), ..UserFolders::default() };
+    let emitter = Emitter::open(Project::at(&project.root()).unwrap(), &user, EmitterOptions::default());
+    let emit = || {
+        let (wp_id, title, feature_slug) = ("WP01".into(), "x".into(), "001-a".into());
+        let report = emitter.emit(Created { wp_id, title, feature_slug, dependencies: vec![] }.draft());
+        let clocked = report.event.unwrap().json().get("lamport_clock").is_some();
+        (clocked, report.warnings)
+    };
+    assert!(emit().0);
+    let keeper = rusqlite::Connection::open(project.home().join("state/knockon.db")).unwrap();
+    keeper.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let begun = Instant::now();
+    for _ in 0..3 {
+        let (clocked, warnings) = emit();
+        assert!(!clocked && warnings[0].contains("is not queued for the team"), "{warnings:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "each of them waited: {:?}", begun.elapsed());
 }
 
 #[test]
