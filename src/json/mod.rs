@@ -8,6 +8,9 @@
 //! Grammar: RFC 8259; duplicate names and lone surrogates refused as in I-JSON (RFC 7493, 2.1 and 2.3).
 
 mod check;
+mod object;
+
+pub use object::ObjectText;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -2,7 +2,7 @@
 
 use super::words::is_lane;
 use super::{Kind, Status};
-use crate::json::{self, Json, push_string};
+use crate::json::{self, Json, ObjectText};
 use std::borrow::Cow;
 
 /// A member that version 3 calls otherwise.
@@ -59,46 +59,11 @@ fn find<'a>(members: &Members<'a>, name: &str) -> Option<Json<'a>> {
     members.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
 }
 
-/// Writes an object, member by member.
-struct Object {
-    text: String,
-}
-
-impl Object {
-    fn new(capacity: usize) -> Self {
-        let mut text = String::with_capacity(capacity);
-        text.push('{');
-        Object { text }
-    }
-
-    fn name(&mut self, name: &str) -> &mut String {
-        if self.text.len() > 1 {
-            self.text.push(',');
-        }
-        push_string(&mut self.text, name);
-        self.text.push(':');
-        &mut self.text
-    }
-
-    fn raw(&mut self, name: &str, value: &str) {
-        self.name(name).push_str(value);
-    }
-
-    fn string(&mut self, name: &str, value: &str) {
-        push_string(self.name(name), value);
-    }
-
-    fn end(mut self) -> String {
-        self.text.push('}');
-        self.text
-    }
-}
-
 /// The payload of version 3 that says what a context says.
 pub(super) fn to_mission(kind: Kind, context: Json<'_>) -> String {
     let table = table(kind);
     let members: Members<'_> = context.entries().collect();
-    let mut out = Object::new(context.text().len() + 160);
+    let mut out = ObjectText::new(context.text().len() + 160);
     for (name, value) in &members {
         if let Some(row) = table.iter().find(|row| row.ours == name) {
             match (row.value, value.as_str()) {
@@ -122,7 +87,7 @@ pub(super) fn to_mission(kind: Kind, context: Json<'_>) -> String {
 }
 
 /// Adds what version 3 wants of a mission and we do not ask for, as its own emitter does.
-fn complete(kind: Kind, members: &Members<'_>, out: &mut Object) {
+fn complete(kind: Kind, members: &Members<'_>, out: &mut ObjectText) {
     let text = |name: &str| find(members, name).and_then(Json::as_str).filter(|text| !text.is_empty());
     let lacks = |name: &str| find(members, name).is_none();
     let slug = text("feature_slug").or_else(|| text("mission_slug")).unwrap_or_default();
@@ -178,7 +143,7 @@ pub(super) fn from_mission(kind: Kind, payload: Json<'_>) -> String {
     let members: Members<'_> = payload.entries().collect();
     let lane = |name: &str| find(&members, name).and_then(Json::as_str);
     let status = |name: &str| lane(name).and_then(|lane| Status::of_lane(&lane));
-    let mut out = Object::new(payload.text().len() + 64);
+    let mut out = ObjectText::new(payload.text().len() + 64);
     for (name, value) in &members {
         let is_null = value.kind() == json::Kind::Null;
         if let Some(row) = table.iter().find(|row| row.theirs == name) {

@@ -4,7 +4,7 @@ use super::rules::check_envelope;
 use super::spelling::to_mission;
 use super::{FEATURE, Kind, Origin, Violation, WireVersion};
 use crate::event::Event;
-use crate::json::{self, Json, push_string};
+use crate::json::{self, Json, ObjectText};
 use std::borrow::Cow;
 
 /// The members of an event that its envelope is made of.
@@ -121,29 +121,29 @@ pub fn to_wire(event: &Event, origin: &Origin, version: WireVersion) -> Result<S
     };
     let (aggregate_type, aggregate_id) = aggregate(kind, version, Json::already_checked(&payload));
 
-    let mut out = Envelope { text: String::with_capacity(payload.len() + 512) };
-    out.string("event_id", event.id().ulid());
-    out.string("event_type", kind.wire_name(version));
+    let mut out = Envelope(ObjectText::new(payload.len() + 512));
+    out.0.string("event_id", event.id().ulid());
+    out.0.string("event_type", kind.wire_name(version));
     out.kept_or("aggregate_id", kept_member("aggregate_id"), &aggregate_id);
     out.kept_or("aggregate_type", kept_member("aggregate_type"), aggregate_type);
     match (version, kept_member("schema_version")) {
-        (_, Some(kept)) => out.raw("schema_version", kept.text()),
+        (_, Some(kept)) => out.0.raw("schema_version", kept.text()),
         (WireVersion::V1, None) => {}
-        (WireVersion::V3, None) => out.string("schema_version", SCHEMA_VERSION_3),
+        (WireVersion::V3, None) => out.0.string("schema_version", SCHEMA_VERSION_3),
     }
-    out.raw("payload", &payload);
+    out.0.raw("payload", &payload);
     out.member("node_id", said.node_id);
     out.member("lamport_clock", said.lamport_clock);
     out.member("timestamp", kept_member("timestamp").or(said.timestamp));
     match said.team_slug {
-        Some(team) if !origin.replaces_team => out.raw("team_slug", team.text()),
-        _ => out.string("team_slug", &origin.team_slug),
+        Some(team) if !origin.replaces_team => out.0.raw("team_slug", team.text()),
+        _ => out.0.string("team_slug", &origin.team_slug),
     }
     match (said.causation_id.and_then(Json::as_str), &kept) {
         // An id of an event of ours is meant as well.
-        (Some(cause), _) => out.string("causation_id", cause.strip_prefix("evt_").unwrap_or(&cause)),
+        (Some(cause), _) => out.0.string("causation_id", cause.strip_prefix("evt_").unwrap_or(&cause)),
         (None, Some(kept)) => out.member("causation_id", kept.get("causation_id")),
-        (None, None) => out.raw("causation_id", "null"),
+        (None, None) => out.0.raw("causation_id", "null"),
     }
     if version == WireVersion::V3 {
         out.member("correlation_id", said.correlation_id.or_else(|| kept_member("correlation_id")));
@@ -151,11 +151,11 @@ pub fn to_wire(event: &Event, origin: &Origin, version: WireVersion) -> Result<S
     match &kept {
         Some(kept) => {
             let others = kept.members.iter().filter(|(name, _)| !is_own(name, version));
-            others.for_each(|(name, value)| out.raw(name, value.text()));
+            others.for_each(|(name, value)| out.0.raw(name, value.text()));
         }
         None => out.origin(origin, version),
     }
-    let text = out.end();
+    let text = out.0.end();
     let broken = match Json::parse(text.as_bytes()) {
         Ok(json) => check_envelope(version, json),
         Err(error) => vec![Violation::new("", error.to_string())],
@@ -167,36 +167,19 @@ pub fn to_wire(event: &Event, origin: &Origin, version: WireVersion) -> Result<S
 pub(super) const SCHEMA_VERSION_3: &str = "3.0.0";
 
 /// An envelope that is being written.
-struct Envelope {
-    text: String,
-}
+struct Envelope(ObjectText);
 
 impl Envelope {
-    fn name(&mut self, name: &str) -> &mut String {
-        self.text.push(if self.text.is_empty() { '{' } else { ',' });
-        push_string(&mut self.text, name);
-        self.text.push(':');
-        &mut self.text
-    }
-
-    fn raw(&mut self, name: &str, value: &str) {
-        self.name(name).push_str(value);
-    }
-
-    fn string(&mut self, name: &str, value: &str) {
-        push_string(self.name(name), value);
-    }
-
     fn member(&mut self, name: &str, value: Option<Json<'_>>) {
         if let Some(value) = value {
-            self.raw(name, value.text());
+            self.0.raw(name, value.text());
         }
     }
 
     fn kept_or(&mut self, name: &str, kept: Option<Json<'_>>, value: &str) {
         match kept {
-            Some(kept) => self.raw(name, kept.text()),
-            None => self.string(name, value),
+            Some(kept) => self.0.raw(name, kept.text()),
+            None => self.0.string(name, value),
         }
     }
 
@@ -207,25 +190,20 @@ impl Envelope {
             WireVersion::V1 => {
                 for (name, value) in project {
                     if let Some(value) = value {
-                        self.string(name, value);
+                        self.0.string(name, value);
                     }
                 }
             }
             WireVersion::V3 => {
-                self.string("build_id", origin.build_id.as_deref().unwrap_or_default());
+                self.0.string("build_id", origin.build_id.as_deref().unwrap_or_default());
                 for (name, value) in project.into_iter().chain([("repo_slug", &origin.repo_slug)]) {
                     match value {
-                        Some(value) => self.string(name, value),
-                        None => self.raw(name, "null"),
+                        Some(value) => self.0.string(name, value),
+                        None => self.0.raw(name, "null"),
                     }
                 }
             }
         }
-    }
-
-    fn end(mut self) -> String {
-        self.text.push('}');
-        self.text
     }
 }
 
