@@ -10,6 +10,7 @@ use knockon::source::kitty::{Asked, Feature, Forgetful, Lane, Plan, Planner, Ses
 use knockon::time::Timestamp;
 use knockon::work_package::EntryType;
 use libfuzzer_sys::fuzz_target;
+use std::collections::HashMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -45,18 +46,12 @@ fn carry_out(make: impl FnOnce(&mut Planner<'_>) -> bool) -> Option<Plan> {
     fine.then_some(plan)
 }
 
-/// How many lines of `old` are not in `new`, in their order.
+/// How many lines of `old` are not in `new`.
 fn missing(old: &str, new: &str) -> usize {
-    let mut rest = new.lines();
-    let mut gone = 0;
-    for line in old.lines() {
-        let before = rest.clone();
-        if !rest.by_ref().any(|other| other == line) {
-            rest = before;
-            gone += 1;
-        }
-    }
-    gone
+    let mut lines: HashMap<&str, isize> = HashMap::new();
+    old.lines().for_each(|line| *lines.entry(line).or_default() += 1);
+    new.lines().for_each(|line| *lines.entry(line).or_default() -= 1);
+    lines.values().filter(|&&more| more > 0).count()
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -267,6 +267,12 @@ fn the_newest_layout_gets_one_line_in_its_log() {
     assert_eq!([&line["mission_slug"], &line["reason"]], ["040-new-layout", "Ready"]);
     let path = "040-new-layout/tasks/WP01-first.md";
     assert_eq!(changed[path], ["agent: \"claude\"\n"], "neither lane nor history begins here");
+    project.ok(&["kitty", "add-history", "WP01", "--note", "Half done"]);
+    assert_eq!(told(&seen(&project)), ["wp.history_added WP01 note"]);
+    assert!(
+        project.read("kitty-specs/040-new-layout/tasks/WP01-first.md").contains("history:\n  - timestamp: "),
+        "but for a note"
+    );
 }
 
 #[test]
@@ -511,6 +517,10 @@ fn a_hook_may_work_on_its_own_feature() {
 #[test]
 fn eight_at_once_tell_each_move_once() {
     let project = project("flat");
+    // Hooks of several processes write at once: each line is one write.
+    let note = "command: 'line=$(cat); printf \"%s\\n\" \"$line\" >> seen'";
+    project.hooks(&format!("- {{name: seen, events: [{{type: '*'}}], {note}}}\n"));
+    project.trust();
     let ids: Vec<String> = (1..=8).map(|number| format!("WP{number:02}")).collect();
     for id in &ids {
         project.file(&format!("kitty-specs/001-eight/tasks/{id}.md"), "---\nlane: planned\n---\n");
@@ -522,7 +532,6 @@ fn eight_at_once_tell_each_move_once() {
             assert_eq!(ran.code, 0, "{ran:?}");
         }
     }
-    // Hooks of several processes write at once; each line is one write.
     let events = by_clock(seen(&project));
     let mut lines = told(&events);
     assert_eq!(lines.len(), 16);

@@ -183,7 +183,8 @@ impl<'a> Planner<'a> {
             return Err(KittyError::Refused("the note is empty".into()));
         }
         let lane = self.lanes.get(id).copied().unwrap_or(package.lane);
-        let entry = self.entry(package, lane, asked, note.to_owned());
+        // A note has no other place, also where moves stand in the log.
+        let entry = Entry { begin: true, ..self.entry(package, lane, asked, note.to_owned()) };
         let proof = Proof::Written(id.into(), vec![entry.activity_line(), entry.action_line()]);
         let changes = Changes { entry: Some(entry), ..Changes::default() };
         self.plan.changes.push(Change::Package { id: id.to_owned(), changes, lane: None });

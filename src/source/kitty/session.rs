@@ -155,6 +155,8 @@ impl<'a> Session<'a> {
             return Err(changed_meanwhile(place.path()));
         }
         let new = edit(&text, changes).map_err(|(line, problem)| KittyError::format(place.path(), line, problem))?;
+        let logged = lane.filter(|_| self.feature.log.is_some()).map(|lane| self.log_line(id, changes, lane));
+        let logged = logged.transpose()?;
         place.replace(&text, &new)?;
         let Some(lane) = lane else { return Ok(()) };
         if let Some(from) = &package.lane_folder
@@ -163,29 +165,26 @@ impl<'a> Session<'a> {
             let name = file.rsplit('/').next().unwrap_or(file);
             change_folder(folder, from, lane.as_str(), name)?;
         }
-        if self.feature.log.is_some() {
-            self.add_to_log(id, changes, lane)?;
-        }
-        Ok(())
+        // Others add to it as well, whose lines are not to be lost.
+        logged.map_or(Ok(()), |(log, line)| log.append(&line))
     }
 
-    fn add_to_log(&self, id: &str, changes: &Changes, lane: Lane) -> Result<(), KittyError> {
+    /// What a move adds to the log of lanes.
+    fn log_line(&self, id: &str, changes: &Changes, lane: Lane) -> Result<(Place, String), KittyError> {
         let place = Place::of(&self.feature.folder, STATUS_LOG)?;
         let text = place.text()?;
-        let Some(entry) = &changes.entry else { return Ok(()) };
         let (log, now) = (StatusLog::read(&text), Timestamp::now());
         let event = EventId::generate(now);
-        let moved = Moved {
-            package: id,
-            to: lane,
-            actor: &entry.agent,
-            at: &log.time(now),
-            id: event.ulid(),
-            reason: &entry.action,
-        };
+        let (actor, reason) = changes.entry.as_ref().map_or(("user", ""), |entry| (&entry.agent, &entry.action));
+        let moved = Moved { package: id, to: lane, actor, at: &log.time(now), id: event.ulid(), reason };
         let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        // Others add to it as well, whose lines are not to be lost.
-        place.append(&format!("{gap}{}\n", log.line(&self.feature.slug, &moved)))
+        let line = format!("{gap}{}\n", log.line(&self.feature.slug, &moved));
+        let after = StatusLog::read(&format!("{text}{line}"));
+        if after.standings.get(id).is_none_or(|standing| standing.lane != lane) {
+            let problem = format!("it has a move of {id} that is later than now: a clock is wrong");
+            return Err(KittyError::format(place.path(), 0, problem));
+        }
+        Ok((place, line))
     }
 }
 
@@ -316,6 +315,27 @@ mod tests {
                 "{steps}"
             );
         }
+    }
+
+    #[test]
+    fn a_move_that_the_log_would_not_show_is_refused() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("001-a");
+        feature(&folder);
+        let log = "{\"at\":\"2999-01-01T00:00:00Z\",\"wp_id\":\"WP01\",\"to_lane\":\"for_review\"}";
+        fs::write(folder.join(STATUS_LOG), log).unwrap();
+        let file = fs::read(folder.join("tasks/WP01.md")).unwrap();
+        let mut memory = Forgetful::default();
+        let session = Session::open(&folder, None, &mut memory).unwrap();
+        let plan = accept(&session);
+        let done = carry_out(session, &plan, &mut |draft| {
+            assert_eq!(draft.context_text().unwrap().matches("WP01").count(), 0)
+        });
+        assert!(done.errors[0].to_string().contains("later than now"), "{done:?}");
+        assert_eq!(fs::read(folder.join("tasks/WP01.md")).unwrap(), file);
+        let text = fs::read_to_string(folder.join(STATUS_LOG)).unwrap();
+        assert!(text.starts_with(&format!("{log}\n{{")), "WP02 moves: {text}");
+        assert_eq!(text.matches("WP01").count(), 1);
     }
 
     #[test]
