@@ -18,8 +18,8 @@
 //!
 //! # What our event has no place for
 //!
-//! [`from_wire`] keeps it under `metadata.wire`: `version` ("1" or "3") and `envelope`, the members of the envelope, as
-//! they were written, that the event does not say itself. [`to_wire`] in the same version puts them back, so that an
+//! [`from_wire()`] keeps it under `metadata.wire`: `version` ("1" or "3") and `envelope`, the members of the envelope, as
+//! they were written, that the event does not say itself. [`to_wire()`] in the same version puts them back, so that an
 //! envelope that came in goes out as the same JSON value.
 
 mod builders;

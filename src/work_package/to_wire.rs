@@ -99,7 +99,7 @@ pub(super) fn aggregate<'a>(kind: Kind, version: WireVersion, payload: Json<'a>)
 }
 
 /// The envelope of an event, one JSON object as text, complete and checked: payload numbers, odd names and spaces are
-/// those of the event, byte for byte. An event that [`super::from_wire`] read has its envelope back.
+/// those of the event, byte for byte. An event that [`super::from_wire()`] read has its envelope back.
 ///
 /// What the event says of its team stands before what `origin` says.
 ///

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Sign in: tokens come from a file that is yours alone, or from standard input; never from the command line.
 #[derive(Args, Debug)]
 pub(super) struct Login {
-    /// The server, such as https://team.example; http:// for this machine only
+    /// The server, such as `https://team.example`; `http://` for this machine only
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// The team's short name; without it events are queued, and not sent
