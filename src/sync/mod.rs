@@ -1,7 +1,7 @@
 //! Brings queued events to a team server and takes its own: over HTTP in batches, and live over a WebSocket.
 //!
 //! `server_url` is where a token may be sent, `token` what is never printed, `credentials` what signing in leaves behind.
-//! `session` decides, without I/O, what a pass over the queue does next; `batch` says which events go together; `wire` has
+//! `session` decides, without I/O, what a pass over the queue does next, in the words of `steps`; `batch` says which events go together; `wire` has
 //! the bodies of requests and replies; `http` sends them; `pass` carries one pass out.
 //! `way` is what a user's pass needs: the queue, the tokens, the envelopes with what `origin` says of their project.
 //! `live` is the WebSocket; what its frames say is in `frame`, and when it is tried again in `reconnect`. `service` stays
@@ -22,6 +22,7 @@ mod service;
 mod session;
 #[cfg(test)]
 mod simulation;
+mod steps;
 mod talk;
 mod token;
 mod way;
