@@ -28,12 +28,12 @@ use crate::event::NodeId;
 use crate::project::UserFolders;
 use crate::sys;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The name of the file in the user's state folder.
 const FILE: &str = "knockon.db";
@@ -41,6 +41,8 @@ const FILE: &str = "knockon.db";
 const DAMAGED: &str = "damaged-";
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long a writer is passed over at most, while others get their turn.
+const PASSED_OVER: Duration = Duration::from_secs(30);
 /// The version of the tables (`user_version`).
 const VERSION: i64 = 2;
 /// A version that no knockon will ever have is damage.
@@ -276,8 +278,7 @@ impl Store {
         let _ = self.shorten_log();
         let path = &self.path;
         let failed = |error| StoreError::Sqlite(path.clone(), error);
-        // Immediate: a deferred transaction that turns into a writer fails where another writes (SQLITE_BUSY).
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let transaction = self.take_turn().map_err(failed)?;
         let result = work(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         if std::mem::take(&mut self.unnamed) {
@@ -286,6 +287,29 @@ impl Store {
             named.map_err(|error| StoreError::Io(self.path.clone(), error))?;
         }
         Ok(result)
+    }
+
+    /// Begins to write, as the only one. SQLite lets in whoever asks at the right moment: of many writers on a slow disk one
+    /// may be passed over for long, and waits on as long as others get anywhere.
+    fn take_turn(&self) -> rusqlite::Result<Transaction<'_>> {
+        let until = Instant::now() + PASSED_OVER;
+        let mut seen = self.log_changed();
+        loop {
+            // Immediate: a deferred transaction that turns into a writer fails where another writes (SQLITE_BUSY).
+            match Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate) {
+                Err(error)
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                        && Instant::now() < until
+                        && std::mem::replace(&mut seen, self.log_changed()) != seen => {}
+                turn => return turn,
+            }
+        }
+    }
+
+    /// When the log was written to last, and how long it is.
+    fn log_changed(&self) -> Option<(SystemTime, u64)> {
+        let log = fs::metadata(part_of(&self.path, "-wal")).ok()?;
+        Some((log.modified().ok()?, log.len()))
     }
 
     /// Writes the log back to the file when it is long; the transaction that follows begins it anew.
