@@ -51,8 +51,9 @@ const FURTHEST_VERSION: i64 = 1000;
 const MIGRATIONS: [&[&str]; VERSION as usize] =
     [&[outbox::TABLES], &[queue::TABLES, consent::TABLES, letters::TABLES, cursors::TABLES]];
 /// From how many changed pages on the log is written back to the file: whoever opens the store first after all others
-/// are gone reads what is in the log, so that it must not grow long.
-const CHECKPOINT_PAGES: i64 = 40;
+/// are gone reads what is in the log, so that it must not grow long; and writing it back takes three syncs more, so that
+/// it must not be too short (docs/performance.md).
+const CHECKPOINT_PAGES: i64 = 80;
 
 /// Why the store cannot be used.
 #[derive(Debug)]
@@ -407,7 +408,7 @@ pub fn sqlite_version() -> &'static str {
 /// Waits for others that write, up to [`BUSY`], in steps short enough that 32 of them pass each other quickly.
 fn wait_when_busy(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_handler(Some(|tries: i32| {
-        let step = Duration::from_micros(200_u64 << tries.clamp(0, 4));
+        let step = Duration::from_micros(200_u64 << tries.clamp(0, 2));
         // The first tries are shorter: that only makes the wait end a little early.
         let most = BUSY.as_micros() / step.as_micros();
         std::thread::sleep(step);
