@@ -145,7 +145,8 @@ const FDATASYNC: &str = "write of 4 KiB at the end of a file, fdatasync (f)";
 const IN_PLACE: &str = "the same, in place";
 const PLAIN: &str = "not queued: task.completed";
 const DURABLE: &str = "not queued, `--durable`: task.completed";
-const QUEUING: &str = "queued, durable: wp created";
+const QUEUING: &str = "queued, durable: emit WPCreated";
+const CREATED: &str = "queued, durable: wp created";
 
 type Timed<'a> = (String, Box<dyn FnMut() -> Duration + 'a>);
 
@@ -181,10 +182,13 @@ fn processes(root: &Path, rounds: usize, summary: &mut Summary) -> Vec<Goal> {
     let mut subjects = floors(root);
     let created = ["wp", "created", "--wp-id", "WP01", "--title", "Login", "--feature-slug", "001-user-auth"];
     let named = |build: &str, case: &str| format!("{build} build, {case}");
-    let cases: [(&str, Vec<&str>); 3] = [
+    let fields = ["wp_id=WP01", "title=Login", "feature_slug=001-user-auth"];
+    let emitted = ["emit", "WPCreated"].into_iter().chain(fields.into_iter().flat_map(|field| ["--context", field]));
+    let cases: [(&str, Vec<&str>); 4] = [
         (PLAIN, vec!["emit", "task.completed", "--task-id", "task-1"]),
         (DURABLE, vec!["emit", "--durable", "task.completed", "--task-id", "task-1"]),
-        (QUEUING, created.to_vec()),
+        (QUEUING, emitted.collect()),
+        (CREATED, created.to_vec()),
     ];
     for (build, knockon) in binaries() {
         for (case, arguments) in &cases {
@@ -202,7 +206,7 @@ fn processes(root: &Path, rounds: usize, summary: &mut Summary) -> Vec<Goal> {
     }
     let medians = interleaved(subjects, rounds);
     let queued = place.queue().standing().expect("it can be read").depth;
-    assert_eq!(queued, (binaries().len() * (rounds + 1)) as u64, "nothing is lost");
+    assert_eq!(queued, (2 * binaries().len() * (rounds + 1)) as u64, "nothing is lost");
     let of = |name: &str| medians.iter().find(|(own, _)| own == name).map(|(_, micros)| *micros);
     let floor = of(FDATASYNC).unwrap_or(f64::NAN);
     summary.table(&["whole process", "µs", "× (f)", "× not queued"]);
