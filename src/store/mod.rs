@@ -215,6 +215,7 @@ impl Store {
             // Made by the user's rules and not by the umask; another process may be quicker.
             let _ = sys::create_private(path);
         }
+        sys::lend_memory_to_sqlite();
         let mut connection =
             Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
         wait_when_busy(&mut connection).map_err(failed)?;

@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// How much there is to hand out, in bytes. It costs nothing until it is touched.
 const SIZE: usize = 1024 * 1024;
@@ -20,6 +20,9 @@ const USUAL: usize = 48 * 1024;
 /// From this size on, the pages of a piece are asked for at once: one by one each costs a page fault. A smaller one may
 /// be a stack, of which little is touched.
 const MANY_PAGES: usize = 64 * 1024;
+
+/// The one of this program: set once, at its beginning.
+static OF_THE_PROGRAM: AtomicPtr<Arena> = AtomicPtr::new(ptr::null_mut());
 
 /// An allocator that hands out its own memory first. Only the piece that was handed out last can be taken back.
 #[repr(align(4096))]
@@ -40,9 +43,23 @@ impl Arena {
         Arena { memory: UnsafeCell::new([MaybeUninit::uninit(); SIZE]), used: AtomicUsize::new(0) }
     }
 
-    /// Asks for the pages that a short life touches, all at once: a page fault for each costs four times as much.
-    pub fn warm(&self) {
+    /// Asks for the pages that a short life touches, all at once: a page fault for each costs four times as much. To be
+    /// called by the program whose allocator this is.
+    pub fn warm(&'static self) {
         self.populate(0, USUAL);
+        OF_THE_PROGRAM.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// The one that the memory of this program comes from, if it comes from one.
+    pub(super) fn of_the_program() -> Option<&'static Arena> {
+        // SAFETY: nothing but `warm` stores there, a reference that lives on.
+        unsafe { OF_THE_PROGRAM.load(Ordering::Relaxed).as_ref() }
+    }
+
+    /// Asks for the pages of what is handed out next.
+    pub(super) fn expect(&self, length: usize) {
+        let used = self.used.load(Ordering::Relaxed);
+        self.populate(used, length.min(SIZE - used));
     }
 
     /// Asks for pages; a kernel that cannot do that (before Linux 5.14) gives them one by one.

@@ -1,6 +1,6 @@
 //! The operating system: the only room with `unsafe`, each block with its reason.
 //!
-//! `entry` is where the program begins, `arena` the memory of a process that lives for a moment. `platform` is what differs from system to system: `linux` starts programs with vfork semantics below a
+//! `entry` is where the program begins, `arena` the memory of a process that lives for a moment, which `sqlite` lends. `platform` is what differs from system to system: `linux` starts programs with vfork semantics below a
 //! `supervisor` that ends all of them, `portable` in a process group, as every Unix can; `supervise` is what
 //! that process does, `inherit` what programs get from it, `execute` the last steps before a program runs, `raw` the system calls by hand that both
 //! are bound to, `confine` takes rights away before. `process` tells endings, `pipe` makes pipes and reads and writes them without blocking, `poll`
@@ -25,6 +25,7 @@ mod private;
 mod process;
 mod raw;
 mod signal;
+mod sqlite;
 mod supervise;
 mod supervisor;
 
@@ -47,6 +48,7 @@ pub use private::{
 };
 pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
+pub use sqlite::lend_memory_to_sqlite;
 
 /// The name of this machine, as `hostname` prints it.
 pub fn host_name() -> String {
