@@ -1,15 +1,17 @@
 //! What many writers, kills, full disks and power cuts do to the audit log; `knockon doctor` is the judge.
 
-use super::support::{self, TestProject};
+use super::power::Place;
+use super::support::TestProject;
+use super::sync::Random;
 use super::{count, figure};
 use knockon::{Emitter, EmitterOptions, Project, UserFolders, drafts};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
 /// What a writer of this file is told: how it writes, and how often.
 const WRITER: &str = "KNOCKON_FAULTS_WRITER";
@@ -310,136 +312,40 @@ fn refuse_and_kill(audit: &str, all_kept: bool, step: usize) {
     );
 }
 
-/// A file system of its own in a file, which can be cut off like a disk without power.
-pub struct Disk {
-    image: PathBuf,
-    pub mounted: PathBuf,
-}
-
-impl Disk {
-    pub fn new(folder: &Path) -> Option<Self> {
-        let disk = Disk { image: folder.join("disk.img"), mounted: folder.join("disk") };
-        fs::create_dir_all(&disk.mounted).unwrap();
-        File::create(&disk.image).unwrap().set_len(96 << 20).unwrap();
-        let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk.image).status();
-        (made.is_ok_and(|status| status.success()) && disk.mount()).then_some(disk)
-    }
-
-    pub fn mount(&self) -> bool {
-        let mount = Command::new("mount")
-            .args(["-o", "loop"])
-            .args([&self.image, &self.mounted])
-            .stderr(Stdio::null())
-            .status();
-        mount.is_ok_and(|status| status.success())
-    }
-
-    /// From now on nothing reaches the disk any more, not even what is in the journal's buffers
-    /// (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH).
-    pub fn cut(&self) {
-        let script = "import fcntl, os, struct, sys\nfcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
-        assert!(Command::new("python3").args(["-c", script]).arg(&self.mounted).status().unwrap().success());
-    }
-
-    pub fn unmount(&self) {
-        for _ in 0..100 {
-            let ended = Command::new("umount").arg(&self.mounted).stderr(Stdio::null()).status().unwrap();
-            if ended.success() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("{} cannot be unmounted", self.mounted.display());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.mounted).stderr(Stdio::null()).status();
-    }
-}
-
 /// Writes until the power goes. Returns how many records were acknowledged before, and how many of those are gone.
 fn power_cut(durability: &str, seed: u64) -> Option<(usize, usize)> {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = Disk::new(folder.path())?;
-    let (home, root) = (disk.mounted.join("home"), disk.mounted.join("project"));
-    for path in [&home, &root.join(".knockon")] {
-        fs::create_dir_all(path).unwrap();
-    }
-    support::write(&root.join(".knockon/hooks.yaml"), "version: '1.0'\nhooks: []\n", 0o644);
+    let place = Place::new()?;
     // A file that is full is waited for in any case: without that, the control would show nothing else.
     let size = if durability == "fsync" { "20kB" } else { "10MB" };
-    settings(&home, &format!("{{durability: {durability}, max_size: {size}, keep: 1000}}"));
-    assert!(Command::new("sync").arg("-f").arg(&disk.mounted).status().unwrap().success());
-    let program = std::env::current_exe().unwrap();
+    settings(&place.home, &format!("{{durability: {durability}, max_size: {size}, keep: 1000}}"));
     let start = || {
-        let mut command = Command::new(&program);
-        command.args(["--exact", "log::writer", "--nocapture"]).current_dir(&root).env("HOME", &home);
-        command.env_remove("XDG_STATE_HOME").env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
-        command.env(WRITER, "knockon 1000000").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+        let mut writer = place.writer("log::writer");
+        writer.env(WRITER, "knockon 1000000").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     };
-    let mut children: Vec<Child> = (0..3).map(|_| start()).collect();
-    let (send, lines) = std::sync::mpsc::channel();
-    let readers: Vec<_> = children
-        .iter_mut()
-        .map(|child| {
-            let (stdout, send) = (BufReader::new(child.stdout.take().unwrap()), send.clone());
-            std::thread::spawn(move || {
-                for line in stdout.lines().map_while(Result::ok).filter(|line| line.starts_with("evt_")) {
-                    if send.send(line).is_err() {
-                        return;
-                    }
-                }
-            })
-        })
-        .collect();
-    drop(send);
-    let (began, wanted) = (Instant::now(), Duration::from_millis(100 + seed % 400));
-    let mut acknowledged = Vec::new();
-    while began.elapsed() < wanted || acknowledged.is_empty() {
-        acknowledged.extend(lines.recv_timeout(Duration::from_millis(20)));
-        assert!(began.elapsed() < Duration::from_secs(30), "nobody writes");
-    }
-    disk.cut();
-    children.iter_mut().for_each(|child| child.kill().unwrap());
-    for child in &mut children {
-        child.wait().unwrap();
-    }
-    drop(lines);
-    readers.into_iter().for_each(|reader| reader.join().unwrap());
-    disk.unmount();
-    assert!(disk.mount(), "it comes up again");
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
-        command.args(arguments).current_dir(&root).env_clear().env("HOME", &home).env("PATH", "/usr/bin:/bin");
-        command.output().unwrap()
-    };
+    let id = |line: &str| line.starts_with("evt_").then(|| line.to_owned());
+    let acknowledged = place.cut_under(Duration::from_millis(100 + seed % 400), start, id);
     // The first to write takes away what was half written.
-    assert!(run(&["emit", "spec.created"]).status.success());
-    let output = run(&["audit", "--since", "1h", "--status", "emitted", "--json"]);
+    assert!(place.run(&["emit", "spec.created"]).status.success());
+    let output = place.run(&["audit", "--since", "1h", "--status", "emitted", "--json"]);
     assert!(!String::from_utf8_lossy(&output.stderr).contains("cannot be read"), "{output:?}");
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let there: BTreeSet<&str> =
         document["entries"].as_array().unwrap().iter().filter_map(|entry| entry["event_id"].as_str()).collect();
     let lost = acknowledged.iter().filter(|id| !there.contains(id.as_str())).count();
     if durability == "fsync" {
-        let doctor = run(&["doctor", "--json"]);
+        let doctor = place.run(&["doctor", "--json"]);
         assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
     }
-    disk.unmount();
     Some((acknowledged.len(), lost))
 }
 
 #[test]
 fn what_was_acknowledged_survives_power_cuts() {
     let cuts = count(40, 3);
-    let (mut seed, mut acknowledged, mut lost) = (0x9e37_79b9_7f4a_7c15_u64, 0, 0);
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let (mut acknowledged, mut lost) = (0, 0);
     for number in 0..cuts {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        let Some((said, gone)) = power_cut("fsync", seed) else {
+        let Some((said, gone)) = power_cut("fsync", random.next()) else {
             println!("SKIPPED, number {number}: power cuts need root, mkfs.ext4 and loop devices");
             return;
         };

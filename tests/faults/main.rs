@@ -4,6 +4,7 @@
 //! `scripts/faults --short` with fewer. A test prints its figures.
 
 mod log;
+mod power;
 mod store;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]

@@ -1,16 +1,17 @@
 //! What kills, refusals, full disks, damage and power cuts do to the store of work-package events and to their clock.
 
-use super::log::{Disk, calls};
+use super::log::calls;
+use super::power::Place;
 use super::support::crowd::{self, Acknowledged, CREATE, Crowd, of_document, of_line, repeated, sound};
 use super::sync::Random;
 use super::{count, figure};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 /// Not a test of its own: a process that makes events.
 #[test]
@@ -302,60 +303,18 @@ fn a_damaged_store_never_repeats_a_time_and_what_can_be_read_arrives_once() {
 
 /// Emits until the power goes. Returns how many events were acknowledged before, and how many of those are gone.
 fn power_cut(way: &str, seed: u64) -> Option<(usize, usize)> {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = Disk::new(folder.path())?;
-    let (home, root) = (disk.mounted.join("home"), disk.mounted.join("project"));
-    for path in [&home, &root.join(".knockon")] {
-        fs::create_dir_all(path).unwrap();
-    }
-    super::support::write(&root.join(".knockon/hooks.yaml"), "version: '1.0'\nhooks: []\n", 0o644);
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_knockon"));
-        command.args(arguments).current_dir(&root).env_clear().env("HOME", &home).env("PATH", "/usr/bin:/bin");
-        command.output().unwrap()
-    };
-    assert!(Command::new("sync").arg("-f").arg(&disk.mounted).status().unwrap().success());
-    let program = std::env::current_exe().unwrap();
+    let place = Place::new()?;
     let start = || {
-        let mut command = Command::new(&program);
-        command.args(["--exact", "store::emitter", "--nocapture"]).current_dir(&root).env("HOME", &home);
-        command.env("KNOCKON_BINARY", env!("CARGO_BIN_EXE_knockon"));
-        command.env_remove("XDG_STATE_HOME").env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
-        crowd::emitter(&mut command, way, 1_000_000)
+        let mut emitter = place.writer("store::emitter");
+        emitter.env("KNOCKON_BINARY", env!("CARGO_BIN_EXE_knockon"));
+        crowd::emitter(&mut emitter, way, 1_000_000)
     };
-    let mut children: Vec<Child> = (0..3).map(|_| start()).collect();
-    let (send, lines) = std::sync::mpsc::channel();
-    let readers: Vec<_> = children
-        .iter_mut()
-        .map(|child| {
-            let (stdout, send) = (BufReader::new(child.stdout.take().unwrap()), send.clone());
-            std::thread::spawn(move || {
-                let said = stdout.lines().map_while(Result::ok).filter_map(|line| of_line(&line));
-                said.take_while(|event| send.send(event.clone()).is_ok()).for_each(drop);
-            })
-        })
-        .collect();
-    drop(send);
-    let (began, wanted) = (Instant::now(), Duration::from_millis(50 + seed % 400));
-    let mut acknowledged: Vec<Acknowledged> = Vec::new();
-    while began.elapsed() < wanted || acknowledged.is_empty() {
-        acknowledged.extend(lines.recv_timeout(Duration::from_millis(5)));
-        assert!(began.elapsed() < Duration::from_secs(30), "nobody emits");
-    }
-    disk.cut();
-    children.iter_mut().for_each(|child| child.kill().unwrap());
-    for child in &mut children {
-        child.wait().unwrap();
-    }
-    drop(lines);
-    readers.into_iter().for_each(|reader| reader.join().unwrap());
-    disk.unmount();
-    assert!(disk.mount(), "it comes up again");
-    let next = run(&CREATE);
+    let acknowledged: Vec<Acknowledged> = place.cut_under(Duration::from_millis(50 + seed % 400), start, of_line);
+    let next = place.run(&CREATE);
     assert!(next.status.success(), "{next:?}");
     let document: Value = serde_json::from_slice(&next.stdout).unwrap();
     let next = of_document(&document).unwrap_or_else(|| panic!("{document}"));
-    let state = home.join(".local/state/knockon");
+    let state = place.home.join(".local/state/knockon");
     sound(&state, "after a power cut");
     let store = crowd::open(&state);
     let mut query = store.prepare("SELECT event_id FROM sync_event").unwrap();
@@ -364,12 +323,10 @@ fn power_cut(way: &str, seed: u64) -> Option<(usize, usize)> {
     drop(store);
     let lost = acknowledged.iter().filter(|event| !there.contains(&event.id)).count();
     if way == "relaxed" {
-        disk.unmount();
         return Some((acknowledged.len(), lost));
     }
     assert!(acknowledged.iter().all(|event| event.lamport < next.lamport), "the clock goes on behind all of them");
     assert_eq!(repeated(&acknowledged), 0);
-    disk.unmount();
     Some((acknowledged.len(), lost))
 }
 

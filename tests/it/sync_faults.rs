@@ -189,6 +189,8 @@ fn a_doctor_judges_the_way_to_the_team() {
     fs::write(&reserve, kept).unwrap();
     fs::set_permissions(&reserve, fs::Permissions::from_mode(0o600)).unwrap();
 
+    // What is in the log as well would not be missed.
+    crowd::open(&state).query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     fs::write(state.join("knockon.db"), "this is no database").unwrap();
     ill("background", "error", "cannot be used", "moves it aside");
     let told = crowd.create().2;
