@@ -41,27 +41,47 @@ pub(super) unsafe fn close_on_execute() {
     }
 }
 
-/// Closes everything but the socket and `pidfd`: the parent's pipes must not stay open because of us. The lowest three
-/// become the socket, so that none of what comes over it is one of them. Returns where `pidfd` is now.
+/// Makes the socket the lowest three descriptors, so that none of what comes over it is one of them. To be called before
+/// any program runs: one could take the right to that away (prlimit(2)).
 // SAFETY: to be called in the small process only, which makes system calls by hand.
-pub(super) unsafe fn keep_only(control: c_int, pidfd: c_int) -> c_int {
+pub(super) unsafe fn take_lowest(control: c_int) {
+    for target in 0..3 {
+        // One that is there already is refused, which is fine.
+        // SAFETY: no memory is involved.
+        unsafe { system_call(libc::SYS_dup3, [control as usize, target, libc::O_CLOEXEC as usize, 0, 0]) };
+    }
+}
+
+/// Closes everything but the lowest three and `pidfd`: the parent's pipes must not stay open because of us. Returns where
+/// `pidfd` is now.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+pub(super) unsafe fn keep_only(pidfd: c_int) -> c_int {
     // SAFETY: no memory is involved.
     unsafe {
-        for target in 0..3 {
-            // One that is there already is refused, which is fine.
-            system_call(libc::SYS_dup3, [control as usize, target, libc::O_CLOEXEC as usize, 0, 0]);
+        if pidfd < 0 {
+            close_range(3, u32::MAX as usize);
+            return pidfd;
         }
-        let mut from = 3;
-        if pidfd >= 0 {
-            system_call(libc::SYS_dup3, [pidfd as usize, 3, libc::O_CLOEXEC as usize, 0, 0]);
-            from = 4;
+        // Refused where it is that one, or where a program was quick to take the right to it.
+        let moved = system_call(libc::SYS_dup3, [pidfd as usize, 3, libc::O_CLOEXEC as usize, 0, 0]) >= 0;
+        let place = if moved { 3 } else { pidfd };
+        if place > 3 {
+            close_range(3, place as usize - 1);
         }
-        if system_call(libc::SYS_close_range, [from, u32::MAX as usize, 0, 0, 0]) < 0 {
+        close_range(place as usize + 1, u32::MAX as usize);
+        place
+    }
+}
+
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn close_range(from: usize, to: usize) {
+    // SAFETY: no memory is involved.
+    unsafe {
+        if system_call(libc::SYS_close_range, [from, to, 0, 0, 0]) < 0 {
             // Before Linux 5.9.
-            for fd in from..4096 {
+            for fd in from..=to.min(4095) {
                 system_call(libc::SYS_close, [fd, 0, 0, 0, 0]);
             }
         }
     }
-    if pidfd >= 0 { 3 } else { -1 }
 }

@@ -4,7 +4,7 @@
 //! allocates, panics or touches what belongs to a thread. It knows no clock and no policy.
 
 use super::execute::{DESCRIPTORS, Orders, Step, become_program, failure, note_failure};
-use super::inherit::{close_on_execute, keep_only, set_up};
+use super::inherit::{close_on_execute, keep_only, set_up, take_lowest};
 use super::process::usage_of;
 use super::raw::{clone_onto, system_call};
 use std::ffi::{c_int, c_void};
@@ -36,7 +36,7 @@ const LONGEST_BUSY_NS: i64 = 128_000_000;
 pub(super) struct Shared {
     /// The small process's end of the socket, in its own table.
     pub(super) control: c_int,
-    /// What becomes descriptors 0, 1 and 2 of a program that is to be started at once, in its own table.
+    /// What becomes descriptors 0, 1 and 2 of a program that is to be started at once, in its own table: none of those.
     pub(super) first: Option<[c_int; 3]>,
     /// What to start; set before [`START`] is sent.
     pub(super) orders: AtomicPtr<Orders>,
@@ -72,15 +72,17 @@ pub(super) extern "C" fn supervise(shared: *mut c_void) -> c_int {
             for (place, descriptor) in descriptors.iter_mut().zip(first) {
                 *place = descriptor;
             }
+            take_lowest(shared.control);
             let mut pidfd: c_int = -1;
             let pid = start_ordered(shared, &descriptors, &mut pidfd);
-            pidfd = keep_only(shared.control, pidfd);
+            pidfd = keep_only(pidfd);
             descriptors = [-1; DESCRIPTORS];
             if !see_through(shared, pid, pidfd) {
                 return 0;
             }
         } else {
-            keep_only(shared.control, -1);
+            take_lowest(shared.control);
+            keep_only(-1);
         }
         loop {
             let message = match hear(CONTROL, &mut descriptors) {

@@ -316,11 +316,15 @@ fn a_hook_that_stops_or_starves_what_watches_it_still_ends() {
             json!(command)
         ));
         project.trust();
-        let started = Instant::now();
-        let document = project.json(&["emit", "a.b", "--json"]);
-        assert!(started.elapsed() < Duration::from_secs(10), "{command}: {:?}", started.elapsed());
         let ends = command.ends_with("done");
-        assert_eq!(document["results"][0]["status"], if ends { "success" } else { "timeout" }, "{command}: {document}");
+        // A quick one meets what watches it while that has only begun.
+        for _ in 0..if ends { 30 } else { 1 } {
+            let started = Instant::now();
+            let document = project.json(&["emit", "a.b", "--json"]);
+            assert!(started.elapsed() < Duration::from_secs(10), "{command}: {:?}", started.elapsed());
+            let wanted = if ends { "success" } else { "timeout" };
+            assert_eq!(document["results"][0]["status"], wanted, "{command}: {document}");
+        }
     }
 }
 
