@@ -105,7 +105,12 @@ impl EmitOptions {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Command, emit::Emit, run::Run};
+    use super::super::{
+        Command,
+        emit::Emit,
+        run::Run,
+        wp::{ErrorCommand, Wp},
+    };
     use clap::Args;
     use proptest::prelude::*;
     use std::ffi::OsString;
@@ -143,6 +148,18 @@ mod tests {
         for line in ["--event-file - --json", "--payload={} --event-type a.b", "--event-type a.b --dry-run"] {
             assert!(same::<Run>(&words(line)), "{line}");
         }
+        for line in [
+            "status-changed --wp-id WP01 --from planned --to doing",
+            "status-changed --wp-id=WP01 --previous-status doing --new-status done --changed-by me --feature-slug 001-a -q",
+            "created --wp-id WP02 --title Login --feature-slug 001-a --dependencies WP01,WP03 --json",
+            "created --wp-id WP02 --title Login --feature-slug 001-a --causation-id 01JDPY4W3ZK8Q0RV5T6X7Y8Z9A",
+            "assigned --wp-id WP01 --agent-id claude --phase review --retry-count 2 --project-root /tmp",
+            "history-added --wp-id WP01 --entry-type note --entry-content Half --author me",
+            "dependency-resolved --wp-id WP02 --dependency-wp-id WP01 --resolution-type merged --dry-run",
+        ] {
+            assert!(same::<Wp>(&words(line)), "{line}");
+        }
+        assert!(same::<ErrorCommand>(&words("logged --error-type network --error-message gone --agent-id claude")));
     }
 
     #[test]
@@ -177,6 +194,21 @@ mod tests {
         for line in ["", "--payload {} --event-file -", "--json", "plain --event-type a.b"] {
             assert!(Run::quick(&words(line)).is_none(), "{line}");
         }
+        for line in [
+            "",
+            "--help",
+            "moved --wp-id WP01",
+            "status-changed --wp-id WP01 --from planned",
+            "status-changed --wp-id WP01 --from planned --previous-status planned --to doing",
+            "status-changed --wp-id WP01 --wp-id WP02 --from planned --to doing",
+            "status-changed --wp-id WP01 --from planned --to doing --title x",
+            "status-changed --wp-id WP01 --from planned --to doing --causation-id x",
+            "status-changed --wp-id WP01 --from planned --to doing more",
+            "assigned --wp-id WP01 --agent-id claude --phase review --retry-count -2",
+        ] {
+            assert!(Wp::quick(&words(line)).is_none(), "{line}");
+        }
+        assert!(ErrorCommand::quick(&words("raised --error-type network --error-message gone")).is_none());
     }
 
     proptest! {
@@ -195,6 +227,31 @@ mod tests {
             let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
             same::<Emit>(&arguments);
             same::<Run>(&arguments);
+        }
+
+        #[test]
+        fn whatever_is_read_of_a_work_package_reads_the_same_there(
+            whole in prop::sample::select(vec![
+                "status-changed --wp-id=WP01 --from=planned --to doing",
+                "created --wp-id WP01 --title=a=b --feature-slug=001-a",
+                "assigned --wp-id=WP01 --agent-id=a --phase=p",
+                "history-added --wp-id=WP01 --entry-type=note --entry-content=é",
+                "logged --error-type=x --error-message=y",
+            ]),
+            more in proptest::collection::vec(
+                prop::sample::select(vec![
+                    "--wp-id=WP02", "--previous-status=done", "--new-status", "--changed-by=x", "--title=", "--feature-slug=b",
+                    "--dependencies=WP01", "--dependencies=WP01,,WP02", "--author=x", "--agent-id=b", "--retry-count=+3",
+                    "--retry-count=03", "--retry-count=x", "--stack-trace=z", "--causation-id", "--quiet", "--json", "-q",
+                    "--correlation-id=evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A", "01JDPY4W3ZK8Q0RV5T6X7Y8Z9A", "--config=c",
+                ]),
+                0..3,
+            ),
+        ) {
+            let mut arguments = words(whole);
+            arguments.extend(more.into_iter().map(OsString::from));
+            same::<Wp>(&arguments);
+            same::<ErrorCommand>(&arguments);
         }
     }
 }

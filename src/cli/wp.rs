@@ -4,12 +4,14 @@
 
 use super::emit::EmitOptions;
 use super::error::{CliError, Exit};
+use super::quick::{Argument, Quick};
 use super::terminal::Terminal;
 use crate::event::{EventId, InvalidEventId};
 use crate::time::Timestamp;
 use crate::work_package::{Kind, draft_of};
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use std::ffi::OsString;
 
 /// Emit an event about a work package.
 #[derive(Args, Debug)]
@@ -33,7 +35,7 @@ pub(super) struct ErrorCommand {
 }
 
 /// Where the event belongs, and how it is emitted.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 struct How {
     /// The event or action that caused it
     #[arg(long, value_name = "ULID", value_parser = ulid)]
@@ -59,7 +61,7 @@ enum OfWorkPackage {
         #[arg(long = "to", visible_alias = "new-status", value_name = "STATUS")]
         new_status: String,
         /// Who moved it
-        #[arg(long, value_name = "NAME", default_value = "user")]
+        #[arg(long, value_name = "NAME", default_value = USER)]
         changed_by: String,
         /// The feature it belongs to, such as 001-user-auth
         #[arg(long, value_name = "SLUG")]
@@ -116,7 +118,7 @@ enum OfWorkPackage {
         #[arg(long, value_name = "TEXT")]
         entry_content: String,
         /// Who wrote it
-        #[arg(long, value_name = "NAME", default_value = "user")]
+        #[arg(long, value_name = "NAME", default_value = USER)]
         author: String,
         /// The feature it belongs to, such as 001-user-auth
         #[arg(long, value_name = "SLUG")]
@@ -226,9 +228,103 @@ fn or_now(given: Option<String>) -> Option<Value> {
     some(given.unwrap_or_else(|| Timestamp::now().to_string()))
 }
 
+/// The options that were given, each once, and what they say of how the event is emitted.
+struct Given<'a> {
+    fields: Vec<(&'a str, &'a str)>,
+    how: How,
+}
+
+impl<'a> Given<'a> {
+    /// The subcommand, and its options; nothing when they are not plainly right.
+    fn read(arguments: &'a [OsString]) -> Option<(&'a str, Self)> {
+        let (what, options) = arguments.split_first()?;
+        let mut quick = Quick::new(options);
+        let mut given = Given { fields: Vec::new(), how: How::default() };
+        while let Some(argument) = quick.next()? {
+            let Argument::Option(name, attached) = argument else { return None };
+            let How { causation_id, correlation_id, emit } = &mut given.how;
+            let place = match name {
+                "--causation-id" => causation_id,
+                "--correlation-id" => correlation_id,
+                _ if emit.take(&mut quick, name, attached).is_some() => continue,
+                _ => {
+                    given.fields.push((name, quick.value(attached)?));
+                    continue;
+                }
+            };
+            if place.replace(ulid(quick.value(attached)?).ok()?).is_some() {
+                return None;
+            }
+        }
+        given.how.emit.agree().then_some((what.to_str()?, given))
+    }
+
+    /// Takes the value of an option, if it was given.
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.fields.iter().position(|(own, _)| *own == name)?;
+        Some(self.fields.swap_remove(at).1.to_owned())
+    }
+
+    /// Ends the reading; nothing when an option was not taken: it is none, or was given twice.
+    fn end(self) -> Option<How> {
+        self.fields.is_empty().then_some(self.how)
+    }
+}
+
+/// Who did it, when nobody says.
+const USER: &str = "user";
+
 type Fields = Vec<(&'static str, Option<Value>)>;
 
 impl super::Command for Wp {
+    fn quick(arguments: &[OsString]) -> Option<Self> {
+        let (what, mut given) = Given::read(arguments)?;
+        let what = match what {
+            "status-changed" => OfWorkPackage::StatusChanged {
+                wp_id: given.take("--wp-id")?,
+                previous_status: given.take("--from").or_else(|| given.take("--previous-status"))?,
+                new_status: given.take("--to").or_else(|| given.take("--new-status"))?,
+                changed_by: given.take("--changed-by").unwrap_or_else(|| USER.into()),
+                feature_slug: given.take("--feature-slug"),
+                how: given.end()?,
+            },
+            "created" => OfWorkPackage::Created {
+                wp_id: given.take("--wp-id")?,
+                title: given.take("--title")?,
+                feature_slug: given.take("--feature-slug")?,
+                dependencies: given
+                    .take("--dependencies")
+                    .map_or_else(Vec::new, |ids| ids.split(',').map(str::to_owned).collect()),
+                how: given.end()?,
+            },
+            "assigned" => OfWorkPackage::Assigned {
+                wp_id: given.take("--wp-id")?,
+                agent_id: given.take("--agent-id")?,
+                phase: given.take("--phase")?,
+                retry_count: given.take("--retry-count").map_or(Ok(0), |count| count.parse()).ok()?,
+                feature_slug: given.take("--feature-slug"),
+                how: given.end()?,
+            },
+            "history-added" => OfWorkPackage::HistoryAdded {
+                wp_id: given.take("--wp-id")?,
+                entry_type: given.take("--entry-type")?,
+                entry_content: given.take("--entry-content")?,
+                author: given.take("--author").unwrap_or_else(|| USER.into()),
+                feature_slug: given.take("--feature-slug"),
+                how: given.end()?,
+            },
+            "dependency-resolved" => OfWorkPackage::DependencyResolved {
+                wp_id: given.take("--wp-id")?,
+                dependency_wp_id: given.take("--dependency-wp-id")?,
+                resolution_type: given.take("--resolution-type")?,
+                feature_slug: given.take("--feature-slug"),
+                how: given.end()?,
+            },
+            _ => return None,
+        };
+        Some(Wp { what })
+    }
+
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let (kind, fields, how): (_, Fields, _) = match self.what {
             OfWorkPackage::StatusChanged { wp_id, previous_status, new_status, changed_by, feature_slug, how } => {
@@ -312,6 +408,20 @@ impl super::Command for Feature {
 }
 
 impl super::Command for ErrorCommand {
+    fn quick(arguments: &[OsString]) -> Option<Self> {
+        let ("logged", mut given) = Given::read(arguments)? else { return None };
+        let what = OfError::Logged {
+            error_type: given.take("--error-type")?,
+            error_message: given.take("--error-message")?,
+            wp_id: given.take("--wp-id"),
+            stack_trace: given.take("--stack-trace"),
+            agent_id: given.take("--agent-id"),
+            feature_slug: given.take("--feature-slug"),
+            how: given.end()?,
+        };
+        Some(ErrorCommand { what })
+    }
+
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let OfError::Logged { error_type, error_message, wp_id, stack_trace, agent_id, feature_slug, how } = self.what;
         let fields = vec![
