@@ -1,6 +1,7 @@
 //! What sources saw last, and what they have begun: a text under the source, the project and a name.
 
-use super::{Store, StoreError};
+use super::StoreError;
+use super::sound::Sound;
 use crate::project::UserFolders;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +20,7 @@ CREATE TABLE cursor (
 /// The memory of the sources.
 #[derive(Debug)]
 pub struct Cursors {
-    store: Store,
+    store: Sound,
 }
 
 impl Cursors {
@@ -28,7 +29,7 @@ impl Cursors {
     /// # Errors
     /// See [`StoreError`].
     pub fn open(user: &UserFolders) -> Result<Self, StoreError> {
-        Ok(Cursors { store: Store::open(user)? })
+        Ok(Cursors { store: Sound::open(user)? })
     }
 
     /// What is kept under a name.

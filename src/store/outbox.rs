@@ -3,6 +3,7 @@
 //! Each belongs to the process that carries it out. That one holds a lock as long as it lives, so that others
 //! see when it is gone, whatever became of it; what it had not settled is then anybody's.
 
+use super::sound::Sound;
 use super::{Inspected, Store, StoreError};
 use crate::event::EventId;
 use crate::project::UserFolders;
@@ -127,7 +128,7 @@ pub struct Owner {
 /// The stored deliveries.
 #[derive(Debug)]
 pub struct Outbox {
-    store: Store,
+    store: Sound,
     owners: PathBuf,
 }
 
@@ -137,8 +138,8 @@ impl Outbox {
     /// # Errors
     /// See [`StoreError`].
     pub fn open(user: &UserFolders) -> Result<Self, StoreError> {
-        let store = Store::open(user)?;
-        let owners = store.path.with_file_name("owners");
+        let store = Sound::open(user)?;
+        let owners = store.path().with_file_name("owners");
         sys::make_private_folder(&owners).map_err(|error| StoreError::Io(owners.clone(), error))?;
         Ok(Outbox { store, owners })
     }
@@ -418,6 +419,30 @@ mod tests {
         outbox.begin(&run).unwrap().unwrap();
         let next = outbox.store(&key(), &heir, &[delivery("a", b"5", Some("x"))]).unwrap();
         assert_eq!(next, [Stored::New], "what has begun is not changed any more");
+    }
+
+    #[test]
+    fn damage_that_shows_late_stops_nothing_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let user = folders(folder.path());
+        let mut outbox = Outbox::open(&user).unwrap();
+        let owner = outbox.new_owner().unwrap();
+        outbox.store(&key(), &owner, &[delivery("a", &[b'1'; 40_000], None)]).unwrap();
+        outbox.store.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let mut living = Outbox::open(&user).unwrap();
+        let path = outbox.store.path();
+        drop(outbox);
+        // All but the first page, with which a store is opened.
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[4096..].fill(b'x');
+        std::fs::write(&path, bytes).unwrap();
+        let mut next = Outbox::open(&user).unwrap();
+        assert_eq!(next.store(&key(), &owner, &[delivery("b", b"2", None)]).unwrap(), [Stored::New]);
+        living.store(&key(), &owner, &[delivery("c", b"3", None)]).unwrap();
+        let hooks = |outbox: &Outbox| -> Vec<String> {
+            outbox.of_owner(&owner.name).unwrap().into_iter().map(|queued| queued.hook).collect()
+        };
+        assert_eq!(hooks(&next), ["b", "c"], "and who had it open writes to the new one");
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl SyncQueue {
     /// # Errors
     /// See [`StoreError`].
     pub fn open(user: &UserFolders) -> Result<Self, StoreError> {
-        Ok(SyncQueue { store: Sound::open(user)? })
+        Ok(SyncQueue { store: Sound::open_with_clock(user)? })
     }
 
     /// Where a damaged store was moved, when one was since this was asked last.

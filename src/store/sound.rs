@@ -12,24 +12,38 @@ const MOST: usize = 3;
 
 /// The store, begun anew whenever it turns out to be damaged.
 #[derive(Debug)]
-pub(super) struct Sound(RefCell<Store>);
+pub(super) struct Sound {
+    store: RefCell<Store>,
+    /// Whether it has the row of the clock.
+    clocked: bool,
+}
 
 impl Sound {
-    /// Opens it, for a user, with the row of the clock.
+    /// Opens it, for a user.
     pub(super) fn open(user: &UserFolders) -> Result<Self, StoreError> {
-        let sound = Sound(RefCell::new(Store::open(user)?));
-        sound.mending(begin)?;
+        Ok(Sound { store: RefCell::new(Store::open(user)?), clocked: false })
+    }
+
+    /// Opens it, for a user, with the row of the clock.
+    pub(super) fn open_with_clock(user: &UserFolders) -> Result<Self, StoreError> {
+        let sound = Sound { clocked: true, ..Self::open(user)? };
+        sound.mending(|store| sound.begin(store))?;
         Ok(sound)
     }
 
     /// Where it is.
     pub(super) fn path(&self) -> PathBuf {
-        self.0.borrow().path.clone()
+        self.store.borrow().path.clone()
     }
 
     /// Where a damaged one was moved, when one was since this was asked last.
     pub(super) fn take_aside(&mut self) -> Option<PathBuf> {
-        self.0.get_mut().aside.take()
+        self.store.get_mut().aside.take()
+    }
+
+    /// Makes the row of the clock where there is to be one, and the store is new.
+    fn begin(&self, store: &mut Store) -> Result<(), StoreError> {
+        if self.clocked { begin_clock(store) } else { Ok(()) }
     }
 
     /// Reads in one transaction.
@@ -44,7 +58,7 @@ impl Sound {
             loop {
                 if !store.stays() {
                     store.follow()?;
-                    begin(store)?;
+                    self.begin(store)?;
                 }
                 let done = store.write(&work)?;
                 // Committed, but maybe to a file that somebody had read before to begin a new one.
@@ -56,12 +70,12 @@ impl Sound {
     }
 
     fn mending<T>(&self, work: impl Fn(&mut Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let store = &mut *self.0.borrow_mut();
+        let store = &mut *self.store.borrow_mut();
         for _ in 1..MOST {
             match work(store) {
                 Err(error) if shows_damage(&error) => {
                     store.renew()?;
-                    begin(store)?;
+                    self.begin(store)?;
                 }
                 done => return done,
             }
@@ -72,12 +86,11 @@ impl Sound {
     /// The open connection.
     #[cfg(test)]
     pub(super) fn connection(&self) -> std::cell::Ref<'_, Connection> {
-        std::cell::Ref::map(self.0.borrow(), |store| &store.connection)
+        std::cell::Ref::map(self.store.borrow(), |store| &store.connection)
     }
 }
 
-/// Makes the row of the clock where the store is new.
-fn begin(store: &mut Store) -> Result<(), StoreError> {
+fn begin_clock(store: &mut Store) -> Result<(), StoreError> {
     let is_new = "SELECT count(*) = 0 FROM sync";
     if !store.read(|connection| connection.prepare_cached(is_new)?.query_row([], |row| row.get(0)))? {
         return Ok(());
