@@ -29,6 +29,7 @@ use crate::project::UserFolders;
 use crate::sys;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use std::cell::Cell;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -406,14 +407,23 @@ pub fn sqlite_version() -> &'static str {
     rusqlite::version()
 }
 
+thread_local! {
+    /// Since when this thread waits for others that write.
+    static WAITS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
 /// Waits for others that write, up to [`BUSY`], in steps short enough that 32 of them pass each other quickly.
 fn wait_when_busy(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_handler(Some(|tries: i32| {
-        let step = Duration::from_micros(200_u64 << tries.clamp(0, 2));
-        // The first tries are shorter: that only makes the wait end a little early.
-        let most = BUSY.as_micros() / step.as_micros();
-        std::thread::sleep(step);
-        u128::try_from(tries).unwrap_or(0) < most
+        if tries == 0 {
+            WAITS_SINCE.set(Some(Instant::now()));
+        }
+        // Counted steps would take twice as long where a busy machine lets each of them sleep longer.
+        let waits = WAITS_SINCE.get().is_some_and(|since| since.elapsed() < BUSY);
+        if waits {
+            std::thread::sleep(Duration::from_micros(200_u64 << tries.clamp(0, 2)));
+        }
+        waits
     }))
 }
 
