@@ -266,11 +266,19 @@ impl Store {
 
     /// Opens the file again when another process has moved it aside meanwhile: what is written to that one is lost.
     fn follow(&mut self) -> Result<(), StoreError> {
-        if self.stays() {
-            return Ok(());
-        }
+        if self.stays() { Ok(()) } else { self.reopen() }
+    }
+
+    /// Opens the file of that name again.
+    fn reopen(&mut self) -> Result<(), StoreError> {
         let aside = self.aside.take();
-        *self = Self::open_patiently(&self.path)?;
+        match Self::open_patiently(&self.path) {
+            Ok(store) => *self = store,
+            Err(error) => {
+                self.aside = aside;
+                return Err(error);
+            }
+        }
         self.aside = aside;
         Ok(())
     }

@@ -71,16 +71,21 @@ impl Sound {
 
     fn mending<T>(&self, work: impl Fn(&mut Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let store = &mut *self.store.borrow_mut();
-        for _ in 1..MOST {
-            match work(store) {
-                Err(error) if shows_damage(&error) => {
-                    store.renew()?;
-                    self.begin(store)?;
-                }
-                done => return done,
+        let mut done = work(store);
+        for time in 1..=MOST {
+            let Err(error) = done else { return done };
+            if !shows_damage(&error) {
+                return Err(error);
             }
+            // A page that could not be read (EIO) counts as damage as well, and may be read the next time.
+            let again = if time == 1 { store.reopen() } else { Err(error) };
+            match again {
+                Err(error) if shows_damage(&error) => store.renew()?,
+                opened => opened?,
+            }
+            done = self.begin(store).and_then(|()| work(store));
         }
-        work(store)
+        done
     }
 
     /// The open connection.

@@ -31,11 +31,18 @@ impl Disk {
         mount.is_ok_and(|status| status.success())
     }
 
-    /// From now on nothing reaches the disk any more, not even what is in the journal's buffers
-    /// (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH).
-    fn cut(&self) {
-        let script = "import fcntl, os, struct, sys\nfcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
-        assert!(Command::new("python3").args(["-c", script]).arg(&self.mounted).status().unwrap().success());
+    /// A process that cuts the power once its standard input ends: from then on nothing reaches the disk any more, not even
+    /// what is in the journal's buffers (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH).
+    fn switch(&self) -> Child {
+        let script = "import fcntl, os, struct, sys\nfolder = os.open(sys.argv[1], os.O_RDONLY)\nprint(flush=True)\n\
+            sys.stdin.read()\nfcntl.ioctl(folder, 0x8004587d, struct.pack('I', 2))";
+        let mut command = Command::new("python3");
+        command.args(["-c", script]).arg(&self.mounted).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut switch = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(switch.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "\n", "it is ready");
+        switch
     }
 
     fn unmount(&self) -> bool {
@@ -100,6 +107,7 @@ impl Place {
         said: fn(&str) -> Option<T>,
     ) -> Vec<T> {
         assert!(Command::new("sync").arg("-f").arg(&self.disk.mounted).status().unwrap().success());
+        let mut switch = self.disk.switch();
         let mut children: Vec<Child> = (0..3).map(|_| start()).collect();
         let (send, lines) = std::sync::mpsc::channel();
         let readers: Vec<_> = children
@@ -119,7 +127,8 @@ impl Place {
             acknowledged.extend(lines.recv_timeout(Duration::from_millis(5)));
             assert!(began.elapsed() < Duration::from_secs(30), "nobody writes");
         }
-        self.disk.cut();
+        drop(switch.stdin.take());
+        assert!(switch.wait().unwrap().success());
         children.iter_mut().for_each(|child| child.kill().unwrap());
         for child in &mut children {
             child.wait().unwrap();
