@@ -3,7 +3,7 @@
 //! `outbox` keeps the deliveries that nobody waits for. `queue` keeps work-package events until a team server has
 //! them, with the `clock` that puts them in order, the `consent` they need to leave the machine, the `letters` that
 //! were refused, and how the way out stands (`standing`). `cursors` remembers what sources saw. A store that turns out
-//! to be damaged is moved aside; what can be read of it (`salvage`) goes on in a new one (`sound`). Opened only by those
+//! to be damaged is moved aside; what can be read of it (`salvage`) goes on in a new one (`sound`). One writes after the other (`turn`). Opened only by those
 //! that need it: an emit of another event that runs its hooks itself never touches it.
 
 mod clock;
@@ -15,6 +15,7 @@ mod queue;
 mod salvage;
 mod sound;
 mod standing;
+mod turn;
 
 pub use clock::{Clock, ImportError, Received};
 pub use consent::Consent;
@@ -28,22 +29,18 @@ use crate::event::NodeId;
 use crate::project::UserFolders;
 use crate::sys;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
-use std::cell::Cell;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
+use turn::{BUSY, wait_when_busy};
 
 /// The name of the file in the user's state folder.
 const FILE: &str = "knockon.db";
 /// What a damaged one is called, after the name, with when it was moved aside.
 const DAMAGED: &str = "damaged-";
-/// How long to wait for another process that writes.
-const BUSY: Duration = Duration::from_secs(5);
-/// How long a writer is passed over at most, while others get their turn.
-const PASSED_OVER: Duration = Duration::from_secs(30);
 /// The version of the tables (`user_version`).
 const VERSION: i64 = 2;
 /// A version that no knockon will ever have is damage.
@@ -300,29 +297,6 @@ impl Store {
         Ok(result)
     }
 
-    /// Begins to write, as the only one. SQLite lets in whoever asks at the right moment: of many writers on a slow disk one
-    /// may be passed over for long, and waits on as long as others get anywhere.
-    fn take_turn(&self) -> rusqlite::Result<Transaction<'_>> {
-        let until = Instant::now() + PASSED_OVER;
-        let mut seen = self.log_changed();
-        loop {
-            // Immediate: a deferred transaction that turns into a writer fails where another writes (SQLITE_BUSY).
-            match Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate) {
-                Err(error)
-                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                        && Instant::now() < until
-                        && std::mem::replace(&mut seen, self.log_changed()) != seen => {}
-                turn => return turn,
-            }
-        }
-    }
-
-    /// When the log was written to last, and how long it is.
-    fn log_changed(&self) -> Option<(SystemTime, u64)> {
-        let log = fs::metadata(part_of(&self.path, "-wal")).ok()?;
-        Some((log.modified().ok()?, log.len()))
-    }
-
     /// Writes the log back to the file when it is long; the transaction that follows begins it anew.
     ///
     /// SQLite would do so behind a transaction. That a log is written back is known to those only who have the store
@@ -413,26 +387,6 @@ fn open_to_look(user: &UserFolders) -> Result<Option<Store>, StoreError> {
 /// The version of SQLite that is compiled in.
 pub fn sqlite_version() -> &'static str {
     rusqlite::version()
-}
-
-thread_local! {
-    /// Since when this thread waits for others that write.
-    static WAITS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
-}
-
-/// Waits for others that write, up to [`BUSY`], in steps short enough that 32 of them pass each other quickly.
-fn wait_when_busy(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.busy_handler(Some(|tries: i32| {
-        if tries == 0 {
-            WAITS_SINCE.set(Some(Instant::now()));
-        }
-        // Counted steps would take twice as long where a busy machine lets each of them sleep longer.
-        let waits = WAITS_SINCE.get().is_some_and(|since| since.elapsed() < BUSY);
-        if waits {
-            std::thread::sleep(Duration::from_micros(200_u64 << tries.clamp(0, 2)));
-        }
-        waits
-    }))
 }
 
 fn inode_of(path: &Path) -> io::Result<u64> {
