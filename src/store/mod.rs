@@ -3,8 +3,9 @@
 //! `outbox` keeps the deliveries that nobody waits for. `queue` keeps work-package events until a team server has
 //! them, with the `clock` that puts them in order, the `consent` they need to leave the machine, the `letters` that
 //! were refused, and how the way out stands (`standing`). `cursors` remembers what sources saw. A store that turns out
-//! to be damaged is moved aside; what can be read of it (`salvage`) goes on in a new one (`sound`). One writes after the other (`turn`). Opened only by those
-//! that need it: an emit of another event that runs its hooks itself never touches it.
+//! to be damaged is moved aside; what can be read of it (`salvage`) goes on in a new one (`sound`). One writes after the
+//! other (`turn`). Opened only by those that need it: an emit of another event that runs its hooks itself never touches
+//! it.
 
 mod clock;
 mod consent;
