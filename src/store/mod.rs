@@ -269,15 +269,8 @@ impl Store {
 
     /// Opens the file of that name again.
     fn reopen(&mut self) -> Result<(), StoreError> {
-        let aside = self.aside.take();
-        match Self::open_patiently(&self.path) {
-            Ok(store) => *self = store,
-            Err(error) => {
-                self.aside = aside;
-                return Err(error);
-            }
-        }
-        self.aside = aside;
+        let store = Self::open_patiently(&self.path)?;
+        *self = Store { aside: self.aside.take(), ..store };
         Ok(())
     }
 

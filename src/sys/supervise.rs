@@ -66,13 +66,13 @@ pub(super) extern "C" fn supervise(shared: *mut c_void) -> c_int {
     unsafe {
         let shared = &*shared.cast::<Shared>();
         set_up();
+        take_lowest(shared.control);
         let mut descriptors = [-1; DESCRIPTORS];
         if let Some(first) = shared.first {
             close_on_execute();
             for (place, descriptor) in descriptors.iter_mut().zip(first) {
                 *place = descriptor;
             }
-            take_lowest(shared.control);
             let mut pidfd: c_int = -1;
             let pid = start_ordered(shared, &descriptors, &mut pidfd);
             pidfd = keep_only(pidfd);
@@ -81,7 +81,6 @@ pub(super) extern "C" fn supervise(shared: *mut c_void) -> c_int {
                 return 0;
             }
         } else {
-            take_lowest(shared.control);
             keep_only(-1);
         }
         loop {
