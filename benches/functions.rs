@@ -57,7 +57,7 @@ impl Ground {
     }
 
     fn load(&self) -> Loaded {
-        let (found, problems) = config::find(&self.project, &self.user, None);
+        let config::Located { found, problems, .. } = config::find(&self.project, &self.user, None);
         config::read(&found, problems)
     }
 }
@@ -167,7 +167,7 @@ mod configuration {
         drop(ground.open());
         let (cache, event) = (ConfigCache::of(&ground.user), super::event());
         bencher.bench(|| {
-            let (found, _) = config::find(&ground.project, &ground.user, None);
+            let found = config::find(&ground.project, &ground.user, None).found;
             cache.find(found).expect("it was kept").part(&event).expect("it was kept whole")
         });
     }
@@ -317,7 +317,7 @@ mod trusting {
         let loaded = ground.load();
         let file = loaded.project_file().expect("it was written");
         let store = TrustStore::of(&ground.user);
-        store.trust(&ground.project, file, &Manifest::of(file), Timestamp::now()).expect("it can be written");
+        store.trust(&ground.project, &loaded, file, &Manifest::of(file), Timestamp::now()).expect("it can be written");
         ground
     }
 

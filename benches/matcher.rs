@@ -272,7 +272,7 @@ fn write_configuration(folder: &Path, size: usize) -> usize {
 fn time_cold(folder: &Path, size: usize) -> Duration {
     let project = Project::at(folder).expect("the folder is there");
     median(|| {
-        let (found, problems) = config::find(&project, &UserFolders::default(), None);
+        let config::Located { found, problems, .. } = config::find(&project, &UserFolders::default(), None);
         let loaded = config::read(&found, problems);
         let compiled = Matcher::compile(&loaded);
         assert_eq!((loaded.hooks.len(), loaded.problems.len(), compiled.1.len()), (size, 0, 0));
@@ -285,13 +285,13 @@ fn time_cached(folder: &Path, size: usize) -> Duration {
     let user =
         UserFolders { cache: Some(folder.join("cache")), state: Some(folder.join("state")), ..UserFolders::default() };
     let cache = ConfigCache::of(&user);
-    let (found, problems) = config::find(&project, &user, None);
+    let config::Located { found, problems, .. } = config::find(&project, &user, None);
     let loaded = config::read(&found, problems);
     let compiled = Matcher::compile(&loaded).0;
     cache.keep(&found, &loaded, &compiled, &[]);
     let event = Event::parse(event(Kind::EqualityFilters, 0, size / 2).into_bytes()).unwrap();
     median(|| {
-        let (found, _) = config::find(&project, &user, None);
+        let found = config::find(&project, &user, None).found;
         let kept = cache.find(found).expect("it was kept");
         let (loaded, matcher, _) = kept.part(&event).expect("it was kept whole");
         assert_eq!((loaded.hooks.len(), matcher.matches(&event).len()), (1, 1));

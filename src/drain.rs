@@ -237,7 +237,13 @@ impl Watcher for Settling<'_> {
 
     fn settled(&self, report: &HookReport) {
         let done = match report.outcome.status {
-            Status::Success | Status::Failed | Status::Timeout | Status::Error | Status::BlockedUntrusted => true,
+            Status::Success
+            | Status::Failed
+            | Status::Timeout
+            | Status::Error
+            | Status::BlockedUntrusted
+            | Status::Disabled
+            | Status::Invalid => true,
             // It did not come to its end; whether that was because this process is told to end is known later.
             Status::Skipped | Status::Interrupted | Status::Detached => false,
         };

@@ -148,6 +148,12 @@ pub fn export(start: &Path, exact: bool, name: &str, base: &Path) -> Result<Expo
     }
 }
 
+/// Whether git tracks a file of a working tree; no where there is no git, or no repository.
+pub fn tracks(root: &Path, path: &Path) -> bool {
+    let Some(path) = path.to_str().filter(|_| path.starts_with(root)) else { return false };
+    Git { root }.run(&["ls-files", "--error-unmatch", "--", path], b"").is_ok()
+}
+
 struct Git<'a> {
     root: &'a Path,
 }

@@ -75,9 +75,9 @@ pub mod time;
 pub mod trust;
 pub mod work_package;
 
-pub use delivery::{Outcome, Status};
+pub use delivery::{NotRun, Outcome, SkippedBy, Status};
 pub use dispatch::{HookReport, Watcher};
-pub use emitter::{Emission, EmitReport, Emitter, EmitterOptions, Preview};
+pub use emitter::{Emission, EmitOutcome, EmitReport, Emitter, EmitterOptions, MissingGuard, Preview, Unreviewed};
 pub use event::{Event, EventDraft, EventError, EventId, EventType, InvalidEventType};
 pub use project::{Project, UserFolders};
 pub use registry::drafts;

@@ -66,11 +66,15 @@ impl Layout {
         }
     }
 
+    /// Every name that a project's configuration may have.
+    pub const CONFIG_FILES: &[&str] =
+        &[".flowspec/hooks/hooks.yaml", ".flowspec/hooks/hooks.yml", ".knockon/hooks.yaml", ".knockon/hooks.yml"];
+
     /// The names a project's configuration may have, in the order they are tried.
     pub fn config_files(self) -> &'static [&'static str] {
         match self {
             Layout::Flowspec => &[".flowspec/hooks/hooks.yaml", ".flowspec/hooks/hooks.yml"],
-            Layout::Knockon => &[".knockon/hooks.yaml"],
+            Layout::Knockon => &[".knockon/hooks.yaml", ".knockon/hooks.yml"],
             Layout::Bare => &[],
         }
     }
@@ -81,6 +85,8 @@ impl Layout {
 pub struct Project {
     root: PathBuf,
     layout: Layout,
+    /// Whether there is a `.knockon/` beside a `.flowspec/`.
+    has_second: bool,
 }
 
 impl Project {
@@ -114,11 +120,17 @@ impl Project {
         for folder in start.ancestors() {
             let layout = layout_of(folder)?;
             if layout != Layout::Bare && (folder == start || !is_home(folder)) {
-                return Ok(Project { root: folder.to_owned(), layout });
+                return Self::with_layout(folder.to_owned(), layout);
             }
         }
         let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(start).to_owned();
-        Ok(Project { layout: layout_of(&root)?, root })
+        let layout = layout_of(&root)?;
+        Self::with_layout(root, layout)
+    }
+
+    fn with_layout(root: PathBuf, layout: Layout) -> io::Result<Self> {
+        let has_second = layout == Layout::Flowspec && is_folder(&root.join(".knockon"))?;
+        Ok(Project { root, layout, has_second })
     }
 
     /// Takes `root` as the project, as `--project-root` asks.
@@ -130,7 +142,8 @@ impl Project {
         if !root.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(Project { layout: layout_of(&root)?, root })
+        let layout = layout_of(&root)?;
+        Self::with_layout(root, layout)
     }
 
     /// The real path of the project's folder.
@@ -143,9 +156,16 @@ impl Project {
         self.root.to_string_lossy().into_owned()
     }
 
-    /// Which tool's folder it has.
+    /// Which tool's folder it has; `.flowspec/` where it has both.
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The names its configuration may have, folder by folder in the order they are tried: the first that exists is
+    /// read. One in a further folder is ignored then, and reported.
+    pub fn config_files(&self) -> impl Iterator<Item = &'static [&'static str]> {
+        let second = self.has_second.then_some(Layout::Knockon);
+        std::iter::once(self.layout).chain(second).map(Layout::config_files)
     }
 
     /// A name for this project's files in the user's state folder.

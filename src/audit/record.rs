@@ -1,6 +1,6 @@
 //! One line of the audit log (ADR-006, and ours).
 
-use crate::delivery::{Captured, Decision, Delivery, Outcome};
+use crate::delivery::{Captured, Decision, Delivery, Outcome, SkippedBy, Status};
 use crate::event::{Event, EventId};
 use crate::text::terminal_safe;
 use crate::time::{Timestamp, millis};
@@ -8,7 +8,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use std::time::Duration;
 
 /// Every status that a record can have.
-pub const STATUSES: [&str; 10] = [
+pub const STATUSES: [&str; 12] = [
     "emitted",
     "started",
     "success",
@@ -17,6 +17,8 @@ pub const STATUSES: [&str; 10] = [
     "error",
     "skipped",
     "blocked_untrusted",
+    "disabled",
+    "invalid",
     "interrupted",
     "detached",
 ];
@@ -148,7 +150,7 @@ impl<'a> AuditRecord<'a> {
             cpu_ms: ran.then(|| millis(outcome.usage.cpu)),
             peak_kib: ran.then_some(outcome.usage.peak_kib),
             leaky: outcome.leaky,
-            skipped_by: outcome.skipped_by,
+            skipped_by: outcome.skipped_by.map(SkippedBy::as_str),
             sandbox: ran.then(|| outcome.enforced.level.as_str()),
             enforced: outcome.enforced.held.clone(),
             unenforced: outcome.enforced.missing.clone(),
@@ -166,6 +168,12 @@ impl<'a> AuditRecord<'a> {
     /// That a delivery will not be carried out any more.
     pub fn given_up(event: &'a Event, hook: &'a str, error: &str, now: Timestamp) -> Self {
         AuditRecord { hook: Some(hook), error: Some(error.to_owned()), ..Self::new(event, "error", now) }
+    }
+
+    /// That a hook did not run because its part of the configuration has an error.
+    pub fn invalid(event: &'a Event, hook: &'a str, error: &str, now: Timestamp) -> Self {
+        let status = Status::Invalid.as_str();
+        AuditRecord { hook: Some(hook), error: Some(error.to_owned()), ..Self::new(event, status, now) }
     }
 
     /// That something other than a hook went wrong while an event was handled, such as a configuration

@@ -65,6 +65,8 @@ pub struct AttemptStory {
     pub cpu_ms: Option<f64>,
     /// The largest resident set in KiB.
     pub peak_kib: Option<u64>,
+    /// What skipped it, if something did.
+    pub skipped_by: Option<String>,
     /// Why, unless all went well.
     pub error: Option<String>,
     /// The end of what it wrote to standard output, of a failure.
@@ -157,7 +159,7 @@ impl Story {
 
 /// Whether a status tells that no process ran.
 fn is_no_run(status: &str) -> bool {
-    ["skipped", "blocked_untrusted", "detached"].contains(&status)
+    ["skipped", "blocked_untrusted", "disabled", "invalid", "detached"].contains(&status)
 }
 
 impl AttemptStory {
@@ -177,6 +179,7 @@ impl AttemptStory {
             signal: whole("signal"),
             cpu_ms: entry.number("cpu_ms"),
             peak_kib: whole("peak_kib").and_then(|size| u64::try_from(size).ok()),
+            skipped_by: text("skipped_by"),
             error: text("error"),
             stdout: text("stdout_tail"),
             stderr: text("stderr_tail"),
@@ -186,6 +189,13 @@ impl AttemptStory {
 
     /// Whether it ended in a way that a person should look at.
     pub fn is_bad(&self) -> bool {
-        ["failed", "timeout", "error", "interrupted", "blocked_untrusted"].contains(&self.status.as_str())
+        let bad = ["failed", "timeout", "error", "interrupted", "blocked_untrusted", "invalid"];
+        bad.contains(&self.status.as_str()) || self.is_missed()
+    }
+
+    /// Whether it was skipped although it should have run.
+    pub fn is_missed(&self) -> bool {
+        let missed = ["environment", "chain", "unsupported"];
+        self.status == "skipped" && self.skipped_by.as_ref().is_some_and(|by| missed.contains(&by.as_str()))
     }
 }

@@ -261,7 +261,7 @@ impl Form {
             terminal.text(&csv_line(CSV.iter().map(cell).collect()));
         } else {
             let paint = match entry.text("status") {
-                "emitted" | "started" | "skipped" | "detached" => Some(Paint::Dim),
+                "emitted" | "started" | "skipped" | "disabled" | "detached" => Some(Paint::Dim),
                 "success" => None,
                 _ => Some(Paint::Bad),
             };

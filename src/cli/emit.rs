@@ -119,7 +119,8 @@ pub(super) struct EmitOptions {
     /// Return only when the event is on the disk; exit with 74 when it cannot be stored
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) durable: bool,
-    /// Exit with 3 when hooks did not run because they are not trusted
+    /// Exit with 3 unless exactly the reviewed content decided: it is untrusted, changed or absent, or a hook that should
+    /// have run did not; with 2 when it has an error
     #[arg(long)]
     pub(super) strict: bool,
     /// Show the output of every hook while it runs, its name before each line
@@ -173,7 +174,7 @@ impl super::Command for Emit {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let Emit { kind, fields, how } = self;
         let draft = fields.draft(kind);
-        let emitter = how.project.emitter(&how.trust, how.dry_run)?;
+        let emitter = how.open()?;
         let exit = how.emit(&emitter, draft, "emit", "the event", terminal);
         emitter.end_with_process();
         exit
@@ -209,6 +210,11 @@ impl EventFields {
 }
 
 impl EmitOptions {
+    /// Opens the emitter.
+    pub(super) fn open(&self) -> Result<Emitter, CliError> {
+        self.project.emitter_as(&self.trust, self.dry_run, self.strict)
+    }
+
     /// Emits `draft`, or shows what would happen. `origin` names where it came from, for an error.
     pub(super) fn emit(
         &self,
@@ -223,7 +229,8 @@ impl EmitOptions {
             let preview = emitter.preview(draft).map_err(|error| refused(origin, &error))?;
             self.show_preview(emitter, &preview, terminal);
             self.explain(emitter, &preview.event, terminal);
-            return Ok(Exit::Fine);
+            let unreviewed = emitter.unreviewed().filter(|_| self.strict);
+            return Ok(unreviewed.map_or(Exit::Fine, |why| ending::strict_exit(why, terminal)));
         }
         let report = self.watched(source, terminal, |emission| emitter.emit_as(draft, emission));
         emitter.release_signals();
@@ -298,10 +305,13 @@ impl EmitOptions {
         let name = |index: usize| emitter.loaded().hooks[index].hook.name.as_str();
         if self.json || self.jsonl {
             let hooks = preview.hooks.iter().map(|(matched, verdict)| {
+                let hook = &emitter.loaded().hooks[matched.hook].hook;
                 json!({
                     "hook": name(matched.hook),
+                    "hook_name": name(matched.hook),
                     "matched": matched.reason(emitter.loaded()),
-                    "would_run": *verdict == Verdict::Trusted,
+                    "would_run": *verdict == Verdict::Trusted && hook.enabled,
+                    "enabled": hook.enabled,
                     "trust": verdict.to_string(),
                 })
             });
@@ -323,11 +333,15 @@ impl EmitOptions {
         } else {
             terminal.line(&format!("{}  (dry run, nothing is run or recorded)", preview.event.kind()));
             for (matched, verdict) in &preview.hooks {
-                let what = match verdict {
-                    Verdict::Trusted => "would run",
-                    _ => "would not run",
+                let loaded_hook = &emitter.loaded().hooks[matched.hook];
+                let (what, trust) = match verdict {
+                    Verdict::Trusted if loaded_hook.hook.enabled => ("would run", String::new()),
+                    Verdict::Trusted => {
+                        let place = emitter.loaded().place_of_disabling(loaded_hook);
+                        ("would not run", format!(": disabled ({place})"))
+                    }
+                    _ => ("would not run", format!(": {verdict}")),
                 };
-                let trust = if *verdict == Verdict::Trusted { String::new() } else { format!(": {verdict}") };
                 let hook = terminal.paint(Paint::Bold, name(matched.hook));
                 terminal.line(&format!(
                     "  {hook} {what}{} ({})",

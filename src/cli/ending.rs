@@ -4,10 +4,10 @@ use super::diagnostics;
 use super::error::Exit;
 use super::explain;
 use super::terminal::{Paint, Terminal};
-use crate::config::{Loaded, OutputMode};
-use crate::delivery::{Captured, Decision, Merged, Outcome, Status};
+use crate::config::{Diagnostic, Loaded, OutputMode};
+use crate::delivery::{Captured, Decision, Merged, NotRun, Outcome, SkippedBy, Status};
 use crate::dispatch::HookReport;
-use crate::emitter::{EmitReport, Sync};
+use crate::emitter::{EmitReport, MissingGuard, Sync, Unreviewed};
 use crate::explanation::HookExplanation;
 use crate::store::Stay;
 use crate::text::{count, one_line, terminal_safe};
@@ -19,6 +19,9 @@ use serde_json::value::RawValue;
 
 /// How many lines of a failed hook's output are shown.
 const SHOWN_LINES: usize = 10;
+
+/// How many places are named of hooks that are disabled.
+const SHOWN_PLACES: usize = 3;
 
 /// How a report is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +43,7 @@ impl Show {
     }
 }
 
-/// Shows a report and says how the command ends. `strict`: blocked hooks are an error.
+/// Shows a report and says how the command ends. `strict`: hooks that should have run and did not are an error.
 /// `explained`: every hook with why it did or did not match, for the document.
 pub(super) fn show(
     report: &EmitReport,
@@ -57,12 +60,21 @@ pub(super) fn show(
     } else {
         for_people(report, show, terminal);
     }
-    notes(report, terminal);
+    notes(report, show, terminal);
     exit(report, strict, terminal)
 }
 
+/// How a strict command ends when it was not the reviewed content that decided.
+pub(super) fn strict_exit(why: &Unreviewed, terminal: &mut Terminal) -> Exit {
+    terminal.note(&format!("--strict: {}", terminal_safe(&why.to_string())));
+    match why {
+        Unreviewed::Invalid(_) => Exit::Usage,
+        Unreviewed::Untrusted(_) => Exit::Untrusted,
+    }
+}
+
 /// What is told on standard error, whatever the form of the result.
-fn notes(report: &EmitReport, terminal: &mut Terminal) {
+fn notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
     if let Some(why) = &report.not_stored {
         terminal.note(&format!("the event is not stored: {}", terminal_safe(why)));
     }
@@ -78,16 +90,63 @@ fn notes(report: &EmitReport, terminal: &mut Terminal) {
     if let Some(verdict) = &report.dispatched.blocked {
         let blocked = report.hooks().iter().filter(|hook| hook.outcome.status == Status::BlockedUntrusted).count();
         let advice = match verdict {
-            Verdict::Refused(_) => "mend that first",
+            Verdict::Refused(_) => "correct that first",
             _ => "review with `knockon trust`",
         };
         terminal.note(&format!("{} did not run, {}: {advice}", count(blocked, "hook"), one_line(&verdict.to_string())));
+    }
+    not_run_notes(report, show, terminal);
+    for guard in &report.guards {
+        let why = one_line(&guard.why);
+        let message = format!("the guard `{}` did not run: {why}; review with `knockon trust`", one_line(&guard.name));
+        terminal.warning(&message);
+    }
+    if let Some(why) = report.unreviewed.as_ref() {
+        terminal.warning(&one_line(&why.to_string()));
     }
     for followed in &report.followed {
         if let Some(refused) = &followed.refused {
             terminal.warning(&format!("an event that a hook asked for was not emitted: {refused}"));
         }
-        notes(followed, terminal);
+        notes(followed, show, terminal);
+    }
+}
+
+/// Why hooks that matched did not run, apart from trust: one line a reason.
+fn not_run_notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
+    let mut reasons: Vec<(String, usize)> = Vec::new();
+    let disabled = report.hooks().iter().map(|hook| &hook.outcome);
+    let disabled = disabled.filter(|outcome| outcome.not_run == Some(NotRun::Disabled) && !show.quiet);
+    let places: Vec<String> = disabled.map(|outcome| outcome.summary()).collect();
+    if let Some(first) = places.first() {
+        let number = count(places.len(), "hook");
+        let (match_, are) = if places.len() == 1 { ("matches", "is") } else { ("match", "are") };
+        let shown =
+            places.iter().take(SHOWN_PLACES).map(|place| place.trim_start_matches("disabled (").trim_end_matches(')'));
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let rest = if places.len() > SHOWN_PLACES { ", …" } else { "" };
+        let text = if places.len() == 1 { first.clone() } else { format!("disabled ({shown}{rest})") };
+        terminal.note(&one_line(&format!("{number} {match_} but {are} {text}")));
+    }
+    for hook in report.hooks() {
+        let outcome = &hook.outcome;
+        let text = match (outcome.not_run, outcome.skipped_by) {
+            (Some(NotRun::InvalidConfig), _) => "did not run: its configuration has an error".into(),
+            (Some(NotRun::Skipped), Some(SkippedBy::Environment | SkippedBy::Chain | SkippedBy::Unsupported)) => {
+                format!("did not run: {}", outcome.summary())
+            }
+            _ => continue,
+        };
+        match reasons.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, times)) => *times += 1,
+            None => reasons.push((text, 1)),
+        }
+    }
+    for (text, times) in reasons {
+        terminal.note(&one_line(&format!("{} {text}", count(times, "hook"))));
+    }
+    if report.problems.iter().any(Diagnostic::is_of_whole_file) {
+        terminal.note("the hooks of that file did not run: `knockon validate` shows what to correct");
     }
 }
 
@@ -97,19 +156,37 @@ fn exit(report: &EmitReport, strict: bool, terminal: &mut Terminal) -> Exit {
     if let Some(signal) = report.interrupted() {
         return Exit::Interrupted(signal);
     }
+    if let Some(why) = report.unreviewed.as_ref().filter(|_| strict) {
+        return strict_exit(why, terminal);
+    }
     if let Some(hook) = report.stopped_by() {
         let message = if hook.outcome.blocked { hook.outcome.blocked_because() } else { hook.outcome.summary() };
         terminal.note(&format!("`{}` stops this: {}", hook.name, terminal_safe(&message)));
         return Exit::Stopped;
     }
+    if report.guards_enforced {
+        terminal.note("`guards: enforce` of the settings stops this");
+        return Exit::Stopped;
+    }
     if report.not_stored.is_some() {
         return Exit::Io;
     }
-    let own = if strict && report.dispatched.blocked.is_some() { Exit::Untrusted } else { Exit::Fine };
+    let own = if strict { strict_exit_of_hooks(report, terminal) } else { Exit::Fine };
     report.followed.iter().map(|followed| exit(followed, strict, terminal)).fold(own, |exit, followed| match exit {
         Exit::Fine => followed,
         worse => worse,
     })
+}
+
+/// How a strict command ends by the hooks of an event that should have run and did not.
+fn strict_exit_of_hooks(report: &EmitReport, terminal: &mut Terminal) -> Exit {
+    let missed = report.hooks().iter().filter(|hook| hook.outcome.is_missed());
+    let missed: Vec<String> = missed.map(|hook| format!("`{}`", hook.name)).collect();
+    if missed.is_empty() {
+        return Exit::Fine;
+    }
+    terminal.note(&format!("--strict: {} did not run", one_line(&missed.join(", "))));
+    Exit::Untrusted
 }
 
 fn for_people(report: &EmitReport, show: Show, terminal: &mut Terminal) {
@@ -126,8 +203,10 @@ fn for_people(report: &EmitReport, show: Show, terminal: &mut Terminal) {
     let width = report.hooks().iter().map(|hook| hook.name.len()).max().unwrap_or(0);
     for hook in report.hooks() {
         let uneventful = matches!(hook.outcome.status, Status::Success | Status::Skipped | Status::Detached);
-        // One line about all blocked hooks goes to standard error.
-        if hook.outcome.status != Status::BlockedUntrusted && !(show.quiet && uneventful) {
+        // One line about all of them goes to standard error.
+        let told_elsewhere =
+            matches!(hook.outcome.status, Status::BlockedUntrusted | Status::Disabled | Status::Invalid);
+        if !(told_elsewhere || show.quiet && uneventful) {
             hook_lines(hook, width, show, terminal);
         }
     }
@@ -140,10 +219,14 @@ fn hook_lines(hook: &HookReport, width: usize, show: Show, terminal: &mut Termin
     let outcome = &hook.outcome;
     let (mark, paint) = match outcome.status {
         Status::Success => ("✓", Paint::Good),
-        Status::Skipped | Status::Detached => ("-", Paint::Dim),
-        Status::Failed | Status::Timeout | Status::Error | Status::Interrupted | Status::BlockedUntrusted => {
-            ("✗", Paint::Bad)
-        }
+        _ if outcome.is_missed() => ("✗", Paint::Bad),
+        Status::Skipped | Status::Detached | Status::Disabled => ("-", Paint::Dim),
+        Status::Failed
+        | Status::Timeout
+        | Status::Error
+        | Status::Interrupted
+        | Status::BlockedUntrusted
+        | Status::Invalid => ("✗", Paint::Bad),
     };
     let mark = terminal.paint(paint, mark);
     let time = if outcome.pid.is_some() { human(outcome.duration) } else { String::new() };
@@ -191,11 +274,17 @@ struct Document<'a> {
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sync: Option<SyncDocument>,
+    outcome: &'static str,
     hooks_executed: usize,
     all_successful: bool,
     blocked: Option<String>,
     stopped_by: Option<&'a str>,
     results: Vec<ResultDocument<'a>>,
+    /// Trusted guards that did not run because their content is another one now, or gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    guards: Vec<GuardDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreviewed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<&'a Merged>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -204,6 +293,19 @@ struct Document<'a> {
     problems: Vec<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explained: Option<Vec<serde_json::Value>>,
+}
+
+/// A trusted guard that did not run.
+#[derive(Serialize)]
+struct GuardDocument<'a> {
+    hook_name: &'a str,
+    reason: &'a str,
+}
+
+impl<'a> GuardDocument<'a> {
+    fn of(guard: &'a MissingGuard) -> Self {
+        GuardDocument { hook_name: &guard.name, reason: &guard.why }
+    }
 }
 
 /// What became of an event on its way to the team.
@@ -224,6 +326,7 @@ impl SyncDocument {
 #[derive(Serialize)]
 struct ResultDocument<'a> {
     hook: &'a str,
+    hook_name: &'a str,
     fail_mode: &'static str,
     matched: &'a str,
     attempts: u32,
@@ -236,6 +339,7 @@ struct ResultDocument<'a> {
 pub(super) struct EndedDocument<'a> {
     kind: &'static str,
     hook: &'a str,
+    hook_name: &'a str,
     attempt: u32,
     #[serde(flatten)]
     outcome: OutcomeDocument<'a>,
@@ -245,9 +349,14 @@ pub(super) struct EndedDocument<'a> {
 struct OutcomeDocument<'a> {
     status: &'static str,
     success: bool,
+    /// Why it did not run: `disabled`, `untrusted`, `refused`, `invalid_config`, `skipped`, `deferred`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_run: Option<&'static str>,
     exit_code: Option<i32>,
     signal: Option<i32>,
-    duration_ms: f64,
+    /// Whole milliseconds, as flowspec has it, and whole microseconds.
+    duration_ms: u64,
+    duration_us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -280,6 +389,9 @@ impl<'a> Document<'a> {
             not_stored: report.not_stored.as_deref(),
             error: report.refused.as_ref().map(ToString::to_string),
             sync: report.sync.as_ref().map(SyncDocument::of),
+            outcome: report.outcome().as_str(),
+            guards: report.guards.iter().map(GuardDocument::of).collect(),
+            unreviewed: report.unreviewed.as_ref().map(ToString::to_string),
             hooks_executed: report.hooks().iter().filter(|hook| hook.outcome.pid.is_some()).count(),
             all_successful: report.all_successful(),
             blocked: report.dispatched.blocked.as_ref().map(ToString::to_string),
@@ -296,6 +408,7 @@ impl<'a> ResultDocument<'a> {
     fn of(hook: &'a HookReport) -> Self {
         ResultDocument {
             hook: &hook.name,
+            hook_name: &hook.name,
             fail_mode: hook.fail_mode.as_str(),
             matched: &hook.reason,
             attempts: hook.attempts,
@@ -306,7 +419,7 @@ impl<'a> ResultDocument<'a> {
 
 impl<'a> EndedDocument<'a> {
     pub(super) fn of(hook: &'a str, attempt: u32, outcome: &'a Outcome) -> Self {
-        EndedDocument { kind: "ended", hook, attempt, outcome: OutcomeDocument::of(outcome) }
+        EndedDocument { kind: "ended", hook, hook_name: hook, attempt, outcome: OutcomeDocument::of(outcome) }
     }
 }
 
@@ -318,7 +431,9 @@ impl<'a> OutcomeDocument<'a> {
             success: outcome.status == Status::Success,
             exit_code: outcome.exit_code,
             signal: outcome.signal,
-            duration_ms: millis(outcome.duration),
+            not_run: outcome.not_run.map(NotRun::as_str),
+            duration_ms: whole(outcome.duration.as_millis()),
+            duration_us: whole(outcome.duration.as_micros()),
             cpu_ms: ran.then(|| millis(outcome.usage.cpu)),
             peak_kib: ran.then_some(outcome.usage.peak_kib),
             decision: outcome.answer().and_then(|answer| answer.decision).map(Decision::as_str),
@@ -333,6 +448,10 @@ impl<'a> OutcomeDocument<'a> {
             stderr_bytes: outcome.stderr.bytes,
         }
     }
+}
+
+fn whole(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn binary(captured: &Captured) -> Option<String> {

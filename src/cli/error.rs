@@ -31,10 +31,16 @@ const TABLE: &[(&str, &str)] = &[
     ("0", "fine, also when a hook with `fail_mode: continue` failed"),
     (
         "1",
-        "a hook with `fail_mode: stop` failed or blocked; `test`: the hook failed; `audit verify`, `doctor`: something is wrong; `sync now`: the server refused events, or took none",
+        "a hook with `fail_mode: stop` failed or blocked, or did not run with `guards: enforce`; `test`: the hook failed; `audit verify`, `doctor`: something is wrong; `sync now`: the server refused events, or took none",
     ),
-    ("2", "bad usage, bad input, or a hooks.yaml with errors (`validate`, `list`, `test`, `trust`)"),
-    ("3", "refused for want of trust (`emit --strict`, `run --strict`, `test`, `trust`)"),
+    (
+        "2",
+        "bad usage, bad input, or a hooks.yaml with errors (`validate`, `list`, `test`, `trust`; `emit --strict`, `run --strict`)",
+    ),
+    (
+        "3",
+        "not trusted, or not what was reviewed: `emit --strict` and `run --strict` (also when a hook that should have run did not), `test`, `trust`",
+    ),
     ("4", "nobody is signed in, or the project is not enabled (`sync now`)"),
     ("69", "the server could not be reached (`sync now`)"),
     ("70", "a bug in knockon"),

@@ -67,7 +67,7 @@ fn trust(project: &Project, user: &UserFolders, terminal: &mut Terminal) -> bool
         return false;
     }
     let manifest = Manifest::of(file);
-    match TrustStore::of(user).trust(project, file, &manifest, Timestamp::now()) {
+    match TrustStore::of(user).trust(project, &loaded, file, &manifest, Timestamp::now()) {
         Ok(()) => true,
         Err(error) => {
             terminal.warning(&error.to_string());

@@ -6,7 +6,7 @@ use super::terminal::{Paint, Terminal, columns};
 use crate::config::{Hook, Origin};
 use crate::matcher::{Rule, TypeGlob};
 use crate::registry::CANONICAL;
-use crate::text::{one_line, shorten};
+use crate::text::{count, one_line, shorten};
 use crate::time::exact;
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -34,14 +34,16 @@ impl super::Command for List {
                 let file = loaded.file_of(loaded_hook);
                 document(&loaded_hook.hook, file.origin, &file.path_of(loaded_hook.hook.span).to_string_lossy())
             });
-            terminal.json(&json!({ "hooks": hooks.collect::<Vec<_>>() }));
+            let invalid = loaded.invalid.iter().map(|hook| json!({ "hook_name": hook.name, "problem": hook.problem }));
+            terminal.json(&json!({ "hooks": hooks.collect::<Vec<_>>(), "invalid": invalid.collect::<Vec<_>>() }));
             return Ok(Exit::Fine);
         }
-        if loaded.hooks.is_empty() {
+        if loaded.hooks.is_empty() && loaded.invalid.is_empty() {
             terminal.line("there are no hooks here; `knockon init` writes examples");
             return Ok(Exit::Fine);
         }
         let rows: Vec<Vec<String>> = loaded.hooks.iter().map(|loaded_hook| cells(&loaded_hook.hook)).collect();
+        let disabled = loaded.hooks.iter().filter(|hook| !hook.hook.enabled).count();
         for (loaded_hook, line) in loaded.hooks.iter().zip(columns(&rows)) {
             let line = if loaded_hook.hook.enabled { line } else { terminal.paint(Paint::Dim, &line) };
             terminal.line(&line);
@@ -52,7 +54,25 @@ impl super::Command for List {
                 let rules: Vec<String> = rules.map(|rule| rule.to_string()).collect();
                 let path = file.path_of(loaded_hook.hook.span).to_string_lossy();
                 details(&loaded_hook.hook, &rules, &path, terminal);
+                if !loaded_hook.hook.enabled {
+                    let place = one_line(&loaded.place_of_disabling(loaded_hook));
+                    terminal.line(&terminal.paint(Paint::Dim, &format!("       disabled: {place}")));
+                }
             }
+        }
+        for hook in &loaded.invalid {
+            let line = format!("err {}  invalid, does not run", one_line(&hook.name));
+            let line = terminal.paint(Paint::Bad, &line);
+            terminal.line(&line);
+        }
+        if disabled > 0 {
+            let all: Vec<String> = loaded
+                .hooks
+                .iter()
+                .filter(|hook| !hook.hook.enabled)
+                .map(|hook| loaded.place_of_disabling(hook))
+                .collect();
+            terminal.line(&one_line(&format!("{} disabled ({})", count(disabled, "hook"), all.join(", "))));
         }
         Ok(Exit::Fine)
     }
@@ -148,6 +168,7 @@ fn document(hook: &Hook, origin: Origin, path: &str) -> Value {
         "after": hook.after.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
         "fail_mode": hook.fail_mode.as_str(),
         "enabled": hook.enabled,
+        "hook_name": hook.name.as_str(),
         "origin": match origin { Origin::User => "user", Origin::Commit => "commit", Origin::Project => "project" },
         "path": path,
         "line": hook.span.line,

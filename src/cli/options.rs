@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Exit};
 use super::terminal::Terminal;
-use crate::config::{ConfigFile, Loaded, Origin, Severity};
+use crate::config::{ConfigFile, Loaded, Origin};
 use crate::dispatch::{Program, Skip};
 use crate::emitter::{Emitter, EmitterOptions};
 use crate::event::MAX_BYTES;
@@ -65,6 +65,23 @@ impl ProjectOptions {
     /// Opens the emitter for commands that run hooks.
     /// `look_only`: nothing is going to be run, and a signal ends knockon as usual.
     pub(super) fn emitter(&self, trust: &TrustOptions, look_only: bool) -> Result<Emitter, CliError> {
+        self.emitter_as(trust, look_only, false)
+    }
+
+    /// As [`ProjectOptions::emitter`]; `strict`: exactly the content that was reviewed has to decide.
+    ///
+    /// # Errors
+    /// With `strict`, also a trust variable without a value: whoever set it meant a hash.
+    pub(super) fn emitter_as(&self, trust: &TrustOptions, look_only: bool, strict: bool) -> Result<Emitter, CliError> {
+        if strict && trust.trust_hash.is_none() && std::env::var_os(TRUST_VARIABLE).is_some_and(|text| text.is_empty())
+        {
+            let error = CliError::usage(format!(
+                "{TRUST_VARIABLE} is set but empty, and --strict needs the hash it stands for"
+            ));
+            return Err(
+                error.hint(format!("set {TRUST_VARIABLE} to the output of `knockon trust --print-hash`, or unset it"))
+            );
+        }
         let user = UserFolders::of_this_process();
         let commit = trust.config_from_ref.as_ref().map(|name| self.export(name)).transpose()?;
         let project = match &commit {
@@ -76,6 +93,7 @@ impl ProjectOptions {
             config: if trust.config_from_ref.is_some() { None } else { self.config() },
             commit,
             trust_hash: trust.hash()?,
+            strict,
             // Where they cannot be listened to, a signal ends knockon at once and the hook is left alone: still
             // better than not running the hook at all.
             interrupts: if look_only { None } else { Some(Interrupts::default()) },
@@ -167,8 +185,8 @@ pub(super) fn read_event(path: &Path) -> Result<(String, Vec<u8>), CliError> {
     read.map(|bytes| (origin.clone(), bytes)).map_err(|error| CliError::usage(format!("{origin}: {error}")))
 }
 
-/// Shows all problems; with an error in the project's configuration the command that asked ends here. An
-/// error in the user's own takes nothing from the project.
+/// Shows all problems; with an error that disables all hooks of the project's configuration the command that asked ends
+/// here. An error in one hook disables that one, and an error in the user's own takes nothing from the project.
 pub(super) fn require_sound(emitter: &Emitter, terminal: &mut Terminal) -> Result<(), CliError> {
     let own = |path: &Path| {
         let of_user = |file: &&ConfigFile| file.origin == Origin::User;
@@ -178,7 +196,7 @@ pub(super) fn require_sound(emitter: &Emitter, terminal: &mut Terminal) -> Resul
     for problem in emitter.problems() {
         terminal.problem(problem);
     }
-    let mut errors = emitter.problems().iter().filter(|problem| problem.severity == Severity::Error);
+    let mut errors = emitter.problems().iter().filter(|problem| problem.is_of_whole_file());
     match errors.any(|problem| !own(&problem.path)) {
         false => Ok(()),
         true => Err(CliError::new(Exit::Usage, "the configuration has errors; its hooks are off")

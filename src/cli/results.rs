@@ -3,9 +3,9 @@
 use super::error::CliError;
 use super::scanning;
 use super::terminal::Terminal;
-use crate::delivery::{Annotation, Status};
+use crate::delivery::{Annotation, NotRun, Status};
 use crate::dispatch::HookReport;
-use crate::emitter::EmitReport;
+use crate::emitter::{EmitReport, Unreviewed};
 use crate::text::one_line;
 use crate::time::human;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -127,6 +127,44 @@ fn annotations(hook: &HookReport) -> &[Annotation] {
     hook.outcome.answer.as_ref().map_or(&[], |answer| answer.annotations.as_slice())
 }
 
+/// Something that should have run or decided and did not, and that is no hook of the configuration as it is now.
+struct Missed {
+    name: String,
+    why: &'static str,
+    message: String,
+}
+
+/// What should have run and did not, besides the hooks that matched: those of files that cannot be read, guards that were
+/// trusted, the content that was reviewed.
+fn missed_elsewhere(report: &EmitReport) -> Vec<Missed> {
+    let files = report.problems.iter().filter(|problem| problem.is_of_whole_file()).map(|problem| Missed {
+        name: problem.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        why: NotRun::InvalidConfig.as_str(),
+        message: format!("no hook of this file ran: {problem}"),
+    });
+    let is_named = |name: &str| report.hooks().iter().any(|hook| hook.name == name && hook.outcome.is_missed());
+    let guards = report.guards.iter().filter(|guard| !is_named(&guard.name)).map(|guard| Missed {
+        name: guard.name.clone(),
+        why: NotRun::Untrusted.as_str(),
+        message: format!("the guard did not run: {}", guard.why),
+    });
+    let unreviewed = report.unreviewed.iter().map(|why| Missed {
+        name: "reviewed content".into(),
+        why: match why {
+            Unreviewed::Invalid(_) => NotRun::InvalidConfig.as_str(),
+            Unreviewed::Untrusted(_) => NotRun::Untrusted.as_str(),
+        },
+        message: why.to_string(),
+    });
+    files.chain(guards).chain(unreviewed).collect()
+}
+
+fn error_case(why: &str, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(message).set_type(why);
+    status
+}
+
 fn junit(reports: &[&EmitReport]) -> String {
     let mut document = Report::new("knockon");
     for report in reports {
@@ -136,8 +174,13 @@ fn junit(reports: &[&EmitReport]) -> String {
             let outcome = &hook.outcome;
             let message = xml(&outcome.summary());
             let status = match outcome.status {
+                // What should have run and did not is never green.
+                _ if outcome.is_missed() => {
+                    let why = outcome.not_run.map_or(outcome.status.as_str(), NotRun::as_str);
+                    error_case(why, &message)
+                }
                 Status::Success => TestCaseStatus::success(),
-                Status::Skipped | Status::BlockedUntrusted | Status::Detached => {
+                Status::Skipped | Status::BlockedUntrusted | Status::Disabled | Status::Invalid | Status::Detached => {
                     let mut status = TestCaseStatus::skipped();
                     status.set_message(message);
                     status
@@ -160,6 +203,11 @@ fn junit(reports: &[&EmitReport]) -> String {
             if outcome.stderr.bytes > 0 {
                 case.set_system_err(xml(&outcome.stderr.text()));
             }
+            suite.add_test_case(case);
+        }
+        for missed in missed_elsewhere(report) {
+            let mut case = TestCase::new(xml(&missed.name), error_case(missed.why, &xml(&missed.message)));
+            case.set_classname(event.kind().as_str());
             suite.add_test_case(case);
         }
         document.add_test_suite(suite);
@@ -187,12 +235,28 @@ fn sarif(reports: &[&EmitReport], root: &Path) -> Value {
                 "locations": place.into_iter().collect::<Vec<_>>(),
             }));
         }
-        if hook.outcome.status.is_failure() {
-            let text = format!("the hook `{}` failed: {}", hook.name, hook.outcome.summary());
+        if let Some(text) = trouble(hook) {
+            let verb = if hook.outcome.is_missed() { "" } else { "failed: " };
+            let text = format!("the hook `{}` {verb}{text}", hook.name);
             results.push(json!({ "ruleId": hook.name, "level": "error", "message": { "text": text } }));
         }
     }
-    scanning::sarif(hooks(reports).map(|hook| hook.name.as_str()), results)
+    let missed: Vec<Missed> = reports.iter().flat_map(|report| missed_elsewhere(report)).collect();
+    for Missed { name, message, .. } in &missed {
+        results.push(json!({ "ruleId": name, "level": "error", "message": { "text": message } }));
+    }
+    let rules = hooks(reports).map(|hook| hook.name.as_str()).chain(missed.iter().map(|missed| missed.name.as_str()));
+    scanning::sarif(rules, results)
+}
+
+/// What went wrong with a hook: that it failed, or should have run and did not.
+fn trouble(hook: &HookReport) -> Option<String> {
+    let outcome = &hook.outcome;
+    match (outcome.is_missed(), outcome.status.is_failure()) {
+        (true, _) => Some(format!("did not run: {}", outcome.summary())),
+        (false, true) => Some(outcome.summary()),
+        (false, false) => None,
+    }
 }
 
 fn workflow_commands(reports: &[&EmitReport]) -> Vec<String> {
@@ -208,9 +272,12 @@ fn workflow_commands(reports: &[&EmitReport]) -> Vec<String> {
             let file = annotation.file.as_deref();
             lines.push(scanning::workflow_command(annotation.level, file, &line, &hook.name, &annotation.message));
         }
-        if hook.outcome.status.is_failure() {
-            lines.push(scanning::workflow_command("error", None, &[], &hook.name, &hook.outcome.summary()));
+        if let Some(text) = trouble(hook) {
+            lines.push(scanning::workflow_command("error", None, &[], &hook.name, &text));
         }
+    }
+    for missed in reports.iter().flat_map(|report| missed_elsewhere(report)) {
+        lines.push(scanning::workflow_command("error", None, &[], &missed.name, &missed.message));
     }
     lines
 }
@@ -225,8 +292,14 @@ fn summary(reports: &[&EmitReport]) -> String {
     for report in reports {
         let Some(event) = &report.event else { continue };
         out.push_str(&format!("### `{}`\n\n`{}`\n\n", event.kind(), event.id()));
+        let missed = missed_elsewhere(report);
+        for missed in &missed {
+            out.push_str(&format!("**{}** ({}): {}\n\n", cell(&missed.name), missed.why, cell(&missed.message)));
+        }
         if report.hooks().is_empty() {
-            out.push_str("No hook matched.\n\n");
+            if missed.is_empty() {
+                out.push_str("No hook matched.\n\n");
+            }
             continue;
         }
         out.push_str("| hook | status | time | |\n|---|---|---|---|\n");

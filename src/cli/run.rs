@@ -58,7 +58,7 @@ impl super::Command for Run {
             (None, Some(path)) => read_event(path)?,
             (None, None) => ("the event".to_owned(), b"{}".to_vec()),
         };
-        let open = || self.how.project.emitter(&self.how.trust, self.how.dry_run);
+        let open = || self.how.open();
         let draft =
             |bytes| EventDraft::from_json(bytes, self.event_type.clone()).map_err(|error| refused(&origin, &error));
         let (emitter, draft) = match envelope(&bytes) {

@@ -156,8 +156,10 @@ impl Shown<'_> {
         }
         for (name, tally) in tallies {
             let part = |part: f64| tally.durations.percentile(part).map(span).unwrap_or_default();
-            let without: u64 =
-                ["skipped", "blocked_untrusted"].iter().filter_map(|word| tally.endings.get(*word)).sum();
+            let without: u64 = ["skipped", "blocked_untrusted", "disabled", "invalid"]
+                .iter()
+                .filter_map(|word| tally.endings.get(*word))
+                .sum();
             let memory =
                 if tally.peak_kib > 0 { format!("{:.1} MiB", tally.peak_kib as f64 / 1024.0) } else { String::new() };
             let mut row = vec![

@@ -147,7 +147,7 @@ impl Tree<'_> {
         match status {
             "success" => self.terminal.paint(Paint::Good, "✓"),
             "started" => self.terminal.paint(Paint::Warn, "…"),
-            "skipped" | "detached" => self.terminal.paint(Paint::Dim, "–"),
+            "skipped" | "disabled" | "detached" => self.terminal.paint(Paint::Dim, "–"),
             _ => self.terminal.paint(Paint::Bad, "✗"),
         }
     }

@@ -71,7 +71,7 @@ impl super::Command for Trust {
             return Err(CliError::new(Exit::Untrusted, format!("it cannot be trusted: {}", one_line(why))));
         }
         self.consent(&emitter, &manifest, &before, terminal)?;
-        let stored = emitter.store().trust(emitter.project(), file, &manifest, Timestamp::now());
+        let stored = emitter.store().trust(emitter.project(), loaded, file, &manifest, Timestamp::now());
         stored.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
         if self.json {
             terminal.json(&json!({ "trusted": true, "hash": hash, "project": emitter.project().root() }));

@@ -77,6 +77,12 @@ fn check(project: &Project, user: &UserFolders, file: Option<&PathBuf>, flowspec
     problems.extend(Matcher::compile(&all).1);
     problems.extend(registry::unknown_types(&all));
     problems.extend(Limits::load(user).broken);
+    problems.extend(loaded.ignored.as_ref().map(|ignored| {
+        let read = loaded.project_file().map(|file| file.path.display().to_string()).unwrap_or_default();
+        let message = format!("this file is not read, because {read} is");
+        let help = "move its hooks into the file that is read, and remove it";
+        Diagnostic::error(&ignored.path, None, "two-configurations", message).help(help)
+    }));
     if flowspec {
         problems.extend(loaded.files.iter().flat_map(flowspec_refusals));
     }

@@ -445,7 +445,7 @@ impl How {
         if let Some(with) = self.correlation_id {
             draft = draft.correlated(with);
         }
-        let emitter = self.emit.project.emitter(&self.emit.trust, self.emit.dry_run)?;
+        let emitter = self.emit.open()?;
         let exit = self.emit.emit(&emitter, draft, "emit", "the event", terminal);
         emitter.end_with_process();
         exit

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// How much a problem matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Severity {
-    /// The file's hooks are off until this is mended.
+    /// It disables one hook, or all hooks of the file: see [`Diagnostic::hook`].
     Error,
     /// Everything works; it may not be what was meant.
     Warning,
@@ -32,6 +32,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// A stable name for this kind of problem, such as `unknown-key`.
     pub code: Cow<'static, str>,
+    /// The one hook that an error disables; without it an error disables all hooks of the file.
+    pub hook: Option<String>,
     /// The file.
     pub path: PathBuf,
     /// The place in the file; none when the file as a whole is at fault.
@@ -62,7 +64,7 @@ impl Diagnostic {
     pub fn error(path: &Path, span: Option<Span>, code: &'static str, message: impl Into<String>) -> Self {
         let (path, message) = (path.to_owned(), message.into());
         let (severity, code) = (Severity::Error, Cow::Borrowed(code));
-        Diagnostic { severity, code, path, span, message, label: None, help: None, related: Vec::new() }
+        Diagnostic { severity, code, hook: None, path, span, message, label: None, help: None, related: Vec::new() }
     }
 
     /// A warning at a place of `path`.
@@ -79,6 +81,11 @@ impl Diagnostic {
 }
 
 impl Diagnostic {
+    /// Whether it disables all hooks of its file.
+    pub fn is_of_whole_file(&self) -> bool {
+        self.severity == Severity::Error && self.hook.is_none()
+    }
+
     /// What is ordered by: errors first, then file by file in the order things stand.
     pub fn rank(&self) -> (Severity, &Path, Option<Span>) {
         (self.severity, &self.path, self.span)

@@ -4,10 +4,11 @@
 //! came from. Opening files is the caller's affair.
 
 use super::document;
+use super::model::HookName;
 use super::parse::TOP_KEYS;
 use super::reader::Reader;
 use super::tree::{Key, Node, Span, Value};
-use super::{Diagnostic, action::ACTION_KEYS};
+use super::{Diagnostic, Severity, action::ACTION_KEYS};
 use crate::text::one_line;
 use std::path::{Component, Path, PathBuf};
 
@@ -80,6 +81,8 @@ pub struct ComposedHook {
     pub scope: usize,
     /// The keys that a local override set.
     pub overridden: Vec<(String, Span)>,
+    /// Whether its text has an error, such as a key that stands twice.
+    pub broken: bool,
 }
 
 /// Reads the main file and everything that belongs to it. Problems are added to `problems`; with an
@@ -95,14 +98,25 @@ pub(super) fn compose(
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let composed =
         Composed { sources: vec![main], version: None, concurrency: None, scopes: Vec::new(), hooks: Vec::new() };
-    let mut layers = Layers { folder, open, composed, found: Vec::new() };
+    let mut layers = Layers { folder, open, composed, found: Vec::new(), regions: Vec::new() };
     let complete = layers.file(0, None, &mut vec![name]).is_some();
     if complete {
         layers.one_liners();
         layers.local();
+        layers.attribute_errors();
     }
     problems.append(&mut layers.found);
     complete.then_some(layers.composed)
+}
+
+impl ComposedHook {
+    /// What to call it: its name, or its number where it has none.
+    pub(super) fn label(&self, number: usize) -> String {
+        match self.node.get("name").map(|name| &name.value) {
+            Some(Value::Text(name)) if name.parse::<HookName>().is_ok() => name.clone(),
+            _ => format!("hooks[{number}]"),
+        }
+    }
 }
 
 struct Layers<'o, 'a> {
@@ -110,9 +124,39 @@ struct Layers<'o, 'a> {
     open: &'o mut Open<'a>,
     composed: Composed,
     found: Vec<Diagnostic>,
+    /// Where hooks and the keys beside them begin, and which hook it is.
+    regions: Vec<(Span, Option<usize>)>,
 }
 
 impl Layers<'_, '_> {
+    /// Notes where the keys of a file begin.
+    fn note_regions(&mut self, tree: &Node) {
+        self.regions.extend(tree.entries().iter().map(|(key, _)| (key.span, None)));
+    }
+
+    /// The hook whose text a place is in.
+    fn hook_at(&self, place: Span) -> Option<usize> {
+        let before =
+            |span: &Span| span.source == place.source && (span.line, span.column) <= (place.line, place.column);
+        let regions = self.regions.iter().filter(|(span, _)| before(span));
+        regions.max_by_key(|(span, hook)| (span.line, span.column, hook.is_some()))?.1
+    }
+
+    /// Finds the hooks that errors of the text are in: what else the file says is read all the same.
+    fn attribute_errors(&mut self) {
+        for at in 0..self.found.len() {
+            let problem = &self.found[at];
+            let hook = problem.span.filter(|_| problem.severity == Severity::Error).and_then(|span| self.hook_at(span));
+            let Some(hook) =
+                hook.filter(|hook| problem.related.iter().all(|other| self.hook_at(other.span) == Some(*hook)))
+            else {
+                continue;
+            };
+            self.composed.hooks[hook].broken = true;
+            self.found[at].hook = Some(self.composed.hooks[hook].label(hook));
+        }
+    }
+
     /// Reads a text as YAML and as a mapping.
     fn tree(&mut self, source: usize) -> Option<Node> {
         let number = u16::try_from(source).ok()?;
@@ -146,7 +190,8 @@ impl Layers<'_, '_> {
 
     /// Lets a reader look at the tree and keeps what it found.
     fn read<T>(&mut self, look: impl FnOnce(&mut Reader<'_>) -> T) -> T {
-        let mut reader = Reader { sources: &self.composed.sources, found: std::mem::take(&mut self.found) };
+        let found = std::mem::take(&mut self.found);
+        let mut reader = Reader { sources: &self.composed.sources, found, ..Reader::default() };
         let result = look(&mut reader);
         self.found = reader.found;
         result
@@ -196,8 +241,11 @@ impl Layers<'_, '_> {
                 None
             }
         })?;
-        let hooks = hooks.into_iter().map(|node| ComposedHook { node, scope, overridden: Vec::new() });
-        self.composed.hooks.extend(hooks);
+        self.note_regions(&tree);
+        for node in hooks {
+            self.regions.push((node.span, Some(self.composed.hooks.len())));
+            self.composed.hooks.push(ComposedHook { node, scope, overridden: Vec::new(), broken: false });
+        }
         Some(())
     }
 
@@ -319,16 +367,16 @@ impl Layers<'_, '_> {
                 return;
             }
         };
+        self.note_regions(&tree);
         for node in hooks {
             let name = |node: &Node| node.get("name").map(|name| name.value.clone());
-            let shared = self
-                .composed
-                .hooks
-                .iter_mut()
-                .find(|hook| name(&hook.node).is_some() && name(&hook.node) == name(&node));
-            match shared {
+            let hooks = &mut self.composed.hooks;
+            let shared = hooks.iter().position(|hook| name(&hook.node).is_some() && name(&hook.node) == name(&node));
+            let number = shared.unwrap_or(hooks.len());
+            self.regions.push((node.span, Some(number)));
+            match hooks.get_mut(number) {
                 Some(hook) => hook.overridden.extend(lay_over(&mut hook.node, &node)),
-                None => self.composed.hooks.push(ComposedHook { node, scope: 0, overridden: Vec::new() }),
+                None => hooks.push(ComposedHook { node, scope: 0, overridden: Vec::new(), broken: false }),
             }
         }
     }

@@ -1,11 +1,12 @@
 //! Which configuration files there are, and what they hold.
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
 use super::document::MAX_CONFIG_BYTES;
 use super::layers::{self, Composed, LOCAL_FILE, ONE_LINE_FILE, Opened, Source};
 use super::model::{Concurrency, Hook, ScriptPath};
 use super::parse::{Read, read_layers};
 use super::tree::Span;
+use super::words::FailMode;
 use crate::project::{Project, UserFolders};
 use crate::sys::{self, OpenFault, OpenMode, Owner};
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,19 @@ pub struct LoadedHook {
     pub hook: Hook,
 }
 
+/// A hook that an error disables; the other hooks of its file run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidHook {
+    /// Index into [`Loaded::files`].
+    pub file: usize,
+    /// Its name, or `hooks[N]` where it has none.
+    pub name: String,
+    /// What a failure of it would mean, as far as that can be read.
+    pub fail_mode: FailMode,
+    /// The first error: `path:line:column: message; help`.
+    pub problem: String,
+}
+
 /// Every hook there is, in the order they run.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
@@ -88,24 +102,21 @@ pub struct Loaded {
     pub files: Vec<ConfigFile>,
     /// Their hooks, in file order.
     pub hooks: Vec<LoadedHook>,
-    /// What can be read of the hooks of files with an error: to look for further errors, not to run.
+    /// The hooks that an error disables.
+    pub invalid: Vec<InvalidHook>,
+    /// What can be read of hooks that an error disables: to look for further errors, not to run.
     pub unsound: Vec<LoadedHook>,
     /// What is wrong with the files.
     pub problems: Vec<Diagnostic>,
+    /// A second configuration of the project, which is not read because the first is.
+    pub ignored: Option<Found>,
 }
 
 impl Loaded {
     /// The hooks of a configuration that no file is behind.
     pub fn without_file(hooks: impl IntoIterator<Item = Hook>) -> Self {
-        let file = Found {
-            origin: Origin::Project,
-            path: "hooks.yaml".into(),
-            bytes: Vec::new(),
-            has_local: false,
-            distrust: None,
-        };
         let hooks = hooks.into_iter().map(|hook| LoadedHook { file: 0, hook }).collect();
-        Loaded { files: vec![file.into_file(Parts::default())], hooks, ..Loaded::default() }
+        Loaded { files: vec![ConfigFile::without_content(Origin::Project)], hooks, ..Loaded::default() }
     }
 
     /// The file a hook came from.
@@ -123,6 +134,11 @@ impl Loaded {
         self.files[file].path_of(span)
     }
 
+    /// Where a hook is disabled: `hooks.yaml:15`.
+    pub fn place_of_disabling(&self, hook: &LoadedHook) -> String {
+        self.file_of(hook).place_of_disabling(&hook.hook)
+    }
+
     /// The text of a file that was read.
     pub fn text_of(&self, path: &Path) -> Option<&[u8]> {
         self.files.iter().find_map(|file| {
@@ -138,6 +154,19 @@ impl Loaded {
 }
 
 impl ConfigFile {
+    /// A file that stands for rules that are not in one.
+    pub fn without_content(origin: Origin) -> Self {
+        let (path, bytes) = ("hooks.yaml".into(), Vec::new());
+        Found { origin, path, bytes, has_local: false, distrust: None }.into_file(Parts::default())
+    }
+
+    /// Where a hook of this file is disabled: `hooks.yaml:15`.
+    pub fn place_of_disabling(&self, hook: &Hook) -> String {
+        let span = hook.enabled_at.unwrap_or(hook.span);
+        let name = self.path_of(span).file_name().unwrap_or_default().to_string_lossy();
+        format!("{name}:{}", span.line)
+    }
+
     /// The path of the file that a place is in: this one, or one of its layers.
     pub fn path_of(&self, span: Span) -> &Path {
         let layer = usize::from(span.source).checked_sub(1).and_then(|at| self.layers.get(at));
@@ -158,12 +187,14 @@ impl ConfigFile {
 ///
 /// A file that is absent is no problem, unless it was named explicitly.
 pub fn load(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> Loaded {
-    let (found, problems) = find(project, user, explicit.map(|path| (path, Origin::Project)));
-    read(&found, problems)
+    let located = find(project, user, explicit.map(|path| (path, Origin::Project)));
+    let mut loaded = read(&located.found, located.problems);
+    loaded.ignored = located.ignored;
+    loaded
 }
 
 /// The files that there are, and those that cannot be read.
-pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Origin)>) -> (Vec<Found>, Vec<Diagnostic>) {
+pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Origin)>) -> Located {
     let mut search = Search::default();
     let own = [
         user.config.as_ref().map(|folder| folder.join("hooks.yaml")),
@@ -179,7 +210,7 @@ pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Orig
             match open_anywhere(&path) {
                 Err(OpenFault::Missing) => {
                     let missing = Diagnostic::error(&path, None, "missing-file", "there is no such file");
-                    search.problems.push(missing.help("give the path of a hooks.yaml"));
+                    search.located.problems.push(missing.help("give the path of a hooks.yaml"));
                 }
                 // A file named on the command line is read as it stands.
                 opened => search.add(origin, false, path, opened),
@@ -187,7 +218,7 @@ pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Orig
         }
         None => search.add_project(project),
     }
-    (search.found, search.problems)
+    search.located
 }
 
 /// Understands what was found.
@@ -201,7 +232,8 @@ pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
             distrust = distrust.take().or(why);
             opened
         };
-        let Read { config, sound, mut sources } =
+        let first_problem = loaded.problems.len();
+        let Read { config, sound: _, readable, broken, mut sources } =
             read_layers(&found.path, &found.bytes, &mut open, &mut loaded.problems);
         let concurrency = config.as_ref().map_or_else(Concurrency::default, |config| config.concurrency);
         let hooks = config.map(|config| config.hooks).unwrap_or_default();
@@ -211,10 +243,31 @@ pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
         let layers = if sources.is_empty() { sources } else { sources.split_off(1) };
         let parts = Parts { layers, scripts, concurrency, distrust };
         loaded.files.push(found.clone().into_file(parts));
-        let list = if sound { &mut loaded.hooks } else { &mut loaded.unsound };
-        list.extend(hooks.into_iter().map(|hook| LoadedHook { file: index, hook }));
+        let problems = &loaded.problems[first_problem..];
+        for (number, hook) in hooks.into_iter().enumerate() {
+            let is_broken = broken.contains(&number);
+            if is_broken && readable {
+                loaded.invalid.push(InvalidHook::of(index, number, &hook, problems));
+            }
+            let list = if is_broken || !readable { &mut loaded.unsound } else { &mut loaded.hooks };
+            list.push(LoadedHook { file: index, hook });
+        }
     }
     loaded
+}
+
+impl InvalidHook {
+    /// The hook of this number in `file`, with the first of `problems` that is about it.
+    pub(crate) fn of(file: usize, number: usize, hook: &Hook, problems: &[Diagnostic]) -> Self {
+        let name = match hook.name.as_str() {
+            "" => format!("hooks[{number}]"),
+            name => name.to_owned(),
+        };
+        let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let problem = errors.find(|problem| problem.hook.as_ref() == Some(&name));
+        let problem = problem.map(ToString::to_string).unwrap_or_else(|| "its configuration has an error".into());
+        InvalidHook { file, name, fail_mode: hook.fail_mode, problem }
+    }
 }
 
 impl Found {
@@ -271,26 +324,59 @@ impl Found {
     }
 }
 
+/// Where the configuration is.
+#[derive(Clone, Debug, Default)]
+pub struct Located {
+    /// The files that there are, the user's before the project's.
+    pub found: Vec<Found>,
+    /// What is wrong with files that cannot be read.
+    pub problems: Vec<Diagnostic>,
+    /// A second configuration of the project, which is not read because the first is.
+    pub ignored: Option<Found>,
+}
+
 /// The files found so far.
 #[derive(Default)]
 struct Search {
-    found: Vec<Found>,
-    problems: Vec<Diagnostic>,
+    located: Located,
     /// Their inodes.
     seen: Vec<(u64, u64)>,
 }
 
 impl Search {
     fn add_project(&mut self, project: &Project) {
-        let names = project.layout().config_files();
-        if names.is_empty() {
+        let mut folders = project.config_files().peekable();
+        if folders.peek().is_none_or(|names| names.is_empty()) {
             return;
         }
         let Ok(root) = sys::open_folder(project.root()) else { return };
-        for name in names {
-            match sys::open_beneath(&root, Path::new(name), OpenMode::File) {
-                Err(OpenFault::Missing) => {}
-                opened => return self.add(Origin::Project, true, project.root().join(name), opened),
+        let mut is_read = false;
+        for names in folders {
+            for name in names {
+                let path = project.root().join(name);
+                match sys::open_beneath(&root, Path::new(name), OpenMode::File) {
+                    Err(OpenFault::Missing) if !is_read && path.symlink_metadata().is_ok() => {
+                        let message = "the file is a link to a file that does not exist";
+                        let problem = Diagnostic::error(&path, None, "dangling-link", message);
+                        self.located.problems.push(problem.help("make it a file, or remove it"));
+                        is_read = true;
+                        break;
+                    }
+                    Err(OpenFault::Missing) => {}
+                    Ok(file) if is_read => {
+                        // What it says is looked at only to say that it is ignored.
+                        let bytes = sys::read_capped(&file, MAX_CONFIG_BYTES).unwrap_or_default();
+                        self.located.ignored =
+                            Some(Found { origin: Origin::Project, path, bytes, has_local: true, distrust: None });
+                        return;
+                    }
+                    Err(_) if is_read => return,
+                    opened => {
+                        self.add(Origin::Project, true, path, opened);
+                        is_read = true;
+                        break;
+                    }
+                }
             }
         }
     }
@@ -305,7 +391,7 @@ impl Search {
             Err(OpenFault::Missing) => return,
             Err(fault) => {
                 let message = format!("the file cannot be read: {fault}");
-                return self.problems.push(Diagnostic::error(&path, None, "unreadable", message));
+                return self.located.problems.push(Diagnostic::error(&path, None, "unreadable", message));
             }
         };
         // The home folder's hooks are the user's, also when the home folder is itself the project.
@@ -314,7 +400,7 @@ impl Search {
         }
         self.seen.push(owner.identity);
         let distrust = owner.distrust().map(|why| format!("{} {why}", path.display()));
-        self.found.push(Found { origin, path, bytes, has_local, distrust });
+        self.located.found.push(Found { origin, path, bytes, has_local, distrust });
     }
 }
 

@@ -37,7 +37,7 @@ pub use flowspec::flowspec_refusals;
 pub use layers::{Composed, ComposedHook, LOCAL_FILE, ONE_LINE_FILE, Open, Opened, Scope, Source};
 pub use limits::{Limits, POLICY_KEYS};
 pub use lint::lint;
-pub use load::{ConfigFile, Found, Loaded, LoadedHook, Origin, Parts, find, load, read};
+pub use load::{ConfigFile, Found, InvalidHook, Loaded, LoadedHook, Located, Origin, Parts, find, load, read};
 pub use model::{
     Action, Coalesce, Concurrency, EventMatcher, Expectation, FileExpectation, Fixture, Hook, HookName, HooksConfig,
     MAX_TIMEOUT, MIN_TIMEOUT, Retry, ScriptPath, Texts, Upcoming, Webhook, WorkingDirectory,
@@ -49,4 +49,6 @@ pub use script::{ScriptFault, ScriptFile, find_in_path};
 pub use settings::{BUILT_IN, DEFAULTS_KEYS, RETRY_KEYS};
 pub use tree::{Key, Node, Span, Value};
 pub use user::{AUDIT_KEYS, AuditSettings, SETTINGS_KEYS, SYNC_KEYS, SyncSettings, UserSettings};
-pub use words::{Durability, FailMode, Mode, OnBusy, OnTimeout, OutputMode, Sandbox, StopMode};
+pub use words::{
+    Durability, FailMode, GuardMode, Mode, OnBusy, OnTimeout, OnUnreadable, OutputMode, Sandbox, StopMode,
+};

@@ -2,7 +2,7 @@
 
 use super::sandbox::SandboxRules;
 use super::tree::{Key, Node, Span};
-use super::words::{FailMode, Mode, OnBusy, OnTimeout, OutputMode, StopMode};
+use super::words::{FailMode, Mode, OnBusy, OnTimeout, OnUnreadable, OutputMode, StopMode};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
@@ -57,10 +57,14 @@ pub struct Hook {
     pub stop: StopMode,
     /// Whether it takes part at all.
     pub enabled: bool,
+    /// Where `enabled` is set, in the hook, an override or `defaults`.
+    pub enabled_at: Option<Span>,
     /// What of its output the terminal shows.
     pub output: OutputMode,
     /// What it means that its time was up.
     pub on_timeout: OnTimeout,
+    /// What it means that its answer cannot be read; see [`Hook::on_unreadable`].
+    pub on_unreadable: Option<OnUnreadable>,
     /// The hooks that must have finished before, and where each is named.
     pub after: Vec<(HookName, Span)>,
     /// Whether and when a failed run is tried again.
@@ -79,6 +83,49 @@ pub struct Hook {
     pub overridden: Vec<(String, Span)>,
     /// Its action, when a later version carries that out.
     pub upcoming: Option<Upcoming>,
+}
+
+impl Hook {
+    /// Stands where an entry under `hooks` is no mapping, in a configuration that has an error.
+    pub(super) fn unreadable(span: Span) -> Self {
+        Hook {
+            name: HookName::none(),
+            span,
+            description: None,
+            schema_version: None,
+            events: Vec::new(),
+            action: Action::Command(String::new()),
+            timeout: MAX_TIMEOUT,
+            working_directory: WorkingDirectory::root(),
+            shell: PathBuf::from("/bin/sh"),
+            env: Vec::new(),
+            env_from: Vec::new(),
+            fail_mode: FailMode::default(),
+            stop: StopMode::default(),
+            enabled: true,
+            enabled_at: None,
+            output: OutputMode::default(),
+            on_timeout: OnTimeout::default(),
+            on_unreadable: None,
+            after: Vec::new(),
+            retry: None,
+            mode: Mode::default(),
+            sandbox: SandboxRules::default(),
+            group: None,
+            coalesce: None,
+            tests: Vec::new(),
+            overridden: Vec::new(),
+            upcoming: None,
+        }
+    }
+
+    /// What it means that its answer cannot be read: where a failure stops the caller, the answer may have been a no.
+    pub fn on_unreadable(&self) -> OnUnreadable {
+        self.on_unreadable.unwrap_or(match self.fail_mode {
+            FailMode::Stop => OnUnreadable::Fail,
+            FailMode::Continue => OnUnreadable::Warn,
+        })
+    }
 }
 
 /// One entry under `events`.

@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::settings::Defaults;
 use super::tree::{Key, Node, Value};
 use crate::text::one_line;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// The keys of the file itself.
@@ -36,6 +36,7 @@ pub const HOOK_KEYS: &[&str] = &[
     "enabled",
     "output",
     "on_timeout",
+    "on_unreadable",
     "after",
     "retry",
     "mode",
@@ -54,10 +55,15 @@ const NEWEST_MINOR: u32 = 1;
 /// A configuration and the files it was read from.
 pub type Parsed = (Option<HooksConfig>, Vec<Source>);
 
-/// A configuration as far as it can be read, whether it has an error, and the files it was read from.
+/// A configuration as far as it can be read, and the files it was read from.
 pub(super) struct Read {
     pub(super) config: Option<HooksConfig>,
+    /// Whether it has no error at all.
     pub(super) sound: bool,
+    /// Whether it can be read as a whole: its errors disable single hooks.
+    pub(super) readable: bool,
+    /// The numbers of the hooks that an error disables.
+    pub(super) broken: BTreeSet<usize>,
     pub(super) sources: Vec<Source>,
 }
 
@@ -78,12 +84,15 @@ pub(super) fn read_layers(path: &Path, bytes: &[u8], open: &mut Open<'_>, proble
     let mut found = Vec::new();
     let Some(composed) = compose(path, bytes, open, &mut found) else {
         finish(found, problems);
-        return Read { config: None, sound: false, sources: Vec::new() };
+        let (sources, broken) = (Vec::new(), BTreeSet::new());
+        return Read { config: None, sound: false, readable: false, broken, sources };
     };
-    let mut reader = Reader { sources: &composed.sources, found };
+    let mut reader = Reader { sources: &composed.sources, found, ..Reader::default() };
     let config = Some(reader.configuration(&composed));
+    let readable = !reader.found.iter().any(Diagnostic::is_of_whole_file);
+    let broken = std::mem::take(&mut reader.broken);
     let sound = !finish(reader.found, problems);
-    Read { config, sound, sources: composed.sources }
+    Read { config, sound, readable, broken, sources: composed.sources }
 }
 
 /// Adds what was found, most important first. Returns whether an error is among it.
@@ -105,9 +114,18 @@ impl Reader<'_> {
             });
         }
         let concurrency = composed.concurrency.as_ref().and_then(|node| self.concurrency(node));
-        let hooks: Vec<Hook> = composed.hooks.iter().filter_map(|hook| self.hook(hook, &scopes[hook.scope])).collect();
+        let mut hooks: Vec<Hook> = Vec::with_capacity(composed.hooks.len());
+        for (number, hook) in composed.hooks.iter().enumerate() {
+            self.hook = Some((number, hook.label(number)));
+            if hook.broken {
+                self.broken.insert(number);
+            }
+            let read = self.hook(hook, &scopes[hook.scope]);
+            hooks.push(read.unwrap_or_else(|| Hook::unreadable(hook.node.span)));
+        }
         self.unique_names(&hooks);
         self.order(&hooks);
+        self.hook = None;
         let concurrency = concurrency.unwrap_or(Concurrency::Limit(1));
         HooksConfig { version: composed.version.clone().unwrap_or_default(), concurrency, hooks }
     }
@@ -185,8 +203,10 @@ impl Reader<'_> {
             fail_mode: settings.fail_mode,
             stop: policy.stop,
             enabled: settings.enabled,
+            enabled_at: settings.enabled_at,
             output: policy.output,
             on_timeout: policy.on_timeout,
+            on_unreadable: policy.on_unreadable,
             after: policy.after,
             retry: settings.retry.map(|(retry, _)| retry),
             mode: policy.mode,
@@ -279,10 +299,11 @@ impl Reader<'_> {
 
     fn unique_names(&mut self, hooks: &[Hook]) {
         let mut named: HashMap<&HookName, &Hook> = HashMap::with_capacity(hooks.len());
-        for hook in hooks {
+        for (number, hook) in hooks.iter().enumerate() {
             if hook.name.as_str().is_empty() {
                 continue;
             }
+            self.hook = Some((number, hook.name.to_string()));
             if let Some(first) = named.get(&hook.name) {
                 let message = format!(
                     "the hook name `{}` is taken: line {}, column {} has it already",

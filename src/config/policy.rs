@@ -3,7 +3,7 @@
 use super::model::{Action, Coalesce, Concurrency, Hook, HookName, Upcoming};
 use super::reader::Reader;
 use super::tree::{Node, Span, Value};
-use super::words::{Mode, OnBusy, OnTimeout, OutputMode, StopMode};
+use super::words::{Mode, OnBusy, OnTimeout, OnUnreadable, OutputMode, StopMode};
 use crate::text::{nearest, one_line};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,6 +20,7 @@ pub(super) struct Policy {
     pub(super) env_from: Vec<String>,
     pub(super) output: OutputMode,
     pub(super) on_timeout: OnTimeout,
+    pub(super) on_unreadable: Option<OnUnreadable>,
     pub(super) stop: StopMode,
     pub(super) after: Vec<(HookName, Span)>,
     pub(super) mode: Mode,
@@ -45,6 +46,7 @@ impl Reader<'_> {
             env_from: entry("env_from").map(|(_, node)| self.env_from(node)).unwrap_or_default(),
             output: entry("output").and_then(|(_, node)| self.word(node)).unwrap_or(OutputMode::OnFailure),
             on_timeout: entry("on_timeout").and_then(|(_, node)| self.word(node)).unwrap_or(OnTimeout::Fail),
+            on_unreadable: entry("on_unreadable").and_then(|(_, node)| self.word(node)),
             stop: entry("stop").and_then(|(_, node)| self.word(node)).unwrap_or(StopMode::Next),
             after: entry("after").map(|(_, node)| self.after(node)).unwrap_or_default(),
             mode: entry("mode").and_then(|(_, node)| self.word(node)).unwrap_or(Mode::Wait),
@@ -142,7 +144,8 @@ impl Reader<'_> {
             return;
         }
         let at: HashMap<&str, usize> = hooks.iter().enumerate().map(|(at, hook)| (hook.name.as_str(), at)).collect();
-        for hook in hooks {
+        for (number, hook) in hooks.iter().enumerate() {
+            self.hook = Some((number, hook.name.to_string()));
             for (name, span) in &hook.after {
                 if !at.contains_key(name.as_str()) {
                     let near = nearest(name.as_str(), at.keys().copied());
@@ -175,6 +178,7 @@ impl Reader<'_> {
                     let names = path[from..].iter().map(|(walked, _)| hooks[*walked].name.as_str());
                     let circle: Vec<&str> = names.chain([hooks[target].name.as_str()]).collect();
                     let message = format!("these hooks wait for each other: {}", circle.join(" → "));
+                    self.hook = Some((hook, hooks[hook].name.to_string()));
                     self.error(*span, "after-cycle", message).help = Some("remove one of these `after`".into());
                 } else if !done[target] {
                     path.push((target, 0));

@@ -1,11 +1,12 @@
 //! Reading a tree: what is wrong is collected with its place, and reading goes on.
 
-use super::diagnostic::{Diagnostic, Related};
+use super::diagnostic::{Diagnostic, Related, Severity};
 use super::document;
 use super::layers::Source;
 use super::tree::{Key, Node, Span, Value};
 use super::words::Word;
 use crate::text::{nearest, one_line, shorten};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -38,10 +39,15 @@ const FOREIGN_KEYS: &[(&str, &str, &str)] = &[
 ];
 
 /// The problems of one configuration, as they are found.
+#[derive(Default)]
 pub(super) struct Reader<'a> {
     /// Its texts; a [`Span`] says which of them it is in.
     pub(super) sources: &'a [Source],
     pub(super) found: Vec<Diagnostic>,
+    /// The hook that is being read: its number and its name. An error disables this one alone.
+    pub(super) hook: Option<(usize, String)>,
+    /// The numbers of the hooks that an error disables.
+    pub(super) broken: BTreeSet<usize>,
 }
 
 /// Keys that would give what only the user gives: whoever writes them is told so, and not what is near.
@@ -73,7 +79,7 @@ impl<'a> Reader<'a> {
             problem.help = fault.help;
             problem
         });
-        (Reader { sources, found: found.collect() }, tree)
+        (Reader { sources, found: found.collect(), ..Reader::default() }, tree)
     }
 }
 
@@ -303,8 +309,14 @@ impl Reader<'_> {
         Related { path: self.path(span).to_owned(), span, message: message.to_owned() }
     }
 
-    fn push(&mut self, problem: Diagnostic) -> &mut Diagnostic {
+    fn push(&mut self, mut problem: Diagnostic) -> &mut Diagnostic {
         let at = self.found.len();
+        if let Some((number, name)) = &self.hook {
+            problem.hook = Some(name.clone());
+            if problem.severity == Severity::Error {
+                self.broken.insert(*number);
+            }
+        }
         self.found.push(problem);
         &mut self.found[at]
     }

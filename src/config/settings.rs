@@ -51,6 +51,8 @@ pub(super) struct Defaults {
     pub(super) shell: PathBuf,
     pub(super) fail_mode: FailMode,
     pub(super) enabled: bool,
+    /// Where `enabled` is set.
+    pub(super) enabled_at: Option<Span>,
     pub(super) env: Vec<(String, String)>,
     pub(super) retry: Option<(Retry, Span)>,
     pub(super) sandbox: SandboxRules,
@@ -65,6 +67,7 @@ impl Defaults {
             shell: PathBuf::from("/bin/bash"),
             fail_mode: FailMode::Continue,
             enabled: true,
+            enabled_at: None,
             env: Vec::new(),
             retry: None,
             sandbox: SandboxRules::default(),
@@ -93,7 +96,10 @@ impl Reader<'_> {
                 }
                 "shell" => settings.shell = self.shell(value).unwrap_or_else(|| base.shell.clone()),
                 "fail_mode" => settings.fail_mode = self.word(value).unwrap_or(base.fail_mode),
-                "enabled" => settings.enabled = self.boolean(value).unwrap_or(base.enabled),
+                "enabled" => {
+                    settings.enabled = self.boolean(value).unwrap_or(base.enabled);
+                    settings.enabled_at = Some(key.span);
+                }
                 "env" => {
                     for (name, text) in self.env(value) {
                         match settings.env.iter_mut().find(|(known, _)| *known == name) {

@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::limits::{own_file, parse_own};
 use super::reader::Reader;
 use super::tree::{Node, Value};
-use super::words::Durability;
+use super::words::{Durability, GuardMode};
 use crate::project::UserFolders;
 use crate::text::one_line;
 use crate::time::parse_span;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The keys of `settings.yaml`.
-pub const SETTINGS_KEYS: &[&str] = &["version", "audit", "sync"];
+pub const SETTINGS_KEYS: &[&str] = &["version", "audit", "sync", "guards"];
 /// The keys under `audit`.
 pub const AUDIT_KEYS: &[&str] = &["max_size", "keep", "retention", "durability", "compress"];
 
@@ -79,6 +79,8 @@ pub struct UserSettings {
     pub audit: AuditSettings,
     /// How events are brought to a team server.
     pub sync: SyncSettings,
+    /// What it means that a guard that was trusted did not run.
+    pub guards: GuardMode,
 }
 
 impl UserSettings {
@@ -119,7 +121,8 @@ impl Reader<'_> {
         self.version(tree);
         let audit = tree.get("audit").map(|node| self.audit_settings(node)).unwrap_or_default();
         let sync = tree.get("sync").map(|node| self.sync_settings(node)).unwrap_or_default();
-        Some(UserSettings { audit, sync })
+        let guards = tree.get("guards").and_then(|node| self.word(node)).unwrap_or_default();
+        Some(UserSettings { audit, sync, guards })
     }
 
     fn sync_settings(&mut self, node: &Node) -> SyncSettings {

@@ -62,6 +62,16 @@ words! {
 }
 
 words! {
+    /// What it means that a guard that was trusted did not run.
+    GuardMode {
+        /// A warning says so.
+        Warn = "warn",
+        /// The caller is stopped.
+        Enforce = "enforce",
+    }
+}
+
+words! {
     /// What a failure with `fail_mode: stop` ends.
     StopMode {
         /// What was not started yet.
@@ -124,6 +134,16 @@ words! {
         Fail = "fail",
         /// It blocked: a guard is not passed by stalling.
         Block = "block",
+    }
+}
+
+words! {
+    /// What it means that a hook's answer cannot be read.
+    OnUnreadable {
+        /// A warning says so.
+        Warn = "warn",
+        /// The hook failed: the answer may have been a no.
+        Fail = "fail",
     }
 }
 

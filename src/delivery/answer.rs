@@ -1,9 +1,11 @@
 //! What a hook can answer, in the words that coding agents use (Claude Code's hook output) and in ours.
 //!
 //! An answer is what a hook printed when it printed one JSON object, or what it wrote into the file that
-//! `HOOK_RESPONSE` names. What is not understood is told and passed over: an answer never makes a hook fail that
-//! did not say so.
+//! `HOOK_RESPONSE` names. Output that holds a deciding key is *meant* as an answer: when it cannot be read, the answer
+//! is [`Answer::unreadable`] and the hook's `on_unreadable` says what that means. Everything else that a program may
+//! print as JSON (a health check, a test report) is no answer and no error.
 
+use super::meant::MeantScan;
 use crate::event::{EventDraft, EventError, EventId, EventType};
 use crate::json::Json;
 use crate::json::Kind;
@@ -135,16 +137,65 @@ pub struct Answer {
     pub annotations: Vec<Annotation>,
     /// What in it was not understood.
     pub problems: Vec<String>,
-    /// Whether there was something that could not be read.
+    /// Whether it was meant as an answer and could not be read: not at all, or not what it decides.
     pub unreadable: bool,
+    /// Whether it has a key that makes output an answer.
+    pub has_decision_key: bool,
+}
+
+/// The keys of an answer, and of what is in it.
+const ANSWER_KEYS: &[&str] = &[
+    "continue",
+    "stopReason",
+    "decision",
+    "reason",
+    "systemMessage",
+    "suppressOutput",
+    "hookSpecificOutput",
+    "status",
+    "retry_after",
+    "emit",
+    "annotations",
+];
+const SPECIFIC_KEYS: &[&str] =
+    &["hookEventName", "permissionDecision", "permissionDecisionReason", "updatedInput", "additionalContext"];
+const EMIT_KEYS: &[&str] = &["type", "context"];
+const ANNOTATION_KEYS: &[&str] = &["file", "line", "level", "message"];
+
+/// What other tools call our keys.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("path", "file"),
+    ("filename", "file"),
+    ("lineno", "line"),
+    ("row", "line"),
+    ("start_line", "line"),
+    ("severity", "level"),
+    ("msg", "message"),
+    ("text", "message"),
+    ("event_type", "type"),
+    ("kind", "type"),
+    ("data", "context"),
+    ("payload", "context"),
+    ("events", "emit"),
+    ("permission", "permissionDecision"),
+    ("stop_reason", "stopReason"),
+    ("system_message", "systemMessage"),
+    ("retryAfter", "retry_after"),
+];
+
+/// The known key that `key` was probably meant to be.
+fn meant_key<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    let other = OTHER_NAMES.iter().find(|(theirs, _)| *theirs == key).map(|(_, ours)| *ours);
+    let other = other.and_then(|ours| known.iter().copied().find(|known| *known == ours));
+    other.or_else(|| crate::text::nearest(key, known.iter().copied()))
 }
 
 /// Reads an answer. Two readers must not disagree on it, so what an event may not have, an answer may not either
 /// (keys that come twice, halves of surrogate pairs, RFC 7493).
-fn read(bytes: &[u8]) -> Result<Answer, String> {
+fn read(bytes: &[u8], is_output: bool) -> Result<Answer, String> {
     let json = Json::parse(bytes).map_err(|error| error.to_string())?;
     let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let mut reading = Reading::default();
+    let mut reading = Reading { is_output, ..Reading::default() };
     for (key, value) in &object {
         reading.member(key, value);
     }
@@ -165,23 +216,36 @@ fn read(bytes: &[u8]) -> Result<Answer, String> {
     Ok(answer)
 }
 
+/// What to do about an answer that cannot be read.
+pub const UNREADABLE_HELP: &str = "write answers to the file named by $HOOK_RESPONSE, and print anything else";
+
 impl Answer {
-    /// The answer in what a hook printed; nothing when that is plain text, or none of its keys is known.
+    /// The answer in what a hook printed, all of it; nothing when it printed something else than an answer.
     pub fn in_output(printed: &[u8]) -> Option<Self> {
-        let start = printed.iter().position(|byte| !byte.is_ascii_whitespace())?;
-        let (begins, bytes) = (printed[start], &printed[start..]);
-        if !(begins == b'{' || begins == 0xef) || printed.len() > MAX_ANSWER {
-            return None;
-        }
-        match read(printed) {
-            Ok(object) => Some(object).filter(|answer| !answer.is_empty()),
-            // Plain text is no error; what was meant to decide something must not get lost in silence.
-            Err(error) => {
-                let deciding = ["\"decision\"", "\"permissionDecision\"", "\"continue\""];
-                let meant = |word: &&str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
-                let problem = format!("what it printed looks like an answer, and is no JSON object: {error}");
-                deciding.iter().any(meant).then(|| Answer::unreadable(problem))
+        let mut meant = MeantScan::default();
+        meant.push(printed);
+        Self::in_scanned_output(Some(printed), &meant)
+    }
+
+    /// As [`Answer::in_output`], for output that was scanned as it came. `printed` is all of it, unless it does not
+    /// begin like an object or is longer than [`MAX_ANSWER`].
+    pub fn in_scanned_output(printed: Option<&[u8]>, meant: &MeantScan) -> Option<Self> {
+        let unreadable = |why: String| meant.is_meant().then(|| Answer::unreadable(why));
+        let Some(printed) = printed else {
+            return unreadable(format!(
+                "its output holds an answer, but is not one JSON object of at most {} KiB and nothing else",
+                MAX_ANSWER / 1024
+            ));
+        };
+        let looks_like_one = printed.trim_ascii_start().starts_with(b"{") && printed.len() <= MAX_ANSWER;
+        match Some(printed).filter(|_| looks_like_one).map(|printed| read(printed, true)) {
+            Some(Ok(answer)) => Some(answer)
+                .filter(|answer| answer.has_decision_key || answer.unreadable || answer.asks_for_something()),
+            Some(Err(error)) => unreadable(format!("its output holds an answer, but is not one JSON object: {error}")),
+            None if printed.len() > MAX_ANSWER => {
+                unreadable(format!("its output holds an answer, but has more than {} KiB", MAX_ANSWER / 1024))
             }
+            None => unreadable("its output holds an answer, but there is text before the JSON object".into()),
         }
     }
 
@@ -191,15 +255,29 @@ impl Answer {
             return None;
         }
         if bytes.len() > MAX_ANSWER {
-            return Some(Self::unreadable(format!("HOOK_RESPONSE has more than {} KiB", MAX_ANSWER / 1024)));
+            return Some(Self::unreadable(format!("HOOK_RESPONSE holds more than {} KiB", MAX_ANSWER / 1024)));
         }
-        let read = read(bytes);
-        Some(read.unwrap_or_else(|error| Self::unreadable(format!("HOOK_RESPONSE has no JSON object in it: {error}"))))
+        let read = read(bytes, false);
+        Some(
+            read.unwrap_or_else(|error| {
+                Self::unreadable(format!("HOOK_RESPONSE does not hold one JSON object: {error}"))
+            }),
+        )
     }
 
     /// No answer, but why there is none.
     pub fn unreadable(problem: String) -> Self {
         Answer { problems: vec![problem], unreadable: true, ..Answer::default() }
+    }
+
+    /// Whether it asks for something that a program does not print for reasons of its own.
+    fn asks_for_something(&self) -> bool {
+        self.stop.is_some()
+            || self.wish.is_some()
+            || !self.follow_ups.is_empty()
+            || !self.annotations.is_empty()
+            || self.system_message.is_some()
+            || self.suppress_output
     }
 
     /// Whether it gives leave for something.
@@ -209,7 +287,8 @@ impl Answer {
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        format!("{self:?}") == format!("{:?}", Answer::default())
+        let has_decision_key = self.has_decision_key;
+        format!("{self:?}") == format!("{:?}", Answer { has_decision_key, ..Answer::default() })
     }
 
     /// Whether it says that what happens must not go on.
@@ -237,6 +316,8 @@ struct Reading {
     reasons: [Option<String>; 2],
     /// Which entries of `emit` were accepted.
     accepted: Vec<usize>,
+    /// Whether it is output, which may have keys of ours for reasons of its own.
+    is_output: bool,
 }
 
 impl Reading {
@@ -258,28 +339,47 @@ impl Reading {
         match key {
             // As good as absent.
             _ if value.is_null() => {}
-            "continue" => self.answer.stop = (self.flag(key, value) == Some(false)).then_some(None),
+            "continue" => {
+                self.answer.stop = (self.flag(key, value) == Some(false)).then_some(None);
+                self.answer.has_decision_key |= self.answer.stop.is_some();
+                self.answer.unreadable |= !value.is_boolean();
+            }
             "stopReason" => self.stop_reason = self.text(key, value),
             "decision" => self.decisions[0] = self.decide(key, value),
             "reason" => self.reasons[0] = self.text(key, value),
             "systemMessage" => self.answer.system_message = self.text(key, value),
             "suppressOutput" => self.answer.suppress_output = self.flag(key, value).unwrap_or(false),
-            "hookSpecificOutput" => match value {
-                Value::Object(members) => members.iter().for_each(|(key, value)| self.specific(key, value)),
-                other => self.wrong(key, "an object", other),
-            },
+            "hookSpecificOutput" => {
+                self.answer.has_decision_key = true;
+                match value {
+                    Value::Object(members) => members.iter().for_each(|(key, value)| self.specific(key, value)),
+                    other => {
+                        self.answer.unreadable = true;
+                        self.wrong(key, "an object", other);
+                    }
+                }
+            }
             "status" => {
                 self.answer.wish = match value.as_str() {
                     Some("skip") => Some(Wish::Skip),
                     Some("retry") => Some(Wish::Retry),
+                    // Health checks print one.
+                    _ if self.is_output => return,
                     _ => return self.wrong(key, "`skip` or `retry`", value),
                 }
             }
             "retry_after" => self.answer.retry_after = self.pause(key, value),
             "emit" => self.list(key, value, Self::follow_up),
             "annotations" => self.list(key, value, Self::annotation),
-            // The words of another tool, or of one to come.
-            _ => {}
+            _ => self.unknown(key, ANSWER_KEYS, "its answer"),
+        }
+    }
+
+    /// Reports a key that looks like a known one. Other keys are those of another tool, or of one to come.
+    fn unknown(&mut self, key: &str, known: &[&str], of: &str) {
+        if let Some(meant) = meant_key(key, known) {
+            let key = crate::text::one_line(&crate::text::shorten(key, 60));
+            self.answer.problems.push(format!("`{key}` is not a key of {of}; did you mean `{meant}`?"));
         }
     }
 
@@ -291,13 +391,15 @@ impl Reading {
             "permissionDecisionReason" => self.reasons[1] = self.text(key, value),
             "updatedInput" => self.answer.updated_input = RawValue::from_string(value.to_string()).ok(),
             "additionalContext" => self.answer.additional_context = self.text(key, value),
-            _ => {}
+            _ => self.unknown(key, SPECIFIC_KEYS, "`hookSpecificOutput`"),
         }
     }
 
     fn decide(&mut self, key: &str, value: &Value) -> Option<Decision> {
         let decision = value.as_str().and_then(Decision::of);
+        self.answer.has_decision_key = true;
         if decision.is_none() {
+            self.answer.unreadable = true;
             self.wrong(key, "one of deny, block, defer, ask, allow, approve", value);
         }
         decision
@@ -306,7 +408,7 @@ impl Reading {
     fn wrong(&mut self, key: &str, wanted: &str, found: &Value) {
         let shown = found.to_string();
         let shown = crate::text::shorten(&shown, 60);
-        self.answer.problems.push(format!("`{key}` in its answer: {wanted} is wanted, this is {shown}"));
+        self.answer.problems.push(format!("`{key}` in its answer: expected {wanted}, found {shown}"));
     }
 
     fn text(&mut self, key: &str, value: &Value) -> Option<String> {
@@ -347,6 +449,12 @@ impl Reading {
         }
     }
 
+    fn unknown_members(&mut self, value: &Value, known: &[&str], of: &str) {
+        for key in value.as_object().into_iter().flat_map(Map::keys).filter(|key| !known.contains(&key.as_str())) {
+            self.unknown(key, known, of);
+        }
+    }
+
     fn follow_up(&mut self, at: usize, value: &Value) {
         let kind = value.get("type").and_then(Value::as_str).map(str::parse::<EventType>);
         let context = match value.get("context") {
@@ -356,6 +464,7 @@ impl Reading {
         };
         match (kind, context) {
             (Some(Ok(kind)), Some(context)) => {
+                self.unknown_members(value, EMIT_KEYS, "an entry of `emit`");
                 self.answer.follow_ups.push(FollowUp { kind, context });
                 self.accepted.push(at);
             }
@@ -375,6 +484,7 @@ impl Reading {
                 None => return self.wrong("level", "notice, warning or error", &value["level"]),
             },
         };
+        self.unknown_members(value, ANNOTATION_KEYS, "an annotation");
         self.answer.annotations.push(Annotation {
             file: value.get("file").and_then(Value::as_str).map(str::to_owned),
             line: value.get("line").and_then(Value::as_u64).filter(|line| *line > 0),
@@ -390,22 +500,70 @@ mod tests {
     use serde_json::json;
 
     fn answer(value: Value) -> Answer {
-        Answer::in_output(value.to_string().as_bytes()).unwrap_or_default()
+        Answer::in_file(value.to_string().as_bytes()).unwrap_or_default()
     }
 
     #[test]
     fn plain_text_is_no_answer() {
-        for text in ["", "  ", "done", "[1]", "{not json}", "{\"continue\": true} and more", "{\"result\": 1}", "{}"] {
-            assert!(Answer::in_output(text.as_bytes()).is_none_or(|answer| answer.unreadable), "{text}");
+        for text in [
+            "",
+            "  ",
+            "done",
+            "[1]",
+            "{not json}",
+            "{\"continue\": true} and more",
+            "{\"result\": 1}",
+            "{}",
+            // What health checks, test runners and compilers print.
+            "{\"status\": \"ok\"}",
+            "{\"status\": \"UP\", \"reason\": 1}",
+            "{\"reason\": \"compiler-artifact\"}\n{\"reason\": \"build-finished\"}",
+            "{\"annotations\": [1], \"emit\": false}",
+            "the decision: block",
+            "{\"results\": [{\"decision\": \"x\"}]}",
+        ] {
+            assert!(Answer::in_output(text.as_bytes()).is_none(), "{text}");
         }
         assert!(Answer::in_output(b"\n {\"continue\": false}\n").unwrap().blocks());
+    }
+
+    #[test]
+    fn a_meant_answer_that_cannot_be_read_is_reported_wherever_it_is_cut() {
+        let long = format!("{{\"pad\": \"{}\", \"decision\": \"block\"}}", "x".repeat(MAX_ANSWER));
+        for text in [
+            "checking\n{\"decision\": \"block\"}",
+            "{\"decision\": \"block\"} done",
+            "{\"decision\": \"block\"",
+            "{\"decision\": \"block\"}\n{\"decision\": \"allow\"}",
+            "{'decision': 'block'}",
+            "{\"decision\": block}",
+            "{\"decision\" :\"maybe\"}",
+            "{\"decision\": 7}",
+            "\u{1b}[0m{\"decision\": \"block\"}",
+            "\u{feff}{\"decision\": \"block\"}",
+            "[{\"decision\": \"block\"}]",
+            "no {\"hookSpecificOutput\": {\"permissionDecision\": \"deny\"}}",
+            "so {\"continue\" : False}",
+            &long,
+        ] {
+            let found = Answer::in_output(text.as_bytes()).unwrap_or_else(|| panic!("{}", &text[..40]));
+            assert!(found.unreadable && !found.problems.is_empty() && !found.allows_something(), "{found:?}");
+            for at in (0..text.len().min(300)).chain(text.len().saturating_sub(60)..text.len()) {
+                let mut scan = MeantScan::default();
+                [&text.as_bytes()[..at], &text.as_bytes()[at..]].iter().for_each(|piece| scan.push(piece));
+                assert!(scan.is_meant(), "cut at {at}");
+            }
+            let mut scan = MeantScan::default();
+            text.as_bytes().chunks(1).take(400).for_each(|piece| scan.push(piece));
+            assert!(scan.is_meant() || text.len() > 400);
+        }
     }
 
     #[test]
     fn a_file_made_for_an_answer_is_told_when_it_has_none() {
         assert!(Answer::in_file(b" \n").is_none());
         let problems = |bytes: &[u8]| Answer::in_file(bytes).unwrap().problems.join(" ");
-        assert!(problems(b"oops").starts_with("HOOK_RESPONSE has no JSON object in it"));
+        assert!(problems(b"oops").starts_with("HOOK_RESPONSE does not hold one JSON object"));
         assert!(problems(&vec![b'x'; MAX_ANSWER + 1]).contains("more than 1024 KiB"));
         assert_eq!(Answer::in_file(br#"{"reason": "r"}"#).unwrap().reason.as_deref(), Some("r"));
     }
@@ -436,7 +594,7 @@ mod tests {
         for (wrong, told) in [
             (json!({"decision": "maybe"}), "one of deny"),
             (json!({"continue": "no"}), "true or false"),
-            (json!({"reason": 1}), "a string is wanted, this is 1"),
+            (json!({"reason": 1}), "expected a string, found 1"),
             (json!({"status": "done"}), "`skip` or `retry`"),
             (json!({"retry_after": -1}), "a number of seconds"),
             (json!({"emit": {}}), "a list"),
@@ -445,8 +603,11 @@ mod tests {
             (json!({"annotations": [{"file": "a"}]}), "\"message\""),
             (json!({"annotations": [{"message": "m", "level": "fatal"}]}), "notice, warning or error"),
             (json!({"hookSpecificOutput": []}), "an object"),
+            (json!({"desicion": "block"}), "did you mean `decision`?"),
+            (json!({"annotations": [{"message": "m", "path": "a.rs"}]}), "did you mean `file`?"),
+            (json!({"emit": [{"type": "a.b", "payload": {}}]}), "did you mean `context`?"),
         ] {
-            let found = answer(wrong.clone());
+            let found = Answer::in_file(wrong.to_string().as_bytes()).unwrap();
             assert_eq!(found.problems.len(), 1, "{wrong}");
             assert!(found.problems[0].contains(told), "{wrong}: {:?}", found.problems);
             assert!(!found.blocks());

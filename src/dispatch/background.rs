@@ -1,7 +1,7 @@
 //! Hands over deliveries that nobody waits for: stored first, then a process of their own carries them out.
 
 use crate::config::{Coalesce, find_in_path};
-use crate::delivery::{Delivery, Outcome, Status, TraceParent};
+use crate::delivery::{Delivery, NotRun, Outcome, SkippedBy, TraceParent};
 use crate::event::Event;
 use crate::json::Json;
 use crate::project::UserFolders;
@@ -163,6 +163,6 @@ fn outcome(stored: Stored, delivery: &Delivery<'_>) -> Outcome {
         (Stored::New, Some(within)) => format!("runs in {within}, with the last event until then"),
         (Stored::New, None) => "runs in the background".into(),
     };
-    let skipped_by = matches!(stored, Stored::Joined(_)).then_some("joined");
-    Outcome { skipped_by, ..Outcome::without_process(Status::Detached, why) }
+    let skipped_by = matches!(stored, Stored::Joined(_)).then_some(SkippedBy::Joined);
+    Outcome { skipped_by, ..Outcome::not_run(NotRun::Deferred, why) }
 }

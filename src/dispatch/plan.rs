@@ -203,7 +203,13 @@ fn again(retry: &Retry, attempts: u32, outcome: &Outcome) -> bool {
         Status::Failed => named("failed"),
         Status::Timeout => named("timeout"),
         Status::Error => named("error"),
-        Status::Success | Status::Skipped | Status::BlockedUntrusted | Status::Interrupted | Status::Detached => false,
+        Status::Success
+        | Status::Skipped
+        | Status::BlockedUntrusted
+        | Status::Disabled
+        | Status::Invalid
+        | Status::Interrupted
+        | Status::Detached => false,
     };
     attempts < retry.attempts && !outcome.blocked && wanted
 }

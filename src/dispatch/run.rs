@@ -5,11 +5,12 @@ use super::plan::{Next, Plan, Settled};
 use super::{Dispatched, Dispatcher, HookReport, note};
 use crate::audit::AuditRecord;
 use crate::config::{Mode, Sandbox};
-use crate::delivery::{Delivery, MAX_CHAIN, Outcome, Status};
+use crate::delivery::{Delivery, MAX_CHAIN, NotRun, Outcome, SkippedBy, Status};
 use crate::event::{ConversionError, Event};
 use crate::matcher::Match;
 use crate::runner::Runner;
 use crate::sys::Signal;
+use crate::text::one_line;
 use crate::time::Timestamp;
 use crate::trust::{Guard, Verdict};
 use std::collections::BTreeMap;
@@ -175,7 +176,7 @@ impl<'r> Run<'r, '_> {
                 self.entered[index] = Some(entered);
                 wait.map_or(Entry::Entered, Entry::Busy)
             }
-            Err(Kept::Out(why)) => Entry::Refused(Outcome::without_process(Status::Skipped, why).into()),
+            Err(Kept::Out(why)) => Entry::Refused(Outcome::skipped(SkippedBy::Group, why).into()),
             Err(Kept::TooLong(why)) => Entry::Refused(Outcome::without_process(Status::Error, why).into()),
             Err(Kept::Unknown(why)) => {
                 // Running it twice at a time is what its author did not want.
@@ -188,36 +189,53 @@ impl<'r> Run<'r, '_> {
 
     /// What keeps a hook from being started.
     fn obstacle(&mut self, index: usize) -> Option<Outcome> {
+        if let Some(disabled) = self.disabled(index) {
+            return Some(disabled);
+        }
         if let Some(why) = self.dispatcher.skip.why(self.deliveries[index].hook.name.as_str()) {
-            return Some(Outcome::without_process(Status::Skipped, why));
+            return Some(Outcome::skipped(SkippedBy::Environment, why));
         }
         if let Some(signal) = self.runner.interrupted() {
             let why = format!("knockon was told to end by {}", Signal::name_of(signal.number()));
-            return Some(Outcome { skipped_by: Some("interrupt"), ..Outcome::without_process(Status::Skipped, why) });
+            return Some(Outcome::skipped(SkippedBy::Interrupt, why));
         }
         if let Some(by) = self.stopped.map(|index| &self.deliveries[index].hook.name) {
-            let why = format!("`{by}` failed with fail_mode: stop");
-            return Some(Outcome { skipped_by: Some("stop"), ..Outcome::without_process(Status::Skipped, why) });
+            return Some(Outcome::skipped(SkippedBy::Stop, format!("`{by}` failed with fail_mode: stop")));
         }
         if self.dispatcher.occasion.chain >= MAX_CHAIN {
             let why = format!("{MAX_CHAIN} events caused each other already; no hook runs at the end of such a chain");
-            return Some(Outcome::without_process(Status::Skipped, why));
+            return Some(Outcome::skipped(SkippedBy::Chain, why));
         }
-        if let Some(why) = &self.dispatcher.surroundings.limits.broken {
-            let why = format!("the policy {why}");
-            let mut outcome = Outcome { blocked: true, ..Outcome::without_process(Status::Error, why) };
-            outcome.help = Some("mend the policy; until then no hook runs".into());
-            return Some(outcome);
-        }
+        // Before anything else that the content decides: nothing in it counts until it is trusted.
         let verdict = self.guard.may_start(self.matches[index].hook);
         if verdict != Verdict::Trusted {
-            let outcome = Outcome::without_process(Status::BlockedUntrusted, verdict.to_string());
+            let why = if let Verdict::Refused(_) = verdict { NotRun::Refused } else { NotRun::Untrusted };
+            let outcome = Outcome::not_run(why, verdict.to_string());
             self.dispatched.blocked.get_or_insert(verdict);
             return Some(outcome);
+        }
+        if let Some(why) = &self.dispatcher.surroundings.limits.broken {
+            let outcome = Outcome::without_process(Status::Error, format!("the policy {why}"));
+            let help = Some("correct the errors in the policy; until then no hook runs".into());
+            return Some(Outcome { blocked: true, not_run: Some(NotRun::Refused), help, ..outcome });
         }
         let own_version = self.deliveries[index].hook.schema_version.and_then(|major| self.converted.get(&major));
         let error = own_version.and_then(|event| event.as_ref().err())?;
         Some(Outcome { blocked: true, ..Outcome::without_process(Status::Error, error.to_string()) })
+    }
+
+    /// That a hook is disabled. Content that was trusted and changed since may not say so.
+    fn disabled(&mut self, index: usize) -> Option<Outcome> {
+        let delivery = &self.deliveries[index];
+        let asked_by_name = self.matches[index].entry.is_none();
+        if delivery.hook.enabled || asked_by_name {
+            return None;
+        }
+        let verdict = self.guard.verdict(self.matches[index].hook);
+        matches!(verdict, Verdict::Trusted | Verdict::Untrusted).then(|| {
+            let place = one_line(&delivery.file.place_of_disabling(delivery.hook));
+            Outcome::not_run(NotRun::Disabled, format!("disabled ({place})"))
+        })
     }
 
     fn finish(&mut self, index: usize, mut outcome: Outcome) {

@@ -3,29 +3,37 @@
 mod causal;
 mod course;
 mod follow;
+mod guards;
+mod missed;
+mod opening;
 mod options;
 mod prepared;
 mod report;
 mod row;
+mod strict;
 mod traced;
 
 pub use causal::Sync;
 pub use course::Emission;
+pub use guards::MissingGuard;
 pub use options::EmitterOptions;
 pub use prepared::Prepared;
-pub use report::{EmitReport, Preview};
+pub use report::{EmitOutcome, EmitReport, Preview};
+pub use strict::Unreviewed;
 
-use course::{Course, NEVER, chain_of_this_process};
+use course::{Course, NEVER};
 use follow::MAX_FOLLOW_UPS;
+use guards::Remembered;
+use opening::Plan;
 use row::Rows;
 
 use crate::audit::{AuditLog, AuditRecord};
-use crate::cache::{ConfigCache, Kept};
-use crate::config::{self, Diagnostic, Limits, Loaded, Origin, Severity, load};
-use crate::delivery::{Merged, Occasion};
+use crate::cache::Kept;
+use crate::config::{Diagnostic, Found, Limits, Loaded, Severity};
+use crate::delivery::{Merged, Occasion, UNREADABLE_HELP};
 use crate::dispatch::{Background, Dispatcher, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
-use crate::matcher::{Match, Matcher};
+use crate::matcher::Match;
 use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Surroundings};
@@ -60,6 +68,13 @@ pub struct Emitter {
     kept: Mutex<Option<Kept>>,
     /// The whole configuration, once somebody needs it.
     whole: OnceLock<Plan>,
+    /// Why it is not the content that was reviewed that decides, once that was asked for.
+    unreviewed: OnceLock<Option<Unreviewed>>,
+    /// Guards that were trusted here, and whose content is another one now or gone.
+    remembered: Vec<Remembered>,
+    /// A second configuration of the project, which is not read, and its hooks once an event may be for them.
+    ignored: Option<Found>,
+    ignored_hooks: OnceLock<Plan>,
     audit: AuditLog,
     /// Whether events follow each other without a pause.
     rows: Rows,
@@ -83,23 +98,6 @@ pub struct Emitter {
     options: EmitterOptions,
 }
 
-/// A configuration, or the part of one that an event may concern.
-#[derive(Debug)]
-struct Plan {
-    loaded: Loaded,
-    matcher: Matcher,
-    problems: Vec<Diagnostic>,
-}
-
-impl Plan {
-    fn of(mut loaded: Loaded) -> Self {
-        let (matcher, unclear) = Matcher::compile(&loaded);
-        let mut problems = std::mem::take(&mut loaded.problems);
-        problems.extend(unclear);
-        Plan { loaded, matcher, problems }
-    }
-}
-
 impl Emitter {
     /// An emitter for the project that `start` is in, with the settings of this process's user.
     ///
@@ -109,47 +107,6 @@ impl Emitter {
         let user = UserFolders::of_this_process();
         let project = Project::discover(start.as_ref(), user.home.as_deref())?;
         Ok(Self::open(project, &user, EmitterOptions::default()))
-    }
-
-    /// An emitter for `project`. A configuration that cannot be read switches its hooks off and is
-    /// told in every report.
-    pub fn open(project: Project, user: &UserFolders, options: EmitterOptions) -> Self {
-        let commit = options.commit.as_ref().map(|commit| (commit.config.as_path(), Origin::Commit));
-        let opened = Instant::now();
-        let named = commit.or_else(|| Some((options.config.as_deref()?, Origin::Project)));
-        let (found, problems) = config::find(&project, user, named);
-        let cache = ConfigCache::of(user);
-        let (mut kept, whole) = (None, OnceLock::new());
-        match if problems.is_empty() && commit.is_none() { cache.find(found) } else { Err(found) } {
-            Ok(known) => kept = Some(known),
-            Err(found) => {
-                let plan = whole.get_or_init(|| Plan::of(config::read(&found, problems)));
-                // A commit's are in another folder each time.
-                if commit.is_none() {
-                    cache.keep(&found, &plan.loaded, &plan.matcher, &plan.problems);
-                }
-            }
-        }
-        Emitter {
-            audit: AuditLog::of(&project, user),
-            rows: Rows::default(),
-            store: TrustStore::of(user),
-            caller: CallerEnvironment::of_this_process(),
-            platform: crate::sys::platform(),
-            scratch: Scratch::of(user.state.as_deref()),
-            sandboxes: Sandboxes::default(),
-            limits: OnceLock::new(),
-            queue: Mutex::default(),
-            most_events: OnceLock::new(),
-            children: Mutex::default(),
-            chain: chain_of_this_process(),
-            opened: Mutex::new(Some(opened)),
-            user: user.clone(),
-            project,
-            kept: Mutex::new(kept),
-            whole,
-            options,
-        }
     }
 
     /// The project.
@@ -167,33 +124,13 @@ impl Emitter {
         &self.whole().problems
     }
 
-    fn whole(&self) -> &Plan {
-        self.whole.get_or_init(|| {
-            Plan::of(match self.take_kept() {
-                // As they were found a moment ago.
-                Some(kept) => config::read(&kept.into_found(), Vec::new()),
-                None => load(&self.project, &self.user, self.options.config.as_deref()),
-            })
-        })
-    }
-
-    fn take_kept(&self) -> Option<Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// The hooks that the first event may concern, when they are at hand without reading all. An emitter
-    /// that lives on reads all for its second event, and is quicker for every one that follows.
-    fn part(&self, event: &Event) -> Option<Plan> {
-        let (loaded, matcher, problems) = self.take_kept()?.part(event)?;
-        Some(Plan { loaded, matcher, problems })
-    }
-
     /// Why the policy lets no hook run, if it does not.
     pub fn policy_problem(&self) -> Option<&Diagnostic> {
         self.limits().broken.as_ref()
     }
 
-    fn limits(&self) -> &Limits {
+    /// What the user and the machine allow hooks at most.
+    pub fn limits(&self) -> &Limits {
         self.limits.get_or_init(|| Limits::load(&self.user))
     }
 
@@ -330,6 +267,16 @@ impl Emitter {
             note(&mut unrecorded, &error);
         }
         self.dispatch(report, &event, plan, matches, course);
+        self.report_invalid(report, &event, plan, now);
+        self.report_ignored(report, &event, now);
+        report.guards = self.missing_guards(&event, report.dispatched.blocked.as_ref());
+        for guard in &report.guards {
+            // What goes wrong is kept by `record`.
+            let error = format!("the guard `{}` did not run: {}", guard.name, guard.why);
+            let _ = self.rows.append(&self.audit, &AuditRecord::problem(&event, error, now));
+        }
+        report.unreviewed = self.unreviewed().cloned();
+        report.guards_enforced = !report.guards.is_empty() && self.enforces_guards();
         report.warnings.extend(self.audit.stuck());
         let told = |problem: &Diagnostic| format!("{problem}; defaults hold, and no old record is removed");
         report.warnings.extend(self.audit.problems().iter().map(told));
@@ -404,7 +351,8 @@ impl Emitter {
         let folder = self.user.state.as_ref().map(|state| state.join("answers"));
         for hook in &mut report.dispatched.hooks {
             let Some(answer) = &mut hook.outcome.answer else { continue };
-            report.warnings.extend(answer.problems.iter().map(|problem| format!("`{}`: {problem}", hook.name)));
+            let help = if answer.unreadable { format!("; {UNREADABLE_HELP}") } else { String::new() };
+            report.warnings.extend(answer.problems.iter().map(|problem| format!("`{}`: {problem}{help}", hook.name)));
             shorten_answer(answer, folder.as_deref(), event, &hook.name);
         }
         let answers: Vec<_> = report

@@ -1,7 +1,7 @@
 //! What an emitter is opened with.
 
 #[cfg(doc)]
-use super::Emitter;
+use super::{EmitReport, Emitter};
 use crate::dispatch::{Program, Skip};
 use crate::event::Versions;
 use crate::git::Exported;
@@ -18,6 +18,9 @@ pub struct EmitterOptions {
     pub commit: Option<Exported>,
     /// The hash of the content that may run (`--trust-hash`, `KNOCKON_TRUST`), instead of the store.
     pub trust_hash: Option<ContentHash>,
+    /// Whether exactly the content that was reviewed has to decide (`--strict`): [`EmitReport::unreviewed`] says when it
+    /// does not.
+    pub strict: bool,
     /// Signals to forward to hooks. Without it a signal ends this process as usual.
     pub interrupts: Option<Interrupts>,
     /// The versions of events that are understood; those of this build without it.

@@ -1,8 +1,8 @@
 //! What became of one event, or would.
 
-use super::Sync;
-use crate::config::Diagnostic;
-use crate::delivery::Merged;
+use super::{MissingGuard, Sync, Unreviewed};
+use crate::config::{Diagnostic, Severity};
+use crate::delivery::{Merged, NotRun, Outcome};
 use crate::dispatch::{Dispatched, HookReport};
 use crate::event::{Event, EventError};
 use crate::matcher::Match;
@@ -24,12 +24,47 @@ pub struct EmitReport {
     pub dispatched: Dispatched,
     /// What is wrong with the configuration.
     pub problems: Vec<Diagnostic>,
+    /// Hooks with `fail_mode: stop` that the user trusted for this event, and that did not run because their content is
+    /// another one now, or gone.
+    pub guards: Vec<MissingGuard>,
+    /// Why it is not the content that was reviewed that decided, where a trust hash was given or `strict` asked for it.
+    pub unreviewed: Option<Unreviewed>,
+    /// Whether the user's settings make a missing guard stop the caller (`guards: enforce`).
+    pub guards_enforced: bool,
     /// What the producer may want to know, such as a type nobody declared.
     pub warnings: Vec<String>,
     /// What its hooks answered, as one answer.
     pub answer: Option<Merged>,
     /// What became of the events that its hooks wanted to be emitted.
     pub followed: Vec<EmitReport>,
+}
+
+/// What became of the hooks of an event, in one word. What comes later is graver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EmitOutcome {
+    /// No hook matched.
+    None,
+    /// Every hook that should have run ran, and none failed.
+    Ran,
+    /// A hook should have run and did not, or every hook that matched is disabled.
+    NotRun,
+    /// A hook failed.
+    Failed,
+    /// A hook with `fail_mode: stop` failed or blocked, or a signal ended it: the caller should stop.
+    Stopped,
+}
+
+impl EmitOutcome {
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EmitOutcome::None => "none",
+            EmitOutcome::Ran => "ran",
+            EmitOutcome::NotRun => "not_run",
+            EmitOutcome::Failed => "failed",
+            EmitOutcome::Stopped => "stopped",
+        }
+    }
 }
 
 /// What would happen, without it happening.
@@ -59,8 +94,40 @@ impl EmitReport {
         self.dispatched.interrupted.or_else(|| self.followed.iter().find_map(EmitReport::interrupted))
     }
 
-    /// Whether every hook that ran succeeded.
+    /// Whether every hook that should have run ran well, those of the events included that followed.
     pub fn all_successful(&self) -> bool {
-        self.hooks().iter().all(|hook| !hook.outcome.status.is_failure())
+        let ran_well = |hook: &HookReport| !hook.outcome.status.is_failure() && !hook.outcome.is_missed();
+        self.hooks().iter().all(ran_well)
+            && !self.has_invalid_configuration()
+            && self.guards.is_empty()
+            && self.unreviewed.is_none()
+            && self.followed.iter().all(EmitReport::all_successful)
+    }
+
+    /// Whether an error in the configuration disables hooks.
+    pub fn has_invalid_configuration(&self) -> bool {
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// What became of the event's hooks in one word, those of the events included that followed: the gravest counts.
+    pub fn outcome(&self) -> EmitOutcome {
+        let hooks = || self.hooks().iter().map(|hook| &hook.outcome);
+        let own = if self.stopped_by().is_some() || self.interrupted().is_some() || self.guards_enforced {
+            EmitOutcome::Stopped
+        } else if hooks().any(|outcome| outcome.status.is_failure()) {
+            EmitOutcome::Failed
+        } else if hooks().any(Outcome::is_missed)
+            || self.has_invalid_configuration()
+            || !self.guards.is_empty()
+            || self.unreviewed.is_some()
+            || !self.hooks().is_empty() && hooks().all(|outcome| outcome.not_run == Some(NotRun::Disabled))
+        {
+            EmitOutcome::NotRun
+        } else if self.hooks().is_empty() {
+            EmitOutcome::None
+        } else {
+            EmitOutcome::Ran
+        };
+        self.followed.iter().map(EmitReport::outcome).fold(own, EmitOutcome::max)
     }
 }

@@ -46,10 +46,12 @@ pub use wildcard::{InvalidWildcard, Wildcard};
 use crate::config::{Diagnostic, Loaded};
 use crate::event::Event;
 
-/// All enabled hooks in a form that is quick to ask.
+/// All hooks in a form that is quick to ask, disabled ones included: one that is disabled and would have been needed is
+/// reported.
 #[derive(Debug)]
 pub struct Matcher {
     index: Index,
+    broken: Vec<usize>,
 }
 
 /// A hook that an event triggers.
@@ -73,36 +75,35 @@ impl Match {
 }
 
 impl Matcher {
-    /// Reads the matchers of every enabled hook of `loaded`. When one cannot be understood, the hooks of
-    /// its whole file are off, as for every other error in a file; the second part tells.
+    /// Reads the matchers of every hook of `loaded`. One that cannot be understood disables its hook; the second part
+    /// says why.
     pub fn compile(loaded: &Loaded) -> (Self, Vec<Diagnostic>) {
-        let mut problems = Vec::new();
-        let mut broken = vec![false; loaded.files.len()];
-        let builder = Self::add_all(loaded, &mut broken, &mut problems);
-        let builder = match problems.is_empty() {
-            true => builder,
-            // Once more without the files that have an error.
-            false => Self::add_all(loaded, &mut broken, &mut Vec::new()),
-        };
-        (Matcher { index: builder.build() }, problems)
-    }
-
-    /// The rules of all hooks whose file is not `broken`. A file in which a rule is wrong is marked.
-    fn add_all(loaded: &Loaded, broken: &mut [bool], problems: &mut Vec<Diagnostic>) -> IndexBuilder {
-        let before: Vec<bool> = broken.to_vec();
+        let (mut problems, mut broken) = (Vec::new(), Vec::new());
         let mut builder = IndexBuilder::default();
-        for (index, loaded_hook) in loaded.hooks.iter().enumerate().filter(|(_, hook)| !before[hook.file]) {
-            let file = loaded.file_of(loaded_hook);
-            for (entry, matcher) in loaded_hook.hook.events.iter().enumerate() {
-                // What is wrong with a hook that is off is told all the same.
-                let rule = Rule::compile(file, matcher, problems);
-                broken[loaded_hook.file] |= rule.is_none();
-                if let Some(rule) = rule.filter(|_| loaded_hook.hook.enabled) {
+        for (index, loaded_hook) in loaded.hooks.iter().enumerate() {
+            let (file, before) = (loaded.file_of(loaded_hook), problems.len());
+            let entries = loaded_hook.hook.events.iter();
+            let rules: Option<Vec<Rule>> = entries
+                .map(|entry| Rule::compile(file, entry, &mut problems))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .collect();
+            for problem in &mut problems[before..] {
+                problem.hook = Some(loaded_hook.hook.name.to_string());
+            }
+            match rules {
+                Some(rules) => rules.into_iter().enumerate().for_each(|(entry, rule)| {
                     builder.add(reading::number(index), reading::number(entry), rule);
-                }
+                }),
+                None => broken.push(index),
             }
         }
-        builder
+        (Matcher { index: builder.build(), broken }, problems)
+    }
+
+    /// The hooks that an error in their matchers disables: indexes into [`Loaded::hooks`].
+    pub fn broken(&self) -> &[usize] {
+        &self.broken
     }
 
     /// The hooks that `event` triggers, in file order, each at most once.

@@ -167,11 +167,8 @@ pub(super) fn verdict(
             (Status::Interrupted, Some(143), signal, Some(reason.to_owned()))
         }
         (None, Ending::Exited(0)) => (Status::Success, Some(0), None, None),
-        (None, Ending::Exited(2)) => failed(2, "exit 2: blocked"),
         (None, Ending::Exited(75)) => failed(75, "exit 75: temporary failure"),
-        (None, Ending::Exited(77)) => {
-            (Status::Skipped, Some(77), None, Some("exit 77: the hook had nothing to do".into()))
-        }
+        (None, Ending::Exited(77)) => (Status::Skipped, Some(77), None, Some("skipped: exit 77".into())),
         (None, Ending::Exited(126)) => failed(126, "exit 126: a command was found but is not executable"),
         (None, Ending::Exited(127)) => failed(127, "exit 127: a command was not found"),
         (None, Ending::Exited(code)) => failed(code, &format!("exit {code}")),

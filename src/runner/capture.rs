@@ -1,6 +1,6 @@
 //! Keeps the first and the last 64 KiB of a stream and counts the rest.
 
-use crate::delivery::{Captured, MAX_ANSWER};
+use crate::delivery::{Captured, MAX_ANSWER, MeantScan};
 use std::collections::VecDeque;
 
 /// How much is kept at each end.
@@ -16,6 +16,8 @@ pub(super) struct Capture {
     ends_open: bool,
     /// All of it, as long as it may be a JSON object that is not too long for an answer.
     object: Object,
+    /// Whether it is meant as an answer; nothing for a stream that is none.
+    meant: Option<MeantScan>,
 }
 
 /// What may be a JSON object.
@@ -36,8 +38,6 @@ impl Object {
             Object::Unknown => match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 None => {}
                 Some(b'{') => *self = Object::Begun(bytes.to_vec()),
-                // A byte order mark, which does not belong there, is answered by a remark.
-                Some(0xef) if bytes.contains(&b'{') => *self = Object::Begun(bytes.to_vec()),
                 Some(_) => *self = Object::No,
             },
             Object::Begun(all) if all.len() + bytes.len() <= MAX_ANSWER => all.extend_from_slice(bytes),
@@ -51,7 +51,10 @@ impl Capture {
     /// Takes the next bytes; memory stays within two times [`KEPT`], and [`MAX_ANSWER`] of what may be an answer.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        self.object.push(bytes);
+        if let Some(meant) = &mut self.meant {
+            meant.push(bytes);
+            self.object.push(bytes);
+        }
         self.line_feeds += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
         if let Some(last) = bytes.last() {
             self.ends_open = *last != b'\n';
@@ -64,12 +67,18 @@ impl Capture {
         self.tail.extend(rest);
     }
 
-    /// All of it, when it begins like a JSON object and is not too long for an answer.
-    pub(super) fn take_object(&mut self) -> Option<Vec<u8>> {
-        match std::mem::take(&mut self.object) {
+    /// A stream that may be an answer.
+    pub(super) fn of_answers() -> Self {
+        Capture { meant: Some(MeantScan::default()), ..Capture::default() }
+    }
+
+    /// All of it, when it begins like a JSON object and is not too long for an answer; and whether it is meant as one.
+    pub(super) fn take_answer(&mut self) -> (Option<Vec<u8>>, MeantScan) {
+        let printed = match std::mem::take(&mut self.object) {
             Object::Begun(all) => Some(all),
             Object::Unknown | Object::No => None,
-        }
+        };
+        (printed, self.meant.take().unwrap_or_default())
     }
 
     /// What was kept.

@@ -7,7 +7,7 @@ use super::program::ProgramFault;
 use super::sandbox::Sandboxes;
 use super::scratch::Scratch;
 use crate::config::Limits;
-use crate::delivery::{Delivery, Outcome, Status, Stream};
+use crate::delivery::{Delivery, Outcome, SkippedBy, Status, Stream};
 use crate::project::Project;
 use crate::sys::{self, Interest, Interrupts, News, PIPE_CAPACITY, Platform, Poller, Signal, Transfer};
 use std::collections::BTreeSet;
@@ -415,7 +415,9 @@ impl<'a> Runner<'a> {
 fn not_started(fault: &ProgramFault, took: Duration) -> Outcome {
     let mut outcome = Outcome::without_process(Status::Error, fault.to_string());
     match fault {
-        ProgramFault::Upcoming(_) => (outcome.status, outcome.blocked) = (Status::Skipped, true),
+        ProgramFault::Upcoming(_) => {
+            outcome = Outcome { blocked: true, ..Outcome::skipped(SkippedBy::Unsupported, fault.to_string()) };
+        }
         ProgramFault::Sandbox(_) => outcome.blocked = true,
         _ => {}
     }

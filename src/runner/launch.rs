@@ -100,7 +100,7 @@ pub(super) fn launch<'a>(
         ended_at: None,
         stdin,
         streams: [Some(stdout), Some(stderr)],
-        captures: Default::default(),
+        captures: [Capture::of_answers(), Capture::default()],
         gone: false,
         gone_by: None,
         wakes_at: None,
@@ -135,7 +135,7 @@ impl Running<'_> {
             reason.push_str(", which counts as blocked");
         }
         let [mut stdout, stderr] = self.captures;
-        let printed = stdout.take_object();
+        let (printed, meant) = stdout.take_answer();
         let [stdout, stderr] = [stdout, stderr].map(Capture::finish);
         let outcome = Outcome {
             status,
@@ -143,9 +143,10 @@ impl Running<'_> {
             signal,
             temporary: status == Status::Failed && exit_code == Some(TEMPORARY),
             answer: None,
+            not_run: None,
             skipped_by: None,
             enforced: self.enforced,
-            blocked: stalled || (status == Status::Failed && exit_code == Some(2)),
+            blocked: stalled,
             reason,
             help: None,
             duration: self.ended_at.unwrap_or_else(Instant::now) - self.started,
@@ -165,21 +166,17 @@ impl Running<'_> {
             Ok(bytes) => bytes.and_then(|bytes| Answer::in_file(&bytes)),
             Err(error) => Some(Answer::unreadable(format!("HOOK_RESPONSE cannot be read: {error}"))),
         });
-        let printed = || Answer::in_output(printed.as_deref().unwrap_or_default());
+        let printed = || Answer::in_scanned_output(printed.as_deref(), &meant);
         // A file that is none says so, and what was printed counts.
         let answer = match written {
             Some(written) if written.unreadable => {
                 let problems = written.problems.clone();
-                printed().map(|printed| Answer { problems, ..printed }).or(Some(written))
+                printed().map(|printed| Answer { problems, unreadable: true, ..printed }).or(Some(written))
             }
             Some(written) => Some(written),
             None => printed(),
         };
-        let outcome = match answer {
-            Some(answer) => outcome.answered(answer),
-            None => outcome,
-        };
-        (self.id, outcome, self.child)
+        (self.id, outcome.judged(answer, hook), self.child)
     }
 }
 

@@ -156,5 +156,7 @@ fn trust(project: &Project, loaded: &Loaded, store: &TrustStore, known: &[Entry]
         known.contains(entry)
             || (known.is_empty() && file.bytes == EMPTY_HOOKS.as_bytes() && entry.path == "hooks.yaml")
     };
-    others.all(ours) && manifest.refusal().is_none() && store.trust(project, file, &manifest, Timestamp::now()).is_ok()
+    others.all(ours)
+        && manifest.refusal().is_none()
+        && store.trust(project, loaded, file, &manifest, Timestamp::now()).is_ok()
 }

@@ -14,7 +14,7 @@ mod store;
 pub use guard::Guard;
 pub use manifest::{Changed, ContentHash, Entry, Manifest};
 pub use review::review;
-pub use store::{StoreError, TrustStore, Trusted};
+pub use store::{StoreError, TrustStore, Trusted, TrustedGuard};
 
 use crate::config::ConfigFile;
 use crate::project::Project;

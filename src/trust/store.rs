@@ -1,14 +1,15 @@
 //! What the user trusted: one small file a project in the user's state folder, never in a project.
 
 use super::manifest::{ContentHash, Entry, Manifest};
-use crate::config::ConfigFile;
+use crate::config::{ConfigFile, EventMatcher, FailMode, Loaded};
 use crate::project::{Project, UserFolders};
 use crate::sys;
 use crate::text::hex;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
 
 /// One decision of the user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trusted {
     /// The project's real path.
     pub project: String,
@@ -30,6 +31,18 @@ pub struct Trusted {
     pub trusted_at: String,
     /// The files behind the hash.
     pub files: Vec<Entry>,
+    /// The hooks with `fail_mode: stop` in it that are enabled: what has to be missed when this content is gone.
+    #[serde(default)]
+    pub guards: Vec<TrustedGuard>,
+}
+
+/// A hook that the user trusted to stop the caller.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrustedGuard {
+    /// Its name.
+    pub name: String,
+    /// The events it is for.
+    pub events: Vec<EventMatcher>,
 }
 
 /// The user's decisions, in `$XDG_STATE_HOME/knockon/trust/`.
@@ -80,10 +93,28 @@ impl TrustStore {
         if !sys::is_private_folder(folder).map_err(failed)? {
             return Ok(None);
         }
-        let record = read_record(&folder.join(record_name(project, config))).map_err(failed)?;
-        let bound =
-            |record: &Trusted| record.project == project.root_text() && record.config == config.to_string_lossy();
-        Ok(record.filter(bound))
+        let record = read_record(&folder.join(record_name(project.root(), config))).map_err(failed)?;
+        Ok(record.filter(|record| is_bound(record, project.root(), config)))
+    }
+
+    /// The decisions about projects in these folders, each with any of these configurations (paths below it). What
+    /// cannot be read counts as absent.
+    pub fn of_projects<'p>(&self, roots: impl Iterator<Item = &'p Path>, configs: &[&str]) -> Vec<Trusted> {
+        let Some(folder) = self.folder.as_ref().filter(|folder| sys::is_private_folder(folder).unwrap_or(false)) else {
+            return Vec::new();
+        };
+        let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let names: HashSet<OsString> = names.collect();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let places = roots.flat_map(|root| configs.iter().map(move |config| (root, root.join(config))));
+        let known = places.filter_map(|(root, config)| {
+            let name = record_name(root, &config);
+            let record = names.contains(OsStr::new(&name)).then(|| read_record(&folder.join(name)).ok().flatten());
+            record.flatten().filter(|record| is_bound(record, root, &config))
+        });
+        known.collect()
     }
 
     /// Every decision, by project.
@@ -106,6 +137,7 @@ impl TrustStore {
     pub fn trust(
         &self,
         project: &Project,
+        loaded: &Loaded,
         file: &ConfigFile,
         manifest: &Manifest,
         now: Timestamp,
@@ -118,9 +150,10 @@ impl TrustStore {
             hash: manifest.hash(),
             trusted_at: now.to_string(),
             files: manifest.entries().to_vec(),
+            guards: guards_of(loaded, file),
         };
         let texts = manifest.texts(file);
-        let name = record_name(project, config);
+        let name = record_name(project.root(), config);
         // The record last: it is what counts, and it appears whole or not at all.
         replace(&folder.join(&name).with_extension("texts"), &serde_json::to_vec(&texts).unwrap_or_default())?;
         replace(&folder.join(&name), &serde_json::to_vec(&record).unwrap_or_default())
@@ -132,7 +165,7 @@ impl TrustStore {
     /// The record cannot be removed.
     pub fn untrust(&self, project: &Project, config: &Path) -> Result<bool, StoreError> {
         let folder = self.folder.as_ref().ok_or(StoreError::NoFolder)?;
-        let record = folder.join(record_name(project, config));
+        let record = folder.join(record_name(project.root(), config));
         let gone = match fs::remove_file(&record) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -146,7 +179,7 @@ impl TrustStore {
     /// The texts that were trusted, by path, for a review.
     pub fn texts(&self, project: &Project, config: &Path) -> BTreeMap<String, String> {
         let read = || {
-            let path = self.folder.as_ref()?.join(record_name(project, config)).with_extension("texts");
+            let path = self.folder.as_ref()?.join(record_name(project.root(), config)).with_extension("texts");
             serde_json::from_slice(&fs::read(path).ok()?).ok()
         };
         self.find(project, config).ok().flatten().and_then(|_| read()).unwrap_or_default()
@@ -163,9 +196,21 @@ impl TrustStore {
     }
 }
 
-fn record_name(project: &Project, config: &Path) -> String {
+/// Whether a record is about this configuration of this project, and was not copied from another's.
+fn is_bound(record: &Trusted, root: &Path, config: &Path) -> bool {
+    record.project == root.to_string_lossy() && record.config == config.to_string_lossy()
+}
+
+/// The enabled hooks of `file` that stop the caller when they fail.
+fn guards_of(loaded: &Loaded, file: &ConfigFile) -> Vec<TrustedGuard> {
+    let of_file = loaded.hooks.iter().filter(|hook| std::ptr::eq(loaded.file_of(hook), file)).map(|hook| &hook.hook);
+    let guards = of_file.filter(|hook| hook.enabled && hook.fail_mode == FailMode::Stop);
+    guards.map(|hook| TrustedGuard { name: hook.name.to_string(), events: hook.events.clone() }).collect()
+}
+
+fn record_name(root: &Path, config: &Path) -> String {
     let mut hash = Sha256::new();
-    hash.update(project.root().as_os_str().as_encoded_bytes());
+    hash.update(root.as_os_str().as_encoded_bytes());
     hash.update(b"\0");
     hash.update(config.as_os_str().as_encoded_bytes());
     format!("{}.json", hex(&hash.finalize()[..16]))

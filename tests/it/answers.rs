@@ -43,7 +43,10 @@ fn the_strictest_decision_reaches_the_caller() {
     assert_eq!(answer["hookSpecificOutput"]["permissionDecision"], "deny");
     assert_eq!(answer["hookSpecificOutput"]["additionalContext"], "about allow\nabout deny\nabout ask");
     let second = &document["results"][1];
-    assert_eq!((&second["status"], &second["error"]), (&json!("failed"), &json!("blocked: deny it")));
+    assert_eq!(
+        (&second["status"], &second["error"]),
+        (&json!("failed"), &json!("would block; fail_mode is continue: deny it"))
+    );
     let recorded =
         project.audit().into_iter().find(|record| record["hook"] == "second" && record["status"] == "failed");
     assert_eq!(recorded.unwrap()["decision"], "deny");
@@ -88,7 +91,11 @@ fn the_file_wins_over_the_output_and_plain_text_is_plain_text() {
     let document: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(document["all_successful"], true, "{document}");
     assert!(ran.stderr.contains("knockon: by file\n"), "{ran:?}");
-    assert!(ran.stderr.contains("`broken`: HOOK_RESPONSE has no JSON object in it"), "{ran:?}");
+    assert!(ran.stderr.contains("`broken`: HOOK_RESPONSE does not hold one JSON object"), "{ran:?}");
+    for hook in ["text", "broken", "odd"] {
+        let warning = ran.stderr.lines().find(|line| line.contains(&format!("warning: `{hook}`: "))).unwrap();
+        assert!(warning.ends_with("; write answers to the file named by $HOOK_RESPONSE, and print anything else"));
+    }
 }
 
 #[test]
@@ -110,8 +117,8 @@ fn a_hook_can_ask_to_be_skipped_or_tried_again() {
         .iter()
         .map(|hook| (&hook["status"], &hook["attempts"], &hook["error"]))
         .collect();
-    assert_eq!(told[0], (&json!("failed"), &json!(2), &json!("retry: the server is busy")));
-    assert_eq!(told[1], (&json!("skipped"), &json!(1), &json!("skip: nothing changed")));
+    assert_eq!(told[0], (&json!("failed"), &json!(2), &json!("temporary failure: the server is busy")));
+    assert_eq!(told[1], (&json!("skipped"), &json!(1), &json!("skipped: nothing changed")));
 }
 
 #[test]
@@ -226,9 +233,10 @@ fn a_no_does_not_get_lost() {
         "printf '{\"decision\": \"deny\", \"reason\": \"\\355\\240\\275\"}'",
         "printf '\\357\\273\\277{\"decision\": \"deny\"}'",
     ] {
-        let (_, document) = guarded(unreadable);
-        let warned = document["warnings"].to_string();
-        assert!(warned.contains("looks like an answer, and is no JSON object"), "{unreadable}: {document}");
+        let (code, document) = guarded(unreadable);
+        let error = document["results"][0]["error"].as_str().unwrap();
+        assert!(error.starts_with("unreadable answer: its output holds an answer, but"), "{unreadable}: {document}");
+        assert_eq!((code, &document["outcome"]), (1, &json!("stopped")), "it may have been a no");
     }
 }
 

@@ -16,7 +16,8 @@ fn list_shows_hooks_in_the_order_they_run() {
     );
     assert_eq!(
         project.ok(&["list"]).stdout,
-        "on   one  task.*    command echo hi  60 s  continue\noff  two  a.b, c.d  script x.sh      5 s   stop\n"
+        "on   one  task.*    command echo hi  60 s  continue\noff  two  a.b, c.d  script x.sh      5 s   stop\n\
+         1 hook disabled (hooks.yaml:5)\n"
     );
     let verbose = stable(&project.ok(&["list", "--verbose"]).stdout, &project);
     for wanted in [
@@ -54,7 +55,9 @@ fn init_writes_examples_that_are_sound_trusted_and_off() {
 
     let tried = project.ok(&["test", "show-event", "task.completed"]);
     assert!(tried.stdout.contains("show-event received task.completed"), "{}", tried.stdout);
-    assert!(project.ok(&["emit", "task.completed"]).stdout.contains("no hook matched"));
+    let emitted = project.ok(&["emit", "task.completed"]);
+    assert!(emitted.stderr.contains("hooks match but are disabled (hooks.yaml:"), "{emitted:?}");
+    assert_eq!(project.json(&["emit", "task.completed", "--json"])["outcome"], "not_run");
 
     let again = project.ok(&["init"]).stdout;
     assert!(again.contains("present  ") && !again.contains("written  "), "{again}");

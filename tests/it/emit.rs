@@ -163,7 +163,7 @@ fn results_are_calm_and_aligned() {
     assert!(lines[1].starts_with("  ✓ good "), "{lines:?}");
     assert!(lines[2].starts_with("  ✗ much-longer") && lines[2].ends_with("exit 3"), "{lines:?}");
     assert_eq!((lines[3].as_str(), lines[4].as_str()), ("      a", "      b"));
-    assert!(lines[5].starts_with("  - nothing") && lines[5].ends_with("exit 77: the hook had nothing to do"));
+    assert!(lines[5].starts_with("  - nothing") && lines[5].ends_with("skipped: exit 77"));
     assert!(lines[6].ends_with("exit 127: a command was not found"), "{lines:?}");
     assert!(!ran.stdout.contains('\u{1b}'), "no colour outside a terminal");
     assert_eq!(ran.stderr, "");

@@ -29,7 +29,8 @@ fn the_quick_start_guide_works_as_written() {
     let document = project.json(&["emit", "spec.created", "--spec-id", "test", "--json"]);
     assert_eq!(document["event"]["feature"], "test");
     assert_eq!(document["all_successful"], true);
-    assert!(project.ok(&["audit", "--tail", "20"]).stdout.contains("run-tests  success"));
+    let log = project.ok(&["audit", "--tail", "100"]).stdout;
+    assert!(log.lines().any(|line| line.contains("run-tests") && line.contains("success")), "{log}");
     project.ok(&["audit", "--json"]);
     project.ok(&["list"]);
     project.ok(&["test", "coverage-gate", "spec.created", "--spec-id", "my-feature"]);

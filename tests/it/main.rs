@@ -22,6 +22,7 @@ mod kitty;
 mod layers;
 mod library;
 mod matching;
+mod not_run;
 mod one_line;
 mod order;
 #[cfg(feature = "otel")]

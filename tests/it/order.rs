@@ -109,7 +109,7 @@ fn what_failed_is_tried_again_as_often_as_wanted() {
         "hooks:\n\
          - {name: third, events: [{type: '*'}], retry: {attempts: 5, backoff: 20ms}, command: 'echo $HOOK_ATTEMPT >> tries; test $HOOK_ATTEMPT = 3'}\n\
          - {name: never, events: [{type: '*'}], retry: {attempts: 2, backoff: 1ms, on: [failed]}, command: 'exit 9'}\n\
-         - {name: blocks, events: [{type: '*'}], retry: {attempts: 5, backoff: 1ms}, command: 'exit 2'}\n\
+         - {name: blocks, events: [{type: '*'}], retry: {attempts: 5, backoff: 1ms}, command: \"printf '{\\\"decision\\\": \\\"block\\\"}'\"}\n\
          - {name: late, events: [{type: '*'}], retry: {attempts: 5, backoff: 1ms, on: [failed]}, timeout: 100ms, command: 'exec sleep 9'}\n\
          - {name: later, events: [{type: '*'}], retry: {attempts: 2, backoff: 1ms, on: [tempfail]}, command: 'exit 75'}\n",
     );

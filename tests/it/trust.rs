@@ -117,7 +117,8 @@ fn a_given_hash_runs_exactly_that_content() {
     assert_eq!(run(&[&emit[..], &["--trust-hash", &good]].concat(), None), (Some(0), true));
     assert_eq!(run(&emit, None), (Some(3), false), "it is for one run");
     assert_eq!(run(&emit, Some("nonsense")).0, Some(2));
-    assert_eq!(run(&emit, Some("")), (Some(3), false), "empty is not given");
+    assert_eq!(run(&emit, Some("")), (Some(2), false), "empty is not given, and --strict says so");
+    assert_eq!(run(&["emit", "spec.created"], Some("")), (Some(0), false));
     let mut command = project.command(&emit);
     let output = command.env("KNOCKON_TRUST", std::ffi::OsStr::from_bytes(b"sha256:\xff")).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");

@@ -3,8 +3,10 @@
 //! The checks are those of a person in doubt, and of the tests that kill, fill and cut: what is left behind has to
 //! pass them.
 
+mod hooks;
+
 use crate::audit::{AuditLog, State};
-use crate::config::{Severity, UserSettings, find_in_path};
+use crate::config::{Diagnostic, Severity, UserSettings, find_in_path};
 use crate::emitter::Emitter;
 use crate::project::UserFolders;
 use crate::store::{self, InspectedQueue, Standing, WARN_FROM};
@@ -86,6 +88,7 @@ pub fn examine(emitter: &Emitter, user: &UserFolders) -> Vec<Finding> {
     versions(&mut findings);
     configuration(emitter, user, &mut findings);
     trust(emitter, &mut findings);
+    hooks::hooks(emitter, &mut findings);
     log_files(emitter.audit(), &mut findings);
     chain(emitter.audit(), &mut findings);
     state_folders(user, &mut findings);
@@ -104,7 +107,8 @@ fn versions(findings: &mut Findings) {
 fn configuration(emitter: &Emitter, user: &UserFolders, findings: &mut Findings) {
     let root = emitter.project().root();
     let loaded = emitter.loaded();
-    for problem in emitter.problems() {
+    let of_hooks = |problem: &&Diagnostic| problem.severity == Severity::Error && problem.hook.is_some();
+    for problem in emitter.problems().iter().filter(|problem| !of_hooks(problem)) {
         let level = if problem.severity == Severity::Error { Level::Error } else { Level::Warning };
         findings.add("configuration", level, problem.to_string(), Some("`knockon validate` shows the place"));
     }
@@ -117,7 +121,7 @@ fn configuration(emitter: &Emitter, user: &UserFolders, findings: &mut Findings)
         findings.add("settings", Level::Error, problem.to_string(), help.as_deref());
     }
     if let Some(problem) = emitter.policy_problem() {
-        findings.error("policy", problem.to_string(), "mend the policy; until then no hook runs");
+        findings.error("policy", problem.to_string(), "correct the errors in the policy; until then no hook runs");
     }
 }
 

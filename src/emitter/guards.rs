@@ -1,0 +1,123 @@
+//! Guards that did not run: hooks with `fail_mode: stop` that the user trusted, whose content became invalid, changed or
+//! absent since. The trust store remembers them; nothing in a project can make it forget.
+
+use super::Emitter;
+use super::opening::Plan;
+use crate::config::{ConfigFile, GuardMode, Origin, UserSettings};
+use crate::event::Event;
+use crate::matcher::Rule;
+use crate::project::{Layout, Project};
+use crate::text::one_line;
+use crate::trust::{Manifest, TrustStore, Trusted, TrustedGuard, Verdict};
+use std::path::Path;
+
+/// A guard that should have run and did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingGuard {
+    /// The hook's name.
+    pub name: String,
+    /// Why it did not run.
+    pub why: String,
+}
+
+/// Guards of content that is not what was trusted any more.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered {
+    guards: Vec<TrustedGuard>,
+    why: String,
+}
+
+/// The guards that the user trusted in this project and that `plan` does not have as they were trusted. `explicit` is the
+/// configuration that was named instead of the project's.
+pub(super) fn remembered(
+    project: &Project,
+    plan: &Plan,
+    store: &TrustStore,
+    explicit: Option<&Path>,
+) -> Vec<Remembered> {
+    let file = plan.loaded.project_file();
+    let explicit = explicit.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let root = project.root();
+    let records = match (&explicit, file) {
+        (Some(path), _) => store.find(project, path).ok().flatten().into_iter().collect(),
+        // With nothing here, the project may have been one of the folders above.
+        (None, None) => store.of_projects(root.ancestors(), Layout::CONFIG_FILES),
+        (None, Some(_)) => store.of_projects(std::iter::once(root), Layout::CONFIG_FILES),
+    };
+    let with_guards = records.into_iter().filter(|record| !record.guards.is_empty());
+    with_guards
+        .filter_map(|record| Some(Remembered { why: why_gone(&record, file, plan)?, guards: record.guards }))
+        .collect()
+}
+
+/// Why the content of a record is not what runs now; nothing when it is.
+fn why_gone(record: &Trusted, file: Option<&ConfigFile>, plan: &Plan) -> Option<String> {
+    let path = Path::new(&record.config);
+    let shown = one_line(&record.config);
+    let error = plan.problems.iter().find(|problem| problem.is_of_whole_file() && problem.path == path);
+    match file {
+        _ if error.is_some() => error.map(|error| format!("{shown} has an error: {}", one_line(&error.message))),
+        Some(file) if file.path == path => {
+            let manifest = Manifest::of(file);
+            match manifest.refusal() {
+                Some(why) => Some(one_line(why)),
+                None if manifest.hash() == record.hash => None,
+                None => Some(Verdict::Changed(manifest.changes_since(record)).to_string()),
+            }
+        }
+        Some(file) if path.exists() => {
+            Some(format!("{} is read instead of {shown}", one_line(&file.path.to_string_lossy())))
+        }
+        _ if path.symlink_metadata().is_ok() => Some(format!("{shown} cannot be read")),
+        _ => Some(format!("{shown} does not exist any more")),
+    }
+}
+
+impl Emitter {
+    /// The guards that `event` should have run, among those that were remembered when the configuration was read.
+    /// `blocked` is why the project's hooks did not run, if they did not.
+    pub(super) fn missing_guards(&self, event: &Event, blocked: Option<&Verdict>) -> Vec<MissingGuard> {
+        // Scripts are looked at only when a hook is about to start.
+        let late = matches!(blocked, Some(Verdict::Changed(_) | Verdict::Refused(_))) && self.remembered.is_empty();
+        let found = if late { self.remember(self.whole()) } else { Vec::new() };
+        let all = if late { &found } else { &self.remembered };
+        let missing = all.iter().flat_map(|remembered| {
+            let why = match blocked {
+                Some(verdict @ Verdict::Refused(_)) => verdict.to_string(),
+                _ => remembered.why.clone(),
+            };
+            let needed = remembered.guards.iter().filter(|guard| is_for(guard, event));
+            needed.map(move |guard| MissingGuard { name: guard.name.clone(), why: why.clone() })
+        });
+        missing.collect()
+    }
+
+    /// The remembered guards of `plan`: none where something else than the trust store says what may run.
+    fn remember(&self, plan: &Plan) -> Vec<Remembered> {
+        match (&self.options.trust_hash, &self.options.commit) {
+            (None, None) => remembered(&self.project, plan, &self.store, self.options.config.as_deref()),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The guards that the trust store remembers here and whose content is not what was trusted: names, and why.
+    pub fn changed_guards(&self) -> Vec<MissingGuard> {
+        let all = self.remember(self.whole());
+        let missing = all.iter().flat_map(|remembered| {
+            remembered.guards.iter().map(|guard| MissingGuard { name: guard.name.clone(), why: remembered.why.clone() })
+        });
+        missing.collect()
+    }
+
+    /// Whether the user's settings make a missing guard stop the caller.
+    pub(super) fn enforces_guards(&self) -> bool {
+        UserSettings::load(&self.user).0.guards == GuardMode::Enforce
+    }
+}
+
+fn is_for(guard: &TrustedGuard, event: &Event) -> bool {
+    let file = ConfigFile::without_content(Origin::Project);
+    let rules = guard.events.iter().map(|entry| Rule::compile(&file, entry, &mut Vec::new()));
+    // One that this version does not understand may be for any event.
+    rules.into_iter().any(|rule| rule.is_none_or(|rule| rule.holds(event)))
+}

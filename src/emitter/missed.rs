@@ -1,0 +1,64 @@
+//! Hooks that an event may have been for and that cannot run: those that an error disables, and those of a configuration
+//! that is not read.
+
+use super::opening::Plan;
+use super::{EmitReport, Emitter};
+use crate::audit::AuditRecord;
+use crate::config::{self, FailMode, OutputMode};
+use crate::delivery::{NotRun, Outcome};
+use crate::dispatch::{HookReport, note};
+use crate::event::Event;
+use crate::text::one_line;
+use crate::time::Timestamp;
+
+impl Emitter {
+    /// Reports and records the hooks that an error in the configuration disables. Whether the event would have triggered
+    /// them cannot be known: the error may be in what they are for.
+    pub(super) fn report_invalid(&self, report: &mut EmitReport, event: &Event, plan: &Plan, now: Timestamp) {
+        for hook in &plan.loaded.invalid {
+            self.report_missed(report, event, &hook.name, hook.fail_mode, &hook.problem, now);
+        }
+    }
+
+    /// Reports and records the hooks of a second configuration that the event would have triggered.
+    pub(super) fn report_ignored(&self, report: &mut EmitReport, event: &Event, now: Timestamp) {
+        let Some((ignored, plan)) = self.ignored() else { return };
+        let read = self.whole().loaded.project_file().map(|file| file.path.display().to_string()).unwrap_or_default();
+        for matched in plan.matcher.matches(event) {
+            let hook = &plan.loaded.hooks[matched.hook].hook;
+            let why = format!("{} is not read, because {} is", ignored.path.display(), one_line(&read));
+            report.warnings.push(format!("the hook `{}` did not run: {why}; merge the two files", hook.name));
+            self.report_missed(report, event, hook.name.as_str(), hook.fail_mode, &why, now);
+        }
+    }
+
+    /// The second configuration of the project, which is not read, with its hooks.
+    pub(super) fn ignored(&self) -> Option<(&config::Found, &Plan)> {
+        let ignored = self.ignored.as_ref()?;
+        let read = || Plan::of(config::read(std::slice::from_ref(ignored), Vec::new()));
+        Some((ignored, self.ignored_hooks.get_or_init(read)))
+    }
+
+    fn report_missed(
+        &self,
+        report: &mut EmitReport,
+        event: &Event,
+        hook: &str,
+        fail_mode: FailMode,
+        why: &str,
+        now: Timestamp,
+    ) {
+        let record = AuditRecord::invalid(event, hook, why, now);
+        if let Err(error) = self.rows.append(&self.audit, &record) {
+            note(&mut report.dispatched.unrecorded, &error);
+        }
+        report.dispatched.hooks.push(HookReport {
+            name: hook.to_owned(),
+            fail_mode,
+            output: OutputMode::default(),
+            reason: "its configuration cannot be used".into(),
+            attempts: 0,
+            outcome: Outcome::not_run(NotRun::InvalidConfig, why),
+        });
+    }
+}

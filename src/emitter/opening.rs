@@ -1,0 +1,118 @@
+//! Opening an emitter: the configuration out of the cache, or read and compiled.
+
+use super::course::chain_of_this_process;
+use super::row::Rows;
+use super::{Emitter, EmitterOptions, guards};
+use crate::audit::AuditLog;
+use crate::cache::{ConfigCache, Kept};
+use crate::config::{self, Diagnostic, InvalidHook, Loaded, LoadedHook, Origin, load};
+use crate::event::Event;
+use crate::matcher::Matcher;
+use crate::project::{Project, UserFolders};
+use crate::runner::{CallerEnvironment, Sandboxes, Scratch};
+use crate::trust::TrustStore;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// A configuration, or the part of one that an event may concern.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) loaded: Loaded,
+    pub(super) matcher: Matcher,
+    pub(super) problems: Vec<Diagnostic>,
+}
+
+impl Plan {
+    pub(super) fn of(mut loaded: Loaded) -> Self {
+        let (matcher, unclear) = Matcher::compile(&loaded);
+        let invalid = matcher.broken().iter().map(|&at| {
+            let LoadedHook { file, hook } = &loaded.hooks[at];
+            InvalidHook::of(*file, at, hook, &unclear)
+        });
+        let invalid: Vec<InvalidHook> = invalid.collect();
+        loaded.invalid.extend(invalid);
+        let mut problems = std::mem::take(&mut loaded.problems);
+        problems.extend(unclear);
+        Plan { loaded, matcher, problems }
+    }
+}
+
+impl Emitter {
+    /// An emitter for `project`. A configuration that cannot be read switches its hooks off and is
+    /// told in every report.
+    pub fn open(project: Project, user: &UserFolders, options: EmitterOptions) -> Self {
+        let commit = options.commit.as_ref().map(|commit| (commit.config.as_path(), Origin::Commit));
+        let opened = Instant::now();
+        let named = commit.or_else(|| Some((options.config.as_deref()?, Origin::Project)));
+        let config::Located { found, problems, ignored } = config::find(&project, user, named);
+        let cache = ConfigCache::of(user);
+        let store = TrustStore::of(user);
+        let (mut kept, whole, mut remembered) = (None, OnceLock::new(), Vec::new());
+        let remember = |plan: &Plan| match (&options.trust_hash, &commit) {
+            (None, None) => guards::remembered(&project, plan, &store, options.config.as_deref()),
+            _ => Vec::new(),
+        };
+        let has_own = found.iter().any(|found| found.origin != Origin::User);
+        match if problems.is_empty() && commit.is_none() { cache.find(found) } else { Err(found) } {
+            Ok(known) => {
+                if !has_own {
+                    remembered = remember(&Plan::of(Loaded::default()));
+                }
+                kept = Some(known);
+            }
+            Err(found) => {
+                let plan = whole.get_or_init(|| Plan::of(config::read(&found, problems)));
+                remembered = remember(plan);
+                // A commit's are in another folder each time. Where guards are missing, each process has to find out.
+                if commit.is_none() && remembered.is_empty() {
+                    cache.keep(&found, &plan.loaded, &plan.matcher, &plan.problems);
+                }
+            }
+        }
+        Emitter {
+            audit: AuditLog::of(&project, user),
+            rows: Rows::default(),
+            store,
+            remembered,
+            ignored,
+            ignored_hooks: OnceLock::new(),
+            unreviewed: OnceLock::new(),
+            caller: CallerEnvironment::of_this_process(),
+            platform: crate::sys::platform(),
+            scratch: Scratch::of(user.state.as_deref()),
+            sandboxes: Sandboxes::default(),
+            limits: OnceLock::new(),
+            queue: Mutex::default(),
+            most_events: OnceLock::new(),
+            children: Mutex::default(),
+            chain: chain_of_this_process(),
+            opened: Mutex::new(Some(opened)),
+            user: user.clone(),
+            project,
+            kept: Mutex::new(kept),
+            whole,
+            options,
+        }
+    }
+
+    pub(super) fn whole(&self) -> &Plan {
+        self.whole.get_or_init(|| {
+            Plan::of(match self.take_kept() {
+                // As they were found a moment ago.
+                Some(kept) => config::read(&kept.into_found(), Vec::new()),
+                None => load(&self.project, &self.user, self.options.config.as_deref()),
+            })
+        })
+    }
+
+    fn take_kept(&self) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The hooks that the first event may concern, when they are at hand without reading all. An emitter
+    /// that lives on reads all for its second event, and is quicker for every one that follows.
+    pub(super) fn part(&self, event: &Event) -> Option<Plan> {
+        let (loaded, matcher, problems) = self.take_kept()?.part(event)?;
+        Some(Plan { loaded, matcher, problems })
+    }
+}

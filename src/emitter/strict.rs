@@ -1,0 +1,96 @@
+//! `--strict`: whether the content that was reviewed decides, found out before anything is matched.
+
+use super::Emitter;
+use crate::config::{Origin, Severity};
+use crate::project::Layout;
+use crate::text::one_line;
+use crate::trust::{Manifest, Verdict, verdict};
+use std::fmt;
+
+/// Why it is not the reviewed content that decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreviewed {
+    /// The configuration or the policy has an error, or a file that was named does not exist.
+    Invalid(String),
+    /// The content is not trusted, is not that of the given hash, or is absent.
+    Untrusted(String),
+}
+
+impl fmt::Display for Unreviewed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unreviewed::Invalid(why) | Unreviewed::Untrusted(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Emitter {
+    /// Why it is not the content that was reviewed that decides: all of it with `strict`, else whether it is that of the
+    /// given hash, if one was given.
+    pub fn unreviewed(&self) -> Option<&Unreviewed> {
+        let check = || match (self.options.strict, &self.options.trust_hash) {
+            (true, _) => self.check_reviewed().err(),
+            (false, Some(_)) => self.check_given_hash().err(),
+            (false, None) => None,
+        };
+        self.unreviewed.get_or_init(check).as_ref()
+    }
+
+    /// Whether the content is that of the given hash, compared on bytes.
+    fn check_given_hash(&self) -> Result<(), Unreviewed> {
+        let Some(given) = &self.options.trust_hash else { return Ok(()) };
+        let manifest = self.loaded().project_file().map(Manifest::of);
+        match manifest.map(|manifest| manifest.hash()) {
+            None => Err(Unreviewed::Untrusted(self.absent("but a trust hash was given"))),
+            Some(hash) if hash == *given => Ok(()),
+            Some(hash) => Err(Unreviewed::Untrusted(format!("the content has the hash {hash}, not {given}"))),
+        }
+    }
+
+    /// Whether exactly the content that the user reviewed decides about events, whatever an event is. Reads and hashes the
+    /// whole configuration with its scripts.
+    ///
+    /// # Errors
+    /// It does not. A given hash is compared first, on bytes: content that differs is not looked at for errors.
+    fn check_reviewed(&self) -> Result<(), Unreviewed> {
+        self.check_given_hash()?;
+        let file = self.loaded().project_file();
+        let mut errors = self.problems().iter().filter(|problem| problem.severity == Severity::Error);
+        if let Some(error) = errors.next() {
+            return Err(Unreviewed::Invalid(one_line(&error.to_string())));
+        }
+        if let Some(ignored) = &self.ignored {
+            let ignored = one_line(&ignored.path.to_string_lossy());
+            return Err(Unreviewed::Invalid(format!("there are two configurations, and {ignored} is not read")));
+        }
+        if let Some(error) = self.policy_problem() {
+            return Err(Unreviewed::Invalid(one_line(&error.to_string())));
+        }
+        let given = self.options.trust_hash.as_ref();
+        match file.filter(|file| file.origin == Origin::Project) {
+            Some(file) => match verdict(&self.project, file, given, &self.store).0 {
+                Verdict::Trusted => Ok(()),
+                verdict => Err(Unreviewed::Untrusted(format!(
+                    "{} is {}",
+                    one_line(&file.path.to_string_lossy()),
+                    one_line(&verdict.to_string())
+                ))),
+            },
+            None if file.is_none() && self.was_trusted() => {
+                Err(Unreviewed::Untrusted(self.absent("but this project was trusted")))
+            }
+            // Nothing was ever reviewed here, or a commit was named.
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the trust store knows this project, or one of the folders above: the project as it was.
+    fn was_trusted(&self) -> bool {
+        let roots = self.project.root().ancestors();
+        self.options.commit.is_none() && !self.store.of_projects(roots, Layout::CONFIG_FILES).is_empty()
+    }
+
+    fn absent(&self, rest: &str) -> String {
+        format!("{} has no hooks.yaml, {rest}", one_line(&self.project.root_text()))
+    }
+}
