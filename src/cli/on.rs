@@ -4,7 +4,7 @@ use super::error::{CliError, Exit};
 use super::options::ProjectOptions;
 use super::terminal::Terminal;
 use crate::config::HookName;
-use crate::matcher::TypeGlob;
+use crate::matcher::{TypeGlob, why_impossible};
 use crate::project::UserFolders;
 use crate::scaffold::{self, OneLine, ScaffoldError};
 use crate::text::one_line;
@@ -43,6 +43,13 @@ impl super::Command for On {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         TypeGlob::parse(&self.kind)
             .map_err(|invalid| CliError::usage(format!("`{}`: {invalid}", one_line(&self.kind))))?;
+        if let Some((why, write)) = why_impossible(&self.kind) {
+            let error = CliError::usage(why);
+            return Err(match write {
+                Some(write) => error.hint(format!("write `{write}`")),
+                None => error,
+            });
+        }
         if self.command.trim().is_empty() || self.command.contains('\0') {
             return Err(CliError::usage("the command is empty")
                 .hint("give it in quotes: knockon on task.completed 'make test'"));

@@ -29,6 +29,9 @@ pub(super) struct Validate {
     /// Warn of what flowspec itself would refuse
     #[arg(long)]
     flowspec: bool,
+    /// Treat what this machine lacks (a program, a shell, an interpreter) as an error
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     project: ProjectOptions,
 }
@@ -38,8 +41,8 @@ impl super::Command for Validate {
         let user = UserFolders::of_this_process();
         let project = self.project.project(&user)?;
         let found = match &self.file {
-            Some(file) => check(&project, &UserFolders::default(), Some(file), self.flowspec),
-            None => check(&project, &user, self.project.config().as_ref(), self.flowspec),
+            Some(file) => check(&project, &UserFolders::default(), Some(file), (self.flowspec, self.strict)),
+            None => check(&project, &user, self.project.config().as_ref(), (self.flowspec, self.strict)),
         };
         let errors = found.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         match if self.json { Format::Json } else { self.format } {
@@ -69,7 +72,7 @@ struct Found {
     problems: Vec<Diagnostic>,
 }
 
-fn check(project: &Project, user: &UserFolders, file: Option<&PathBuf>, flowspec: bool) -> Found {
+fn check(project: &Project, user: &UserFolders, file: Option<&PathBuf>, (flowspec, strict): (bool, bool)) -> Found {
     let mut loaded = load(project, user, file.map(PathBuf::as_path));
     let mut problems = std::mem::take(&mut loaded.problems);
     // Hooks that are off for an error may have further ones.
@@ -88,7 +91,7 @@ fn check(project: &Project, user: &UserFolders, file: Option<&PathBuf>, flowspec
     }
     // Most important first: errors in what a file says, errors on disk, warnings; each in the order they
     // stand in the file.
-    let found = lint(&all, project, CallerEnvironment::of_this_process().search_path());
+    let found = lint(&all, project, CallerEnvironment::of_this_process().search_path(), strict);
     let (mut missing, unwise): (Vec<Diagnostic>, Vec<Diagnostic>) =
         found.into_iter().partition(|problem| problem.severity == Severity::Error);
     problems.extend(unwise);

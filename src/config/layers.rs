@@ -9,7 +9,7 @@ use super::parse::TOP_KEYS;
 use super::reader::Reader;
 use super::tree::{Key, Node, Span, Value};
 use super::{Diagnostic, Severity, action::ACTION_KEYS};
-use crate::text::one_line;
+use crate::text::{nearest, one_line};
 use std::path::{Component, Path, PathBuf};
 
 /// The file beside `hooks.yaml` that overrides it on this machine only.
@@ -327,6 +327,27 @@ impl Layers<'_, '_> {
         }
     }
 
+    /// An override of a hook that does not exist has no effect.
+    fn unknown_override(&mut self, node: &Node) {
+        let Some(Node { value: Value::Text(name), span }) = node.get("name") else { return };
+        let known = self.composed.hooks.iter().filter_map(|hook| match &hook.node.get("name")?.value {
+            Value::Text(name) => Some(name.as_str()),
+            _ => None,
+        });
+        let help = match nearest(name, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "give a new hook its `events` and one of `script`, `command`".to_owned(),
+        };
+        let message = format!("there is no hook `{}` to override", one_line(name));
+        let hook = Some(one_line(name));
+        self.regions.push((node.span, None));
+        self.read(|reader| {
+            let problem = reader.error(*span, "unknown-hook", message);
+            // The rest of the file is fine.
+            (problem.help, problem.hook) = (Some(help), hook);
+        });
+    }
+
     fn unreadable(&mut self, name: &str, why: &str) {
         let path = self.folder.join(name);
         let message = format!("the file cannot be read: {why}");
@@ -372,6 +393,11 @@ impl Layers<'_, '_> {
             let name = |node: &Node| node.get("name").map(|name| name.value.clone());
             let hooks = &mut self.composed.hooks;
             let shared = hooks.iter().position(|hook| name(&hook.node).is_some() && name(&hook.node) == name(&node));
+            if shared.is_none() && is_override(&node) {
+                self.unknown_override(&node);
+                continue;
+            }
+            let hooks = &mut self.composed.hooks;
             let number = shared.unwrap_or(hooks.len());
             self.regions.push((node.span, Some(number)));
             match hooks.get_mut(number) {
@@ -380,6 +406,12 @@ impl Layers<'_, '_> {
             }
         }
     }
+}
+
+/// Whether an entry of the local file only changes a hook: it says neither when nor what.
+fn is_override(node: &Node) -> bool {
+    let says = |key: &str| key == "events" || ACTION_KEYS.contains(&key);
+    node.get("name").is_some() && !node.entries().iter().any(|(key, _)| says(&key.name))
 }
 
 /// Puts the keys of `upper` over those of `lower`; variables of `env` one by one. Returns what it set.

@@ -1,6 +1,6 @@
 //! Checks that only `validate` makes: is everything on disk that the hooks name, and is it wise?
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
 use super::load::{ConfigFile, Loaded};
 use super::model::{Action, Hook};
 use super::script::ScriptFile;
@@ -17,7 +17,8 @@ use std::time::Duration;
 const LONG_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Looks at every hook of `loaded`, disabled ones included. `search` is the `PATH` hooks get.
-pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr) -> Vec<Diagnostic> {
+/// `strict`: what this machine lacks is an error too, not only what the file says.
+pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr, strict: bool) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     for loaded_hook in &loaded.hooks {
         let file = loaded.file_of(loaded_hook);
@@ -44,6 +45,11 @@ pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr) -> Vec<Diagnosti
             let message = format!("`{}`: {upcoming}", hook.name);
             problems.push(Diagnostic::warning(file.path_of(upcoming.span), Some(upcoming.span), "upcoming", message));
         }
+    }
+    // A program that is not installed is a matter of the machine, not of the file.
+    let of_machine = ["program-missing", "shell-missing", "script-no-interpreter"];
+    for problem in problems.iter_mut().filter(|problem| !strict && of_machine.contains(&&*problem.code)) {
+        problem.severity = Severity::Warning;
     }
     for file in &loaded.files {
         if let Some(why) = &file.distrust {

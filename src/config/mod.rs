@@ -9,6 +9,7 @@
 //! written: the matcher room owns their meaning.
 
 mod action;
+mod combinations;
 mod diagnostic;
 mod document;
 mod fixture;

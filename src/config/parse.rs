@@ -125,6 +125,7 @@ impl Reader<'_> {
         }
         self.unique_names(&hooks);
         self.order(&hooks);
+        self.combinations(&mut hooks, &composed.hooks);
         self.hook = None;
         let concurrency = concurrency.unwrap_or(Concurrency::Limit(1));
         HooksConfig { version: composed.version.clone().unwrap_or_default(), concurrency, hooks }

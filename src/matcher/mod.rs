@@ -22,6 +22,7 @@ mod index;
 mod keys;
 mod operator;
 mod postings;
+mod reachable;
 mod reading;
 mod rule;
 mod value;
@@ -39,12 +40,14 @@ pub use glob::{InvalidGlob, TypeGlob};
 pub use index::{Hit, Index, IndexBuilder, StoredIndex};
 pub use operator::{Comparison, Fault, OPERATORS, Operator, TextTest};
 pub use postings::{Slot, probe};
+pub use reachable::why_impossible;
 pub use rule::Rule;
 pub use value::{Leaf, Scalar};
 pub use wildcard::{InvalidWildcard, Wildcard};
 
 use crate::config::{Diagnostic, Loaded};
 use crate::event::Event;
+use std::collections::HashSet;
 
 /// All hooks in a form that is quick to ask, disabled ones included: one that is disabled and would have been needed is
 /// reported.
@@ -79,6 +82,8 @@ impl Matcher {
     /// says why.
     pub fn compile(loaded: &Loaded) -> (Self, Vec<Diagnostic>) {
         let (mut problems, mut broken) = (Vec::new(), Vec::new());
+        let waits = reachable::waits_in_vain(loaded);
+        let in_vain: HashSet<usize> = waits.iter().map(|(index, _)| *index).collect();
         let mut builder = IndexBuilder::default();
         for (index, loaded_hook) in loaded.hooks.iter().enumerate() {
             let (file, before) = (loaded.file_of(loaded_hook), problems.len());
@@ -92,11 +97,15 @@ impl Matcher {
                 problem.hook = Some(loaded_hook.hook.name.to_string());
             }
             match rules {
-                Some(rules) => rules.into_iter().enumerate().for_each(|(entry, rule)| {
+                Some(rules) if !in_vain.contains(&index) => rules.into_iter().enumerate().for_each(|(entry, rule)| {
                     builder.add(reading::number(index), reading::number(entry), rule);
                 }),
-                None => broken.push(index),
+                _ => broken.push(index),
             }
+        }
+        for (index, mut problem) in waits {
+            problem.hook = Some(loaded.hooks[index].hook.name.to_string());
+            problems.push(problem);
         }
         (Matcher { index: builder.build(), broken }, problems)
     }

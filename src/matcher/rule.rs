@@ -27,6 +27,13 @@ impl Rule {
             let span = if name.name.is_empty() { name.span } else { name.span.inside(&name.name, invalid.at) };
             problems.push(Diagnostic::error(file.path_of(span), Some(span), "bad-glob", invalid.to_string()));
         });
+        let impossible = super::reachable::why_impossible(&name.name).filter(|_| kind.is_ok());
+        if let Some((message, write)) = &impossible {
+            let mut problem =
+                Diagnostic::error(file.path_of(name.span), Some(name.span), "impossible-type", message.as_str());
+            problem.help = write.as_ref().map(|write| format!("write `{write}`"));
+            problems.push(problem);
+        }
         let path = file.path_of(name.span);
         let filter = Filter::compile(path, &matcher.filter, problems);
         let files =
@@ -35,7 +42,11 @@ impl Rule {
                 let span = glob.span.inside(&glob.name, invalid.at);
                 problems.push(Diagnostic::error(file.path_of(span), Some(span), "bad-glob", invalid.to_string()));
             });
-        Some(Rule { kind: kind.ok()?, filter: filter?, files: files.ok().filter(|_| !matcher.files.is_empty()) })
+        Some(Rule {
+            kind: kind.ok().filter(|_| impossible.is_none())?,
+            filter: filter?,
+            files: files.ok().filter(|_| !matcher.files.is_empty()),
+        })
     }
 
     /// Whether an event fulfils it, found out step by step, without an index.

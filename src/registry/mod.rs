@@ -35,7 +35,16 @@ pub fn unknown_types(loaded: &Loaded) -> Vec<Diagnostic> {
         let file = loaded.file_of(loaded_hook);
         for matcher in &loaded_hook.hook.events {
             let name = &matcher.pattern.name;
-            if name.contains(['*', '?', '[']) || is_known(name) {
+            let span = matcher.pattern.span;
+            if name.contains(['*', '?', '[']) {
+                if let Some(near) = nearest_domain(name) {
+                    let message = format!("`{}` matches no known event type", crate::text::one_line(name));
+                    let warning = Diagnostic::warning(file.path_of(span), Some(span), "unknown-event-type", message);
+                    warnings.push(warning.help(format!("did you mean `{near}`?")));
+                }
+                continue;
+            }
+            if is_known(name) {
                 continue;
             }
             let message = format!("`{}` is no known event type", crate::text::one_line(name));
@@ -43,12 +52,21 @@ pub fn unknown_types(loaded: &Loaded) -> Vec<Diagnostic> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "`knockon events` lists the known ones".to_owned(),
             };
-            let span = matcher.pattern.span;
             warnings
                 .push(Diagnostic::warning(file.path_of(span), Some(span), "unknown-event-type", message).help(help));
         }
     }
     warnings
+}
+
+/// The glob that was probably meant, where one such as `taks.*` names a domain that no known type has.
+fn nearest_domain(glob: &str) -> Option<String> {
+    let (domain, rest) = glob.split_once('.')?;
+    let domains = || CANONICAL.iter().filter_map(|event| event.name.split_once('.')).map(|(domain, _)| domain);
+    if domain.contains(['*', '?', '[']) || domains().any(|known| known == domain) {
+        return None;
+    }
+    nearest(domain, domains()).map(|near| format!("{near}.{rest}"))
 }
 
 fn nearest_known(name: &str) -> Option<&'static str> {

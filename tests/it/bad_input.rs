@@ -172,7 +172,7 @@ fn bad_hooks_are_all_told_at_once_with_their_places() {
         "hooks.yaml:6:48: error: the script /project/.knockon/plain.txt is not executable\n",
         "\n  help: run: chmod +x",
         "hooks.yaml:7:47: error: the script /project/.knockon/link.sh is a link that leads out of the hooks folder",
-        "error: the shell /no/shell of `shell` does not exist",
+        "warning: the shell /no/shell of `shell` does not exist",
         "hooks.yaml:9:35: error: this `[` is never closed",
         "hooks.yaml:10:52: error: filter `x`: `prefx` is no operator",
         "  help: did you mean `prefix`?",

@@ -62,7 +62,7 @@ fn a_fault_in_a_layer_is_told_in_that_layer() {
         ".knockon/a.yaml",
         "version: '1.1'\ninclude: [hooks.yaml]\nhooks:\n- {name: x, events: [{type: 'task.['}], comand: x}\n",
     );
-    project.file(".knockon/hooks.local.yaml", "version: '1.1'\nhooks: [{name: y, timeout: 5x}]\n");
+    project.file(".knockon/hooks.local.yaml", "version: '1.1'\nhooks: [{name: y, events: [{type: a.b}], command: x, timeout: 5x}, {name: z, enabled: false}]\n");
     let ran = project.run(&["validate"]);
     assert_eq!(ran.code, 2);
     for words in [
@@ -70,8 +70,8 @@ fn a_fault_in_a_layer_is_told_in_that_layer() {
         "a.yaml:4:41: error: `comand` is no key of a hook",
         "missing.yaml does not exist",
         "`../out.yaml` leads out of the hooks folder",
-        "hooks.local.yaml:2:29: error: `5x` is no duration",
-        "hooks.local.yaml:2:9: error: this hook has no `events`",
+        "hooks.local.yaml:2:64: error: `5x` is no duration",
+        "hooks.local.yaml:2:75: error: there is no hook `z` to override",
     ] {
         assert!(ran.stdout.contains(words), "{words}:\n{}", ran.stdout);
     }

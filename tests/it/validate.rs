@@ -156,3 +156,103 @@ fn a_warning_about_a_layer_stands_in_that_layer() {
     let shown = project.run(&["validate"]).stdout;
     assert_eq!(shown.matches("is read anyway").count(), 2, "{shown}");
 }
+
+#[test]
+fn keys_that_cannot_work_together_are_errors_found_in_one_run() {
+    let project = TestProject::new();
+    project.hooks(
+        "- {name: alone, events: [{type: a.b}], command: 'true', mode: detach}\n\
+         - {name: many, events: [{type: a.b}], command: 'true', coalesce: {key: x, within: 1s}}\n\
+         - {name: detached-guard, events: [{type: a.b}], command: 'true', mode: detach, fail_mode: stop}\n\
+         - {name: merged-guard, events: [{type: a.b}], command: 'true', coalesce: {key: x, within: 1s}, fail_mode: stop}\n\
+         - {name: after-detached, events: [{type: a.b}], command: 'true', after: [alone]}\n\
+         - {name: after-merged, events: [{type: a.b}], command: 'true', after: [many]}\n\
+         - {name: after-never, events: [{type: c.d}], command: 'true', after: [fine]}\n\
+         - {name: ends-others, events: [{type: a.b}], command: 'true', stop: now}\n\
+         - {name: stalls, events: [{type: a.b}], command: 'true', on_timeout: block}\n\
+         - {name: upper, events: [{type: 'Task.*'}], command: 'true'}\n\
+         - {name: anchored, events: [{type: '^task'}], command: 'true'}\n\
+         - {name: excluded, events: [{type: '!task.*'}], command: 'true'}\n\
+         - {name: no-dot, events: [{type: task}], command: 'true'}\n\
+         - {name: near, events: [{type: 'taks.*'}], command: 'true'}\n\
+         - {name: fine, events: [{type: a.b}], command: 'true'}\n\
+         - {name: waits, events: [{type: '*.b'}], command: 'true', after: [fine], fail_mode: stop, stop: now, on_timeout: block}\n",
+    );
+    project.file(".knockon/hooks.local.yaml", "version: '1.0'\nhooks: [{name: stals, enabled: false}]\n");
+    let document: serde_json::Value = serde_json::from_str(&project.run(&["validate", "--json"]).stdout).unwrap();
+    let problems = document["problems"].as_array().unwrap();
+    let told = |severity: &str| -> Vec<String> {
+        let of = problems.iter().filter(|problem| problem["severity"] == severity);
+        of.map(|problem| {
+            format!("{} | {}", problem["message"].as_str().unwrap(), problem["help"].as_str().unwrap_or(""))
+        })
+        .collect()
+    };
+    let errors = told("error");
+    for (message, help) in [
+        ("`fail_mode: stop` has no effect with `mode: detach`", "remove `fail_mode: stop`, or `mode: detach`"),
+        ("`fail_mode: stop` has no effect with `coalesce`", "remove `fail_mode: stop`, or `coalesce`"),
+        ("`after-detached` cannot wait for `alone`: it has `mode: detach`", "let the emitter wait for `alone`"),
+        ("`after-merged` cannot wait for `many`: it has `coalesce`", "let the emitter wait for `many`"),
+        ("`after-never` waits for `fine`, which never gets the same event", "match the same event types"),
+        ("`stop: now` has no effect without `fail_mode: stop`", "add `fail_mode: stop`"),
+        ("`on_timeout: block` has no effect without `fail_mode: stop`", "add `fail_mode: stop`"),
+        ("`Task.*` matches no event type", "write `task.*`"),
+        ("`^task` matches no event type", "write `task.*`"),
+        ("`!task.*` matches no event type", "write `task.*`"),
+        ("`task` matches no event type", "write `task.*`"),
+        ("there is no hook `stals` to override", "did you mean `stalls`?"),
+    ] {
+        let found = errors.iter().find(|error| error.starts_with(message) && error.contains(help));
+        assert!(found.is_some(), "{message} | {help}: {errors:#?}");
+    }
+    assert_eq!(errors.len(), 12, "{errors:#?}");
+    let warnings = told("warning");
+    let near = warnings.iter().find(|warning| warning.starts_with("`taks.*` matches no known event type"));
+    assert!(near.is_some_and(|near| near.ends_with("did you mean `task.*`?")), "{warnings:#?}");
+    for kind in ["Task.*", "^task", "!task.*", "task"] {
+        let ran = project.run(&["on", kind, "true"]);
+        assert!(ran.code == 2 && ran.stderr.contains("write `task.*`"), "{kind}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_default_of_stop_is_for_hooks_that_wait() {
+    let project = TestProject::new();
+    project.config(
+        "version: '1.0'\ndefaults: {fail_mode: stop, shell: /bin/sh}\nhooks:\n\
+         - {name: alone, events: [{type: a.b}], command: 'true', mode: detach}\n\
+         - {name: waits, events: [{type: a.b}], command: 'true'}\n",
+    );
+    project.ok(&["validate"]);
+    let hooks = project.json(&["list", "--json"]);
+    assert_eq!(
+        (&hooks["hooks"][0]["fail_mode"], &hooks["hooks"][1]["fail_mode"]),
+        (&"continue".into(), &"stop".into())
+    );
+}
+
+#[test]
+fn a_program_that_is_missing_is_a_matter_of_the_machine() {
+    let project = TestProject::new();
+    project.script("other.sh", "#!/nowhere/interpreter\n");
+    project.hooks(
+        "- {name: program, events: [{type: a.b}], command: [no-such-program]}\n\
+         - {name: shell, events: [{type: a.b}], command: x, shell: /no/shell}\n\
+         - {name: script, events: [{type: a.b}], script: other.sh}\n",
+    );
+    let ran = project.ok(&["validate"]);
+    assert_eq!(ran.stdout.matches(": warning: the ").count(), 3, "{}", ran.stdout);
+    assert_eq!(project.run(&["validate", "--strict"]).code, 2);
+}
+
+#[test]
+fn explain_speaks_of_no_wait_that_will_not_happen() {
+    let project = TestProject::trusted(
+        "- {name: first, events: [{type: a.b, filter: {x: 1}}], command: 'true'}\n\
+         - {name: idle, events: [{type: a.b}], command: 'true', enabled: false}\n\
+         - {name: second, events: [{type: a.b}], command: 'true', after: [first, idle]}\n",
+    );
+    assert!(!project.ok(&["explain", "a.b"]).stdout.contains("it waits for"));
+    assert!(project.ok(&["explain", "a.b", "--context", "x:=1"]).stdout.contains("it waits for `first`\n"));
+}
