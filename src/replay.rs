@@ -63,6 +63,15 @@ impl Past {
     }
 }
 
+/// An event of the log; nothing when it is not there, or was made by `knockon test`.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn event(emitter: &Emitter, id: EventId) -> Result<Option<Event>, AuditError> {
+    let records = emitter.audit().of_event(id)?;
+    Ok(records.iter().filter(|record| !record.is_of_test()).find_map(event_of))
+}
+
 /// The events of the log from `since` until before `until`, oldest first.
 ///
 /// # Errors
@@ -71,7 +80,8 @@ pub fn events(emitter: &Emitter, since: Timestamp, until: Option<Timestamp>) -> 
     let until = until.map(|until| until.to_string());
     let mut events = Vec::new();
     emitter.audit().events_since(since, |record| {
-        if until.as_ref().is_none_or(|until| record.text("timestamp") < until.as_str()) {
+        let in_time = until.as_ref().is_none_or(|until| record.text("timestamp") < until.as_str());
+        if in_time && !record.is_of_test() {
             events.extend(event_of(&record));
         }
     })?;

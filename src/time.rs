@@ -38,6 +38,31 @@ impl Timestamp {
         fits.then(|| text.parse().ok()).flatten().map(Timestamp)
     }
 
+    /// Whether a text is a date-time of RFC 3339, with any fraction and offset.
+    pub fn is_rfc3339(text: &str) -> bool {
+        let Some((head, rest)) = text.split_at_checked(19) else { return false };
+        let form = b"0000-00-00T00:00:00";
+        let head_fits = head.bytes().zip(form).all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            b'T' => matches!(byte, b'T' | b't' | b' '),
+            _ => byte == *form,
+        });
+        let rest_of = |rest: &str| rest.trim_start_matches(|digit: char| digit.is_ascii_digit()).to_owned();
+        let offset = match rest.strip_prefix('.') {
+            Some(fraction) if fraction.starts_with(|digit: char| digit.is_ascii_digit()) => rest_of(fraction),
+            Some(_) => return false,
+            None => rest.to_owned(),
+        };
+        let offset_fits = match offset.as_bytes() {
+            b"Z" | b"z" => true,
+            [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].iter().all(|digit| digit.is_ascii_digit()),
+            _ => false,
+        };
+        // The fraction says nothing about whether the rest is a date.
+        let plain = format!("{}T{}{offset}", &head[..10], &head[11..]);
+        head_fits && offset_fits && plain.to_uppercase().parse::<jiff::Timestamp>().is_ok()
+    }
+
     /// The time as it is written: by hand, because every event and every record has one.
     pub fn written(self) -> Written<24> {
         let millis = self.as_millis();

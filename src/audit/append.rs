@@ -290,6 +290,11 @@ impl AuditLog {
                         let end = open.find_end(place, self.seal.as_ref(), there.size).map_err(failed)?;
                         open.end = Some(end);
                     }
+                    if open.is_foreign() && open.move_aside().is_ok() {
+                        // The lock is on what was moved: once more, with a file of ours.
+                        inner.open = None;
+                        continue;
+                    }
                     if let (None, Some(end)) = (inner.found, open.end) {
                         inner.found = Some(end.point);
                     }

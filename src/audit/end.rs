@@ -2,13 +2,17 @@
 
 use super::lines::{LONGEST, each_line, find_point, first_link, whole_end};
 use super::link::{Line, Link, NO_HASH, Point, hash};
-use super::place::{Place, Segment};
+use super::place::{CURRENT, FOREIGN, Place, Segment};
 use super::seal::{Before, Head, Seal};
 use crate::sys::{self, Folder};
 use crate::time::Timestamp;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
+
+/// How much of the first line of a log that another program wrote is looked at, in bytes.
+const LONGEST_FOREIGN: u64 = 64 * 1024;
 
 /// The file, and what we know of its end.
 #[derive(Debug)]
@@ -40,6 +44,28 @@ impl Open {
         let segments = place.segments(&self.folder).ok()?;
         let first = segments.iter().rev().find_map(|segment| first_link(segment).ok().flatten())?;
         (first.seq > 1).then(|| (first.seq - 1, first.prev.to_hex().to_string()))
+    }
+
+    /// Whether the file is a log that flowspec wrote: its lines have no link, neither the first nor the last.
+    pub(super) fn is_foreign(&self) -> bool {
+        // A log of ours ends in a line with a number.
+        let Some(End { size, point }) = self.end.filter(|end| end.size > 0 && end.point.seq == 0) else { return false };
+        debug_assert_eq!(point.seq, 0);
+        let mut head = vec![0; usize::try_from(size.min(LONGEST_FOREIGN)).unwrap_or(0)];
+        let read = self.file.read_at(&mut head, 0).unwrap_or(0);
+        let line = head[..read].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        Link::of(line).is_none() && serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(line).is_ok()
+    }
+
+    /// Moves such a file out of the way, once: its lines stay readable.
+    ///
+    /// # Errors
+    /// There is one already, or the folder cannot be written.
+    pub(super) fn move_aside(&self) -> io::Result<()> {
+        if self.folder.owner(OsStr::new(FOREIGN)).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.folder.rename(OsStr::new(CURRENT), OsStr::new(FOREIGN))
     }
 
     /// The end of the chain, to be sealed. The start of the machine is found out when it is.

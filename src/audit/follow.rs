@@ -43,7 +43,7 @@ impl AuditLog {
     /// # Errors
     /// They cannot be opened.
     pub fn snapshot(&self) -> Result<Snapshot, AuditError> {
-        Ok(Snapshot { segments: self.segments()? })
+        Ok(Snapshot { segments: self.readable()? })
     }
 
     /// Reads what is added after a snapshot was made.

@@ -71,7 +71,20 @@ pub(super) fn rotated(folder: &Folder) -> io::Result<Vec<(u32, bool)>> {
     Ok(found)
 }
 
+/// The name of a log that flowspec wrote before knockon did: it was moved aside, and can still be read.
+pub(super) const FOREIGN: &str = "audit.log.flowspec";
+/// Stands for the number of that file: older than every other.
+pub(super) const FOREIGN_NUMBER: u32 = u32::MAX;
+
 impl Place {
+    /// The log that flowspec wrote before, for reading.
+    pub(super) fn foreign(&self, folder: &Folder) -> Option<Segment> {
+        let file = folder.read(OsStr::new(FOREIGN)).ok()?;
+        let owner = crate::sys::Owner::of_open(&file).ok()?;
+        let (identity, size) = (owner.identity, owner.size);
+        Some(Segment { number: FOREIGN_NUMBER, compressed: false, file, identity, size })
+    }
+
     /// The place of a project's log; without a folder of ours in the project, and without a home, there is none.
     pub(super) fn of(project: &Project, user: &UserFolders) -> Option<Self> {
         Some(match project.layout() {

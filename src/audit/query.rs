@@ -5,7 +5,7 @@ use super::end::last_point;
 use super::follow::Snapshot;
 use super::lines::{each_line_backward, each_line_with, find_point, first_link, line_at};
 use super::link::{Hash, Point};
-use super::place::Segment;
+use super::place::{FOREIGN_NUMBER, Segment};
 use super::read::{Entry, beginning, is_of};
 use crate::matcher::TypeGlob;
 use crate::time::Timestamp;
@@ -18,6 +18,8 @@ use std::io;
 pub struct Query {
     /// Of this time or later.
     pub since: Option<Timestamp>,
+    /// Of a time before that.
+    pub until: Option<Timestamp>,
     /// Of the event with this id.
     pub event: Option<String>,
     /// Of this hook.
@@ -57,6 +59,7 @@ impl Query {
             && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.matches(entry.text("event_type"))))
             && (self.statuses.is_empty() || self.statuses.iter().any(|status| entry.text("status") == status))
             && self.since.is_none_or(|since| entry.time().is_none_or(|time| time >= since))
+            && self.until.is_none_or(|until| entry.time().is_none_or(|time| time < until))
     }
 
     /// What every wanted line has in it: looking for that is quicker than reading JSON.
@@ -75,6 +78,7 @@ impl Query {
             || self.hook.is_some()
             || !self.kinds.is_empty()
             || self.since.is_some()
+            || self.until.is_some()
             || !self.statuses.is_empty()
     }
 }
@@ -96,7 +100,8 @@ impl AuditLog {
     pub fn still_has(&self, snapshot: &Snapshot, seq: u64, hash: Option<&str>) -> Result<bool, AuditError> {
         let Some(hash) = hash.and_then(|hash| Hash::from_hex(hash).ok()) else { return Ok(seq == 0) };
         let failed = |error| AuditError::Io(self.path(), error);
-        let oldest = snapshot.segments.last().map(first_link).transpose().map_err(failed)?.flatten();
+        let ours = snapshot.segments.iter().rfind(|segment| segment.number != FOREIGN_NUMBER);
+        let oldest = ours.map(first_link).transpose().map_err(failed)?.flatten();
         if oldest.is_some_and(|first| first.seq > seq.saturating_add(1)) {
             return Ok(true);
         }

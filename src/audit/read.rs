@@ -39,9 +39,16 @@ impl Entry {
         Some(Entry { line, fields, event })
     }
 
-    /// A text field; empty when absent.
+    /// A text field; empty when absent. Of a record that flowspec wrote, `hook` and `status` are those that it means.
     pub fn text(&self, field: &str) -> &str {
-        self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
+        let text = |field: &str| self.fields.get(field).and_then(Value::as_str);
+        let of_flowspec = || match (field, self.fields.get("success").and_then(Value::as_bool)) {
+            ("hook", _) => text("hook_name"),
+            ("status", Some(true)) => Some("success"),
+            ("status", Some(false)) => Some("failed"),
+            _ => None,
+        };
+        text(field).or_else(of_flowspec).unwrap_or_default()
     }
 
     /// A text field that is there and says something.
@@ -65,9 +72,15 @@ impl Entry {
         self.fields.get(field).and_then(Value::as_f64)
     }
 
+    /// Whether it is about an event of `knockon test`.
+    pub fn is_of_test(&self) -> bool {
+        self.text("source") == "test"
+    }
+
     /// When it was written.
     pub fn time(&self) -> Option<Timestamp> {
-        Timestamp::parse(self.text("timestamp"))
+        let text = self.text("timestamp");
+        Timestamp::parse(text).or_else(|| Timestamp::read(text))
     }
 
     /// The event that a record of an event keeps, byte for byte.
@@ -147,7 +160,7 @@ impl AuditLog {
     ) -> Result<usize, AuditError> {
         let mut unreadable = 0;
         let part = part.map(|part| Finder::new(part.as_bytes()));
-        for segment in self.segments()?.iter().rev() {
+        for segment in self.readable()?.iter().rev() {
             let failed = |error| AuditError::Io(self.path(), error);
             let offset = beginning(segment, since).map_err(failed)?;
             each_line_with(segment, part.as_ref(), offset, &mut |line| {
@@ -162,6 +175,15 @@ impl AuditLog {
             .map_err(failed)?;
         }
         Ok(unreadable)
+    }
+
+    /// The files that have records in them, newest first: those of the log, and what flowspec wrote before.
+    pub(super) fn readable(&self) -> Result<Vec<Segment>, AuditError> {
+        let place = self.place()?;
+        let Some(folder) = place.folder()? else { return Ok(Vec::new()) };
+        let mut segments = place.segments(&folder)?;
+        segments.extend(place.foreign(&folder));
+        Ok(segments)
     }
 
     /// The files of the log, newest first.

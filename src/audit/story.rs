@@ -85,6 +85,8 @@ const TOLD: &[&str] = &[
     "event_id",
     "event_type",
     "hook",
+    "hook_name",
+    "success",
     "status",
     "exit_code",
     "signal",

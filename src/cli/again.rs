@@ -108,12 +108,16 @@ impl super::Command for Retry {
     }
 }
 
-/// Deliver events of the past to the hooks that they trigger now, oldest first.
+/// Deliver events of the past to the hooks that they trigger now, oldest first: one by its id, or those since a time.
+/// Events of `knockon test` are left out.
 #[derive(Args, Debug)]
 pub(super) struct Replay {
+    /// The event's id; `knockon audit` shows them
+    #[arg(value_name = "EVENT_ID", required_unless_present = "since", conflicts_with_all = ["since", "until", "kind"])]
+    event: Option<EventId>,
     /// From when on: how long ago (30m, 2h, 7d, 2w), or a time in UTC (2026-11-21, 2026-11-21T10:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = point_in_time)]
-    since: Timestamp,
+    since: Option<Timestamp>,
     /// Until when, in the same form [default: now]
     #[arg(long, value_name = "TIME", value_parser = point_in_time)]
     until: Option<Timestamp>,
@@ -135,11 +139,19 @@ impl super::Command for Replay {
         let (emitter, hook) = self.how.open(self.hook.as_deref(), self.dry_run, terminal)?;
         let pattern = self.kind.as_deref().map(TypeGlob::parse).transpose();
         let pattern = pattern.map_err(|error| CliError::usage(format!("--type: {error}")))?;
-        let events = replay::events(&emitter, self.since, self.until);
-        let mut events = events.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        let events = match (self.event, self.since) {
+            (Some(id), _) => replay::event(&emitter, id).map(|event| event.into_iter().collect()),
+            (None, since) => replay::events(&emitter, since.unwrap_or(Timestamp::from_millis(0)), self.until),
+        };
+        let mut events: Vec<Event> = events.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        if let Some(id) = self.event.filter(|_| events.is_empty()) {
+            let error = CliError::usage(format!("the audit log has no event {id} that can be replayed"));
+            return Err(error.hint("`knockon audit` shows the last ones; those of `knockon test` are not replayed"));
+        }
         events.retain(|event| pattern.as_ref().is_none_or(|pattern| pattern.matches(event.kind().as_str())));
         if events.is_empty() && !self.how.shown.json {
-            terminal.line(&format!("the audit log has no such event since {}", self.since));
+            let since = self.since.map(|since| format!(" since {since}")).unwrap_or_default();
+            terminal.line(&format!("the audit log has no such event{since}"));
         }
         let mut worst = Exit::Fine;
         for event in events {

@@ -27,15 +27,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Audit {
     #[command(subcommand)]
     action: Option<Action>,
-    /// How many of the last records [default: 10; all with --since or --event]
-    #[arg(long, short = 'n', value_name = "N")]
-    tail: Option<usize>,
+    /// How many of the last records [default: 10; all with --since or --event]; without a number, go on with every record
+    /// that is written, as --follow does
+    #[arg(long, short = 'n', value_name = "N", num_args = 0..=1)]
+    tail: Option<Option<usize>>,
     /// After those, go on with every record that is written, until Ctrl-C
     #[arg(long, short = 'f')]
     follow: bool,
     /// From when on: how long ago (30m, 2h, 7d, 2w), or a time in UTC (2026-11-21, 2026-11-21T10:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = point_in_time)]
     since: Option<Timestamp>,
+    /// Until when, in the same form [default: now]
+    #[arg(long, value_name = "TIME", value_parser = point_in_time, conflicts_with = "follow")]
+    until: Option<Timestamp>,
     /// Only of the event with this id
     #[arg(long, value_name = "ID")]
     event: Option<EventId>,
@@ -130,17 +134,20 @@ impl super::Command for Audit {
 }
 
 impl Audit {
-    fn ask(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    fn ask(mut self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        // `--tail` alone follows, as `tail -f` does.
+        self.follow |= self.tail == Some(None);
         let kinds: Result<Vec<TypeGlob>, _> = self.kind.iter().map(|kind| TypeGlob::parse(kind)).collect();
         let query = Query {
             since: self.since,
+            until: self.until,
             event: self.event.map(|event| event.to_string()),
             hook: self.hook.clone(),
             kinds: kinds.map_err(|error| CliError::usage(format!("--type: {error}")))?,
             statuses: self.status.clone(),
         };
-        let whole = self.since.is_some() || self.event.is_some();
-        let last = self.tail.or(if whole { None } else { Some(FEW) });
+        let whole = self.since.is_some() || self.until.is_some() || self.event.is_some();
+        let last = self.tail.flatten().or(if whole { None } else { Some(FEW) });
         let log = log_of(&self.project)?;
         let snapshot = log.snapshot().map_err(|error| failed(&error))?;
         let mut form = Form::new(self.form, self.follow, terminal);
@@ -168,7 +175,7 @@ impl Audit {
 
     fn say_nothing(&self, log: &AuditLog, query: &Query, found: Found, terminal: &mut Terminal) {
         let path = one_line(&log.path().to_string_lossy());
-        terminal.line(&match (found.exists, self.tail) {
+        terminal.line(&match (found.exists, self.tail.flatten()) {
             (false, _) => format!("nothing is recorded in {path}"),
             (true, Some(0)) => "no record was asked for".to_owned(),
             (true, _) if query.is_picky() => format!("no record in {path} is as you asked for"),

@@ -1,5 +1,7 @@
 //! `knockon emit`: an event from flags.
 
+use super::artifact;
+use super::diagnostics;
 use super::ending::{self, Show};
 use super::error::{CliError, Exit};
 use super::explain;
@@ -9,10 +11,12 @@ use super::quick::{Argument, Quick};
 use super::results::{self, Wanted};
 use super::standing;
 use super::terminal::{Paint, Terminal};
+use crate::config::Severity;
 use crate::dispatch::Watcher;
 use crate::emitter::{Emission, EmitReport, Emitter, Preview};
 use crate::event::{Event, EventDraft, EventError, EventType, InvalidEventType};
 use crate::explanation::explain_all;
+use crate::json::Json;
 use crate::project::UserFolders;
 use crate::text::one_line;
 use crate::trust::Verdict;
@@ -20,6 +24,7 @@ use crate::work_package::Kind;
 use clap::Args;
 use serde_json::{Value, json, value::RawValue};
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// Emit an event and run the hooks it matches.
 #[derive(Args, Debug)]
@@ -38,43 +43,44 @@ pub(super) struct Emit {
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct EventFields {
     /// The spec or feature: the event's `feature`, and `context.feature`
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", visible_alias = "feature")]
     spec_id: Option<String>,
     /// The task: `context.task_id`
     #[arg(long, value_name = "ID")]
     task_id: Option<String>,
     /// A file that took part; repeat for more: `artifacts`
     #[arg(long = "file", short = 'f', value_name = "PATH")]
-    files: Vec<String>,
+    files: Vec<PathBuf>,
     /// How far an agent is, in percent: `context.progress_percent`
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, short = 'p', value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     progress: Option<u8>,
-    /// What an agent has to say: `context.status_message`
-    #[arg(long, value_name = "TEXT")]
+    /// What an agent reports: `context.status_message`
+    #[arg(long, short = 'm', value_name = "TEXT", allow_hyphen_values = true)]
     message: Option<String>,
-    /// The agent, such as claude-code@laptop: `context.agent_id`
+    /// The agent: `context.agent_id` [default for agent.*: <context.agent or "cli">@<host>]
     #[arg(long, value_name = "ID")]
     agent_id: Option<String>,
-    /// A field of the context: NAME=TEXT, or NAME:=JSON for any other value; repeat for more
+    /// A field of the context: NAME=TEXT, or NAME:=JSON for any other value, kept byte for byte; A.B=TEXT is the field B in
+    /// A; repeat for more
     #[arg(long = "context", value_name = "FIELD", value_parser = context_field)]
-    context: Vec<(String, Value)>,
+    context: Vec<ContextField>,
 }
 
 impl EventFields {
     /// Takes an option that is one of the fields; nothing when it is none, or is not plainly right.
     fn take<'a>(&mut self, quick: &mut Quick<'a>, name: &str, attached: Option<&'a str>) -> Option<()> {
         match name {
-            "--spec-id" => quick.set(&mut self.spec_id, attached),
+            "--spec-id" | "--feature" => quick.set(&mut self.spec_id, attached),
             "--task-id" => quick.set(&mut self.task_id, attached),
             "--file" | "-f" => {
-                self.files.push(quick.value(attached)?.to_owned());
+                self.files.push(quick.value(attached)?.into());
                 Some(())
             }
-            "--progress" => {
+            "--progress" | "-p" => {
                 quick.set(&mut self.progress, attached)?;
                 self.progress.filter(|percent| *percent <= 100).map(drop)
             }
-            "--message" => quick.set(&mut self.message, attached),
+            "--message" | "-m" => quick.set(&mut self.message, attached),
             "--agent-id" => quick.set(&mut self.agent_id, attached),
             "--context" => {
                 self.context.push(context_field(quick.value(attached)?).ok()?);
@@ -141,17 +147,34 @@ fn event_type(text: &str) -> Result<EventType, InvalidEventType> {
     text.parse().or_else(|error| Kind::from_wire_name(text).map(Kind::event_type).ok_or(error))
 }
 
-fn context_field(text: &str) -> Result<(String, Value), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && name != ":" => match name.strip_suffix(':') {
-            Some(name) => match serde_json::from_str(value) {
-                Ok(value) => Ok((name.to_owned(), value)),
-                Err(error) => Err(format!("after `{name}:=` JSON is wanted: {error}")),
-            },
-            None => Ok((name.to_owned(), value.into())),
-        },
-        _ => Err("NAME=TEXT or NAME:=JSON is wanted".into()),
+/// A field of the context, as it was given.
+#[derive(Clone, Debug)]
+pub(super) struct ContextField {
+    path: Vec<String>,
+    /// As JSON.
+    value: String,
+}
+
+fn context_field(text: &str) -> Result<ContextField, String> {
+    let wanted = || "expected NAME=TEXT or NAME:=JSON".to_owned();
+    let (name, value) = text.split_once('=').ok_or_else(wanted)?;
+    let (name, value) = match name.strip_suffix(':') {
+        Some(name) => {
+            // Counted from the beginning of the argument.
+            let before = name.chars().count() + ":=".len();
+            Json::parse(value.as_bytes()).map_err(|error| {
+                let column = if error.line == 1 { error.column + before } else { error.column };
+                format!("line {}, column {column}: {}", error.line, error.problem)
+            })?;
+            (name, value.to_owned())
+        }
+        None => (name, json!(value).to_string()),
+    };
+    let path: Vec<String> = name.split('.').map(str::to_owned).collect();
+    if path.iter().any(String::is_empty) {
+        return Err(wanted());
     }
+    Ok(ContextField { path, value })
 }
 
 impl super::Command for Emit {
@@ -173,8 +196,8 @@ impl super::Command for Emit {
 
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let Emit { kind, fields, how } = self;
-        let draft = fields.draft(kind);
         let emitter = how.open()?;
+        let draft = fields.draft(kind, emitter.project().root(), terminal)?;
         let exit = how.emit(&emitter, draft, "emit", "the event", terminal);
         emitter.end_with_process();
         exit
@@ -182,31 +205,53 @@ impl super::Command for Emit {
 }
 
 impl EventFields {
-    /// An event of type `kind` with these fields.
-    pub(super) fn draft(self, kind: EventType) -> EventDraft {
+    /// An event of type `kind` with these fields, in the project at `root`. An empty value counts as absent.
+    ///
+    /// # Errors
+    /// A field of the context is given a value and fields of its own.
+    pub(super) fn draft(self, kind: EventType, root: &Path, terminal: &mut Terminal) -> Result<EventDraft, CliError> {
+        let given = |value: Option<String>| value.filter(|value| !value.is_empty());
+        let is_agent = kind.domain() == "agent";
+        let spec = given(self.spec_id);
+        let agent_id = given(self.agent_id).or_else(|| is_agent.then(|| default_agent(&self.context)));
         // Agents report from several machines; flowspec's progress hook reads this field.
-        let machine = (kind.domain() == "agent").then(crate::sys::host_name);
+        let machine = is_agent.then(crate::sys::host_name);
         let fields: [(&str, Option<Value>); 6] = [
-            ("task_id", self.task_id.map(Value::from)),
-            ("feature", self.spec_id.clone().map(Value::from)),
-            ("agent_id", self.agent_id.map(Value::from)),
+            ("task_id", given(self.task_id).map(Value::from)),
+            ("feature", spec.clone().map(Value::from)),
+            ("agent_id", agent_id.map(Value::from)),
             ("machine", machine.map(Value::from)),
             ("progress_percent", self.progress.map(Value::from)),
-            ("status_message", self.message.map(Value::from)),
+            ("status_message", given(self.message).map(Value::from)),
         ];
         let mut draft = EventDraft::new(kind);
-        if let Some(feature) = self.spec_id {
+        if let Some(feature) = spec {
             draft = draft.feature(feature);
         }
-        let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        for (name, value) in given.chain(self.context) {
+        for (name, value) in fields.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             draft = draft.context(name, value);
         }
-        for file in self.files {
-            draft = draft.artifact("file", file);
+        for ContextField { path, value } in self.context {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let added = draft.context_json(&path, &value);
+            draft = added.map_err(|why| {
+                CliError::usage(format!("--context {}: {}", one_line(&path.join(".")), one_line(&why)))
+            })?;
         }
-        draft
+        for file in self.files {
+            let warnings;
+            (draft, warnings) = artifact::add(draft, &file, root);
+            warnings.iter().for_each(|warning| terminal.warning(warning));
+        }
+        Ok(draft)
     }
+}
+
+/// The id of an agent that names none: `claude@laptop` where `context.agent` names it, else `cli@laptop`.
+fn default_agent(context: &[ContextField]) -> String {
+    let named = context.iter().find(|field| field.path == ["agent"]);
+    let named = named.and_then(|field| serde_json::from_str::<String>(&field.value).ok());
+    format!("{}@{}", named.as_deref().filter(|name| !name.is_empty()).unwrap_or("cli"), crate::sys::host_name())
 }
 
 impl EmitOptions {
@@ -316,11 +361,21 @@ impl EmitOptions {
                 })
             });
             let hooks: Vec<Value> = hooks.collect();
+            // The keys of what an emit prints, so that one reader serves both.
             #[derive(serde::Serialize)]
-            struct Document {
+            struct Document<'a> {
                 dry_run: bool,
                 event: Option<Box<RawValue>>,
-                hooks: Vec<Value>,
+                error: Option<&'a str>,
+                outcome: &'static str,
+                hooks_executed: usize,
+                all_successful: bool,
+                blocked: Option<String>,
+                stopped_by: Option<&'a str>,
+                results: &'a [Value],
+                hooks: &'a [Value],
+                warnings: &'a [String],
+                problems: Vec<Value>,
                 #[serde(skip_serializing_if = "Option::is_none")]
                 explained: Option<Vec<Value>>,
             }
@@ -329,7 +384,24 @@ impl EmitOptions {
                 let all = explain_all(emitter, &preview.event);
                 all.iter().map(|explained| explain::document(emitter.loaded(), explained, &[])).collect()
             });
-            terminal.json(&Document { dry_run: true, event, hooks, explained });
+            let blocked = preview.hooks.iter().find(|(_, verdict)| *verdict != Verdict::Trusted);
+            let problems = emitter.problems().iter().map(|problem| diagnostics::document(problem, None)).collect();
+            terminal.json(&Document {
+                dry_run: true,
+                event,
+                error: None,
+                outcome: "none",
+                hooks_executed: 0,
+                all_successful: blocked.is_none()
+                    && emitter.problems().iter().all(|problem| problem.severity != Severity::Error),
+                blocked: blocked.map(|(_, verdict)| verdict.to_string()),
+                stopped_by: None,
+                results: &hooks,
+                hooks: &hooks,
+                warnings: &preview.warnings,
+                problems,
+                explained,
+            });
         } else {
             terminal.line(&format!("{}  (dry run, nothing is run or recorded)", preview.event.kind()));
             for (matched, verdict) in &preview.hooks {
@@ -360,6 +432,13 @@ impl EmitOptions {
             terminal.problem(problem);
         }
     }
+}
+
+/// An event of JSON Lines that cannot be accepted: `origin:line:column: what`.
+pub(super) fn refused_line(origin: &str, line: usize, error: &EventError) -> CliError {
+    let column = error.place().map(|(_, column)| format!(":{column}")).unwrap_or_default();
+    CliError::usage(format!("{origin}:{line}{column}: {}; no event was emitted", error.problem()))
+        .hint("`knockon schema event` prints the rules of an event")
 }
 
 /// An event that cannot be accepted: `origin:line:column: what`.

@@ -72,7 +72,7 @@ impl super::Command for Explain {
                 }
                 Err(_) => {
                     let kind = subject.parse().map_err(|error| CliError::usage(format!("{error}")))?;
-                    let draft = self.fields.draft(kind);
+                    let draft = self.fields.draft(kind, emitter.project().root(), terminal)?;
                     (emitter.preview(draft).map_err(|error| refused("the event", &error))?.event, self.hook)
                 }
             },

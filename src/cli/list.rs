@@ -3,7 +3,8 @@
 use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, require_sound};
 use super::terminal::{Paint, Terminal, columns};
-use crate::config::{Hook, Origin};
+use crate::config::{Hook, LoadedHook, Origin};
+use crate::event::EventType;
 use crate::matcher::{Rule, TypeGlob};
 use crate::registry::CANONICAL;
 use crate::text::{count, one_line, shorten};
@@ -17,6 +18,9 @@ pub(super) struct List {
     /// Show descriptions, filters, environment and files too
     #[arg(long, short)]
     verbose: bool,
+    /// Only hooks that an event of this type may trigger
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<EventType>,
     /// Print the result as one JSON document
     #[arg(long)]
     json: bool,
@@ -24,13 +28,22 @@ pub(super) struct List {
     project: ProjectOptions,
 }
 
+impl List {
+    /// Whether a hook is asked for.
+    fn wants(&self, hook: &Hook) -> bool {
+        let globs = hook.events.iter().filter_map(|entry| TypeGlob::parse(&entry.pattern.name).ok());
+        self.event_type.as_ref().is_none_or(|kind| { globs }.any(|glob| glob.matches(kind.as_str())))
+    }
+}
+
 impl super::Command for List {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let emitter = self.project.reader()?;
         require_sound(&emitter, terminal)?;
         let loaded = emitter.loaded();
+        let shown: Vec<&LoadedHook> = loaded.hooks.iter().filter(|hook| self.wants(&hook.hook)).collect();
         if self.json {
-            let hooks = loaded.hooks.iter().map(|loaded_hook| {
+            let hooks = shown.iter().map(|loaded_hook| {
                 let file = loaded.file_of(loaded_hook);
                 document(&loaded_hook.hook, file.origin, &file.path_of(loaded_hook.hook.span).to_string_lossy())
             });
@@ -42,9 +55,8 @@ impl super::Command for List {
             terminal.line("there are no hooks here; `knockon init` writes examples");
             return Ok(Exit::Fine);
         }
-        let rows: Vec<Vec<String>> = loaded.hooks.iter().map(|loaded_hook| cells(&loaded_hook.hook)).collect();
-        let disabled = loaded.hooks.iter().filter(|hook| !hook.hook.enabled).count();
-        for (loaded_hook, line) in loaded.hooks.iter().zip(columns(&rows)) {
+        let rows: Vec<Vec<String>> = shown.iter().map(|loaded_hook| cells(&loaded_hook.hook)).collect();
+        for (&loaded_hook, line) in shown.iter().zip(columns(&rows)) {
             let line = if loaded_hook.hook.enabled { line } else { terminal.paint(Paint::Dim, &line) };
             terminal.line(&line);
             if self.verbose {
@@ -65,14 +77,11 @@ impl super::Command for List {
             let line = terminal.paint(Paint::Bad, &line);
             terminal.line(&line);
         }
-        if disabled > 0 {
-            let all: Vec<String> = loaded
-                .hooks
-                .iter()
-                .filter(|hook| !hook.hook.enabled)
-                .map(|hook| loaded.place_of_disabling(hook))
-                .collect();
-            terminal.line(&one_line(&format!("{} disabled ({})", count(disabled, "hook"), all.join(", "))));
+        let disabled: Vec<String> =
+            shown.iter().filter(|hook| !hook.hook.enabled).map(|hook| loaded.place_of_disabling(hook)).collect();
+        if !disabled.is_empty() {
+            let line = format!("{} disabled ({})", count(disabled.len(), "hook"), disabled.join(", "));
+            terminal.line(&one_line(&line));
         }
         Ok(Exit::Fine)
     }

@@ -6,6 +6,7 @@
 //! place that prints, `error` the only one that knows exit codes.
 
 mod again;
+mod artifact;
 mod audit;
 mod clock;
 mod completions;
@@ -157,6 +158,15 @@ pub fn main(arguments: &[OsString]) -> u8 {
 }
 
 fn dispatch(arguments: &[OsString], terminal: &mut Terminal) -> Ending {
+    // `flowspec hooks emit …` and the like run unchanged where `flowspec` is a link to this program.
+    let unaliased: Vec<OsString>;
+    let arguments = match arguments {
+        [program, alias, rest @ ..] if alias == "hooks" && !rest.is_empty() => {
+            unaliased = std::iter::once(program).chain(rest).cloned().collect();
+            &unaliased
+        }
+        arguments => arguments,
+    };
     // A command that is called by its name needs no other one to be defined.
     let called = arguments.get(1);
     let at = COMMANDS.iter().position(|row| called.is_some_and(|called| called == row.name));

@@ -191,7 +191,7 @@ mod tests {
         ] {
             assert!(Emit::quick(&words(line)).is_none(), "{line}");
         }
-        for line in ["", "--payload {} --event-file -", "--json", "plain --event-type a.b"] {
+        for line in ["--payload {} --event-file -", "--event-type Task", "plain --event-type a.b"] {
             assert!(Run::quick(&words(line)).is_none(), "{line}");
         }
         for line in [

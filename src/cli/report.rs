@@ -31,6 +31,9 @@ pub(super) struct ReportCommand {
     /// How many events are shown, the newest; all of them are counted
     #[arg(long, value_name = "N", default_value_t = 2000)]
     limit: usize,
+    /// Count the events of `knockon test`, too
+    #[arg(long)]
+    include_tests: bool,
     /// Write over a file that is no report
     #[arg(long)]
     force: bool,
@@ -49,7 +52,13 @@ impl super::Command for ReportCommand {
         let until = Timestamp::now();
         let since = self.since.or_else(|| read_since(LATELY, until)).unwrap_or(until);
         let mut entries = Vec::new();
-        let unreadable = log.since(Some(since), |entry| entries.push(entry)).map_err(|error| failed(&error))?;
+        let unreadable = log
+            .since(Some(since), |entry| {
+                if self.include_tests || !entry.is_of_test() {
+                    entries.push(entry);
+                }
+            })
+            .map_err(|error| failed(&error))?;
         if unreadable > 0 {
             terminal.warning(&format!("{} of the log cannot be read", count(unreadable, "line")));
         }

@@ -27,6 +27,9 @@ pub(super) struct Stats {
     /// Print the numbers as one JSON document
     #[arg(long)]
     json: bool,
+    /// Count the events of `knockon test`, too
+    #[arg(long)]
+    include_tests: bool,
     /// Bring counters in this file up to date, in the text format of Prometheus (name it something.prom in the folder
     /// of node_exporter's textfile collector); `-` prints them
     #[arg(long, value_name = "FILE", conflicts_with_all = ["since", "json"])]
@@ -46,7 +49,13 @@ impl super::Command for Stats {
             return Ok(Exit::Fine);
         }
         let mut numbers = Numbers::default();
-        let unreadable = log.since(self.since, |entry| numbers.add(&entry)).map_err(|error| failed(&error))?;
+        let unreadable = log
+            .since(self.since, |entry| {
+                if self.include_tests || !entry.is_of_test() {
+                    numbers.add(&entry);
+                }
+            })
+            .map_err(|error| failed(&error))?;
         if unreadable > 0 {
             terminal.warning(&format!("{} of the log cannot be read", count(unreadable, "line")));
         }

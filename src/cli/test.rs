@@ -1,9 +1,10 @@
 //! `knockon test`: hooks tried, with the events their author wrote down or with one made up now.
 
+use super::emit::refused;
 use super::ending::{self, Show};
 use super::error::{CliError, Exit};
 use super::live::Live;
-use super::options::{ProjectOptions, TrustOptions, find_hook, require_sound};
+use super::options::{ProjectOptions, TrustOptions, find_hook, read_event, require_sound};
 use super::terminal::{Paint, Terminal};
 use crate::config::{Diagnostic, Severity};
 use crate::dispatch::Watcher;
@@ -14,6 +15,7 @@ use crate::text::{count, one_line};
 use crate::trust::Verdict;
 use clap::Args;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// Run the fixtures under `tests:` and in hooks.tests.yaml: all of them, or those of one hook. With a TYPE,
 /// run one hook with a made-up event, whether it is enabled and matches or not. Hooks have to be trusted.
@@ -27,6 +29,12 @@ pub(super) struct Test {
     /// Write a fixture from this event of the audit log into hooks.tests.yaml
     #[arg(long, value_name = "EVENT_ID", requires = "hook", conflicts_with = "kind")]
     record: Option<EventId>,
+    /// Run the hook with the event in this file, `-` for standard input
+    #[arg(long, value_name = "FILE", requires = "hook", conflicts_with_all = ["kind", "record"])]
+    event_file: Option<PathBuf>,
+    /// Show what would run; run nothing
+    #[arg(long, conflicts_with = "record")]
+    dry_run: bool,
     /// The spec or feature of the made-up event
     #[arg(long, value_name = "ID", default_value = "test-spec")]
     spec_id: String,
@@ -47,10 +55,15 @@ impl super::Command for Test {
         let emitter = self.project.emitter(&self.trust, false)?;
         require_sound(&emitter, terminal)?;
         let hook = self.hook.as_deref().map(|name| find_hook(emitter.loaded(), name)).transpose()?;
+        if let Some((path, hook)) = self.event_file.clone().zip(hook) {
+            let (origin, bytes) = read_event(&path)?;
+            let draft = EventDraft::from_json(bytes, None).map_err(|error| refused(&origin, &error))?;
+            return self.try_once(&emitter, hook, draft, terminal);
+        }
         match (hook, self.record, self.kind.clone()) {
             (Some(hook), Some(id), _) => record(&emitter, hook, id, self.json, terminal),
             (Some(hook), None, Some(kind)) => self.once(&emitter, hook, kind, terminal),
-            (hook, _, _) => run_fixtures(&emitter, hook, self.json, terminal),
+            (hook, _, _) => run_fixtures(&emitter, hook, (self.json, self.dry_run), terminal),
         }
     }
 }
@@ -59,9 +72,56 @@ impl Test {
     /// One hook with a made-up event.
     fn once(self, emitter: &Emitter, hook: usize, kind: EventType, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let mut draft = EventDraft::new(kind).feature(self.spec_id.as_str()).context("test", true);
-        draft = draft.context("feature", self.spec_id);
-        if let Some(task) = self.task_id {
+        draft = draft.context("feature", self.spec_id.as_str());
+        if let Some(task) = self.task_id.clone() {
             draft = draft.context("task_id", task);
+        }
+        self.try_once(emitter, hook, draft, terminal)
+    }
+
+    /// What would run, without running it.
+    fn show_only(
+        &self,
+        emitter: &Emitter,
+        hook: usize,
+        draft: EventDraft,
+        terminal: &mut Terminal,
+    ) -> Result<Exit, CliError> {
+        let event = emitter.preview(draft).map_err(|error| refused("the event", &error))?.event;
+        let verdict = emitter.guard().verdict(hook);
+        let matches = emitter.matches(&event).iter().any(|matched| matched.hook == hook);
+        let loaded_hook = &emitter.loaded().hooks[hook];
+        let (name, action) = (loaded_hook.hook.name.as_str(), loaded_hook.hook.action.summary());
+        let would_run = verdict == Verdict::Trusted;
+        if self.json {
+            terminal.json(&json!({
+                "dry_run": true,
+                "hook_name": name,
+                "event_type": event.kind().as_str(),
+                "matches": matches,
+                "would_run": would_run,
+                "trust": verdict.to_string(),
+                "runs": action,
+            }));
+        } else {
+            let what = if would_run { "would run".to_owned() } else { format!("would not run: {verdict}") };
+            terminal.line(&one_line(&format!("{name} {what} with {}: {action}", event.kind())));
+            if !matches {
+                terminal.line("  (the event does not match; `knockon test` runs the hook all the same)");
+            }
+        }
+        Ok(if would_run { Exit::Fine } else { Exit::Untrusted })
+    }
+
+    fn try_once(
+        self,
+        emitter: &Emitter,
+        hook: usize,
+        draft: EventDraft,
+        terminal: &mut Terminal,
+    ) -> Result<Exit, CliError> {
+        if self.dry_run {
+            return self.show_only(emitter, hook, draft, terminal);
         }
         let show = Show { json: self.json, verbose: true, ..Show::default() };
         let report = {
@@ -78,9 +138,29 @@ impl Test {
     }
 }
 
-fn run_fixtures(emitter: &Emitter, hook: Option<usize>, json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
+/// The fixtures of all hooks, or of one; `dry_run`: which there are.
+fn run_fixtures(
+    emitter: &Emitter,
+    hook: Option<usize>,
+    (json, dry_run): (bool, bool),
+    terminal: &mut Terminal,
+) -> Result<Exit, CliError> {
     let (trials, problems) = fixtures::trials(emitter, hook);
     require_readable(&problems, terminal)?;
+    if dry_run {
+        let name = |trial: &Trial| emitter.loaded().hooks[trial.hook].hook.name.to_string();
+        if json {
+            let tests: Vec<Value> =
+                trials.iter().map(|trial| json!({ "hook_name": name(trial), "test": trial.fixture.name })).collect();
+            terminal.json(&json!({ "dry_run": true, "tests": tests }));
+        } else {
+            for trial in &trials {
+                terminal.line(&format!("  {} {}", name(trial), one_line(&trial.fixture.name)));
+            }
+            terminal.line(&format!("{}, none was run", count(trials.len(), "test")));
+        }
+        return Ok(Exit::Fine);
+    }
     let (mut documents, mut failed, mut blocked): (Vec<Value>, usize, Option<Verdict>) = (Vec::new(), 0, None);
     for trial in &trials {
         let tried = fixtures::try_out(emitter, trial).unwrap_or_else(|error| Tried {

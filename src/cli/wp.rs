@@ -6,7 +6,7 @@ use super::emit::EmitOptions;
 use super::error::{CliError, Exit};
 use super::quick::{Argument, Quick};
 use super::terminal::Terminal;
-use crate::event::{EventId, InvalidEventId};
+use crate::event::EventId;
 use crate::time::Timestamp;
 use crate::work_package::{Kind, draft_of};
 use clap::{Args, Subcommand};
@@ -214,8 +214,12 @@ enum OfError {
 }
 
 /// A ULID, with or without the `evt_` of an event's id.
-fn ulid(text: &str) -> Result<EventId, InvalidEventId> {
-    format!("evt_{}", text.strip_prefix("evt_").unwrap_or(text)).parse()
+fn ulid(text: &str) -> Result<EventId, String> {
+    let id: Result<EventId, _> = format!("evt_{}", text.strip_prefix("evt_").unwrap_or(text)).parse();
+    id.ok().filter(EventId::is_ulid).ok_or_else(|| {
+        let shown = crate::text::one_line(&crate::text::shorten(text, 60));
+        format!("`{shown}` is no ULID: 26 characters of 0-9 and A-Z without I, L, O and U")
+    })
 }
 
 /// A value that is given.

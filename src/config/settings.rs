@@ -15,7 +15,7 @@ pub const DEFAULTS_KEYS: &[&str] =
     &["timeout", "working_directory", "shell", "fail_mode", "enabled", "env", "retry", "sandbox"];
 
 /// The keys under `retry`.
-pub const RETRY_KEYS: &[&str] = &["attempts", "backoff", "max_backoff", "on"];
+pub const RETRY_KEYS: &[&str] = &["attempts", "backoff", "max_backoff", "on", "max_attempts"];
 
 /// What `retry.on` can name.
 const RETRY_ENDINGS: &[&str] = &["failed", "timeout", "error", "tempfail"];
@@ -169,10 +169,29 @@ impl Reader<'_> {
         false
     }
 
+    /// The kind of pause that flowspec's documents name, where `backoff` has one.
+    fn older_backoff(&mut self, node: &Node) -> Option<&'static str> {
+        let backoff = node.get("backoff")?;
+        let Value::Text(text) = &backoff.value else { return None };
+        let word = ["exponential", "linear", "fixed"].into_iter().find(|word| word == text)?;
+        let (message, help) = match word {
+            "fixed" => ("`backoff: fixed` is an older spelling", "write `backoff: 1s, max_backoff: 1s`"),
+            "linear" => ("`backoff: linear` is an older spelling; the pause doubles each time", "write `backoff: 1s`"),
+            _ => ("`backoff: exponential` is an older spelling", "write `backoff: 1s`; it doubles each time"),
+        };
+        self.warning(backoff.span, "old-value", message).help = Some(help.into());
+        Some(word)
+    }
+
     fn retry(&mut self, node: &Node) -> Option<Retry> {
         let entries = self.map(node, "a mapping with `attempts`")?;
         self.known_keys(entries, RETRY_KEYS, "`retry`");
-        let attempts = match node.get("attempts") {
+        let older = node.entries().iter().find(|(key, _)| key.name == "max_attempts");
+        if let Some((key, _)) = older {
+            let message = "`max_attempts` is an older spelling of `attempts`";
+            self.warning(key.span, "old-key", message).help = Some("write `attempts`".into());
+        }
+        let attempts = match node.get("attempts").or(older.map(|(_, attempts)| attempts)) {
             Some(attempts) => self.whole(attempts, 1, 10, "a number of attempts")?,
             None => {
                 self.missing(node, "`retry` has no `attempts`", "say how often to try in all: `attempts: 3`");
@@ -181,8 +200,12 @@ impl Reader<'_> {
         };
         let longest = Duration::from_secs(3600);
         let pause = |reader: &mut Self, key: &str| node.get(key).and_then(|node| reader.duration(node, longest));
-        let backoff = pause(self, "backoff").unwrap_or(Duration::from_secs(1));
-        let max_backoff = pause(self, "max_backoff").unwrap_or(Duration::from_secs(30));
+        let word = self.older_backoff(node);
+        let backoff = if word.is_some() { None } else { pause(self, "backoff") };
+        let backoff = backoff.unwrap_or(Duration::from_secs(1));
+        // One of a fixed length does not grow.
+        let longest_pause = if word == Some("fixed") { backoff } else { Duration::from_secs(30) };
+        let max_backoff = pause(self, "max_backoff").unwrap_or(longest_pause);
         let mut on = Vec::new();
         for (ending, span) in node.get("on").and_then(|node| self.texts(node, "a list of endings")).unwrap_or_default()
         {

@@ -3,6 +3,7 @@
 mod causal;
 mod course;
 mod follow;
+mod foreign;
 mod guards;
 mod missed;
 mod opening;
@@ -168,6 +169,7 @@ impl Emitter {
     pub fn prepare(&self, draft: EventDraft) -> Prepared {
         let mut report = self.admit(&draft);
         let made = self.make(draft, &mut report);
+        report.warnings.extend(made.as_ref().ok().and_then(|event| self.foreign_id(event)));
         Prepared { report, made }
     }
 
@@ -251,7 +253,8 @@ impl Emitter {
         };
         let now = Timestamp::now();
         let commit = self.options.commit.as_ref().map(|commit| commit.commit.as_str());
-        let recorded = record(&AuditRecord::emitted(&event, commit, course.begun.elapsed(), now));
+        let emitted = AuditRecord::emitted(&event, commit, course.begun.elapsed(), now);
+        let recorded = record(&emitted.made_by(course.occasion.source));
         if course.durable {
             let stored = recorded.and_then(|()| self.audit.sync());
             report.not_stored = stored.err().map(|error| error.to_string());

@@ -1,8 +1,9 @@
 //! An event before it has an id and a time.
 
+use super::context::{Context, is_shallow};
 use super::envelope::{MAX_BYTES, Rules, into_text};
 use super::{Event, EventError, EventId, EventType, NodeId, Versions};
-use crate::json::{Json, MAX_DEPTH, push_string};
+use crate::json::{Json, JsonError, Kind, MAX_DEPTH, push_string};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -60,7 +61,7 @@ struct Fields {
     caused_by: Option<EventId>,
     correlation: Option<EventId>,
     id: Option<EventId>,
-    context: Map<String, Value>,
+    context: Context,
     artifacts: Vec<Value>,
     metadata: Map<String, Value>,
 }
@@ -68,7 +69,7 @@ struct Fields {
 impl EventDraft {
     /// A draft of an event of type `kind` with nothing else in it.
     pub fn new(kind: EventType) -> Self {
-        let (context, artifacts) = (Map::new(), Vec::new());
+        let (context, artifacts) = (Context::default(), Vec::new());
         let mut metadata = Map::new();
         metadata.insert("cli_version".into(), env!("CARGO_PKG_VERSION").into());
         let (feature, caused_by, correlation, id) = (None, None, None, None);
@@ -82,7 +83,11 @@ impl EventDraft {
     /// # Errors
     /// Not JSON, not an object, too large, no type at all, or two types that differ.
     pub fn from_json(bytes: Vec<u8>, kind: Option<EventType>) -> Result<Self, EventError> {
-        let text = into_text(bytes)?;
+        let mut text = into_text(bytes)?;
+        // Editors of another system put one there; it is no part of JSON (RFC 8259, 8.1).
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
         let json = Json::parse(text.as_bytes()).map_err(EventError::Json)?;
         let rules = Rules { whole: &text };
         rules.object(json)?;
@@ -124,10 +129,11 @@ impl EventDraft {
             Body::Fields(fields) => {
                 // What is nested too deep makes no event.
                 fields.check_depth().ok()?;
-                serde_json::to_string(&fields.context).ok().map(Cow::Owned)
+                Some(Cow::Owned(fields.context.text()))
             }
             Body::Document(text, _) => {
-                Json::already_checked(text.trim()).get("context").map(|context| Cow::Borrowed(context.text()))
+                let context = Json::already_checked(text.trim()).get("context");
+                context.filter(|context| context.kind() != Kind::Null).map(|context| Cow::Borrowed(context.text()))
             }
         }
     }
@@ -171,8 +177,20 @@ impl EventDraft {
     pub fn context(self, field: impl Into<String>, value: impl Into<Value>) -> Self {
         let (field, value) = (field.into(), value.into());
         self.with(|fields| {
-            fields.context.insert(field, value);
+            fields.context.set(field, value);
         })
+    }
+
+    /// Adds a field of the event's context whose value is JSON, kept byte for byte; `path` leads to it through fields in
+    /// fields. No effect on a draft made from JSON.
+    ///
+    /// # Errors
+    /// The text is no JSON, or a field on the way has a value of its own. Says so.
+    pub fn context_json(mut self, path: &[&str], json: &str) -> Result<Self, String> {
+        if let Body::Fields(fields) = &mut self.body {
+            fields.context.set_json(path, json)?;
+        }
+        Ok(self)
     }
 
     /// Adds an artifact: what kind of thing it is, and its path.
@@ -181,6 +199,21 @@ impl EventDraft {
         let mut artifact = Map::new();
         artifact.insert("type".into(), Value::String(kind.into()));
         artifact.insert("path".into(), Value::String(path.into()));
+        self.with(|fields| fields.artifacts.push(Value::Object(artifact)))
+    }
+
+    /// Adds an artifact by its path relative to the project, and as its producer gave it.
+    #[must_use]
+    pub fn artifact_given_as(
+        self,
+        kind: impl Into<String>,
+        path: impl Into<String>,
+        original: impl Into<String>,
+    ) -> Self {
+        let mut artifact = Map::new();
+        artifact.insert("type".into(), Value::String(kind.into()));
+        artifact.insert("path".into(), Value::String(path.into()));
+        artifact.insert("original".into(), Value::String(original.into()));
         self.with(|fields| fields.artifacts.push(Value::Object(artifact)))
     }
 
@@ -224,8 +257,8 @@ impl EventDraft {
             Body::Fields(fields) => fields.id.unwrap_or(id),
             Body::Document(..) => id,
         };
-        let (written, now) = (id.written(), now.written());
-        let (written, now) = (written.as_str(), now.as_str());
+        let (written, now) = (id.as_str(), now.written());
+        let now = now.as_str();
         let causality = self.causality;
         let bytes = match self.body {
             Body::Fields(mut fields) => {
@@ -233,16 +266,18 @@ impl EventDraft {
                 let causal = fields.caused_by.is_some() || fields.correlation.is_some() || causality.is_some();
                 let version = if causal { CAUSAL } else { versions.plain };
                 let context = &fields.context;
-                let notice = versions.notice(|field| context.contains_key(field), fields.kind.as_str());
+                let notice = versions.notice(|field| context.contains(field), fields.kind.as_str());
                 if let Some((names, notice)) = notice {
-                    fields.context.insert("deprecated_fields".into(), names.into());
-                    fields.context.insert("deprecation_notice".into(), notice.into());
+                    fields.context.set("deprecated_fields".into(), names.into());
+                    fields.context.set("deprecation_notice".into(), notice.into());
                 }
                 let required = required(&fields.kind, written, version, now, project_root);
                 let (text, context) = fields.write(required, causality.as_deref());
                 // What is made of typed fields keeps the rules that a text has to be checked for; these are left.
-                let holds =
-                    text.len() <= MAX_BYTES && project_root.starts_with('/') && versions.accept(version).is_ok();
+                let holds = !fields.context.has_raw()
+                    && text.len() <= MAX_BYTES
+                    && project_root.starts_with('/')
+                    && versions.accept(version).is_ok();
                 if holds {
                     return Ok(Event::made(text, id, fields.kind, context, versions));
                 }
@@ -250,7 +285,9 @@ impl EventDraft {
             }
             Body::Document(text, kind) => {
                 let version = if causality.is_some() { CAUSAL } else { versions.plain };
-                complete(text, required(&kind, written, version, now, project_root), causality.as_deref())
+                let required = required(&kind, written, version, now, project_root);
+                let (text, inserted) = complete(text, required, causality.as_deref());
+                return Event::parse_as(text.into_bytes(), versions).map_err(|error| inserted.unshift(error));
             }
         };
         Event::parse_as(bytes.into_bytes(), versions)
@@ -260,21 +297,12 @@ impl EventDraft {
 impl Fields {
     /// That nothing is nested so deep that writing it, which recurses, could exhaust the stack.
     fn check_depth(&self) -> Result<(), EventError> {
-        let fields = self.context.values().chain(self.metadata.values());
         // Below the event, and the context in it.
-        let mut open: Vec<(&Value, usize)> = fields.map(|value| (value, 3)).collect();
-        while let Some((value, depth)) = open.pop() {
-            match value {
-                Value::Array(_) | Value::Object(_) if depth > MAX_DEPTH => {
-                    let problem = format!("nested deeper than {MAX_DEPTH} levels");
-                    return Err(EventError::Member { pointer: "/context".into(), place: (1, 1), problem });
-                }
-                Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
-                Value::Object(members) => open.extend(members.values().map(|member| (member, depth + 1))),
-                _ => {}
-            }
+        if self.context.is_shallow(3) && self.metadata.values().all(|value| is_shallow(value, 3)) {
+            return Ok(());
         }
-        Ok(())
+        let problem = format!("nested deeper than {MAX_DEPTH} levels");
+        Err(EventError::Member { pointer: "/context".into(), place: (1, 1), problem })
     }
 
     /// The event as text, and where its context is.
@@ -306,7 +334,8 @@ impl Fields {
         };
         // A map with texts for names and a list cannot fail to be written.
         let object = |of: &Map<String, Value>| (!of.is_empty()).then(|| serde_json::to_string(of).ok()).flatten();
-        let context = push(",\"context\":", object(&self.context));
+        let context = (!self.context.is_empty()).then(|| self.context.text());
+        let context = push(",\"context\":", context);
         push(
             ",\"artifacts\":",
             (!self.artifacts.is_empty()).then(|| serde_json::to_string(&self.artifacts).ok()).flatten(),
@@ -345,7 +374,8 @@ impl Causality {
 
 /// `document` with the members it lacks put before its own, which stay as they are; but for a place of its own among the
 /// events of other machines that is not whole, or is that of this machine: another event may have it.
-fn complete(mut document: String, required: Required<'_>, causality: Option<&Causality>) -> String {
+fn complete(mut document: String, required: Required<'_>, causality: Option<&Causality>) -> (String, Inserted) {
+    let mut inserted = Inserted::default();
     let json = Json::already_checked(document.trim());
     let mut missing = String::new();
     for (name, value) in required {
@@ -378,9 +408,41 @@ fn complete(mut document: String, required: Required<'_>, causality: Option<&Cau
     }
     if let Some(brace) = document.find('{').filter(|_| !missing.is_empty()) {
         missing.push_str(if has_members { "," } else { "" });
+        let before = &document[..=brace];
+        inserted = Inserted {
+            line: before.matches('\n').count() + 1,
+            column: before.rsplit('\n').next().unwrap_or_default().chars().count(),
+            characters: missing.chars().count() - 1,
+        };
         document.insert_str(brace + 1, &missing[1..]);
     }
-    document
+    (document, inserted)
+}
+
+/// What was put into a document: behind which place, and how many characters, all in one line.
+#[derive(Clone, Copy, Debug, Default)]
+struct Inserted {
+    line: usize,
+    column: usize,
+    characters: usize,
+}
+
+impl Inserted {
+    /// The error with its place in the document as it was given.
+    fn unshift(self, mut error: EventError) -> EventError {
+        let place = match &mut error {
+            EventError::Json(JsonError { line, column, .. }) => Some((line, column)),
+            EventError::Member { place: (line, column), .. } => Some((line, column)),
+            EventError::TooLarge(_) => None,
+        };
+        if let Some((line, column)) = place
+            && *line == self.line
+            && *column > self.column + self.characters
+        {
+            *column -= self.characters;
+        }
+        error
+    }
 }
 
 /// Whose clock a document says its time is of, and the time, when it says both.

@@ -3,6 +3,7 @@
 use super::{EventId, EventType, Versions};
 use crate::json::{self, Json, JsonError, Kind};
 use crate::time::Timestamp;
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -93,7 +94,8 @@ impl Event {
         let members = Members::of(members);
         let rules = Rules { whole: &text };
         let (id, kind) = rules.check(json, &members, versions)?;
-        let context = members.context.map_or(0..0, |context| rules.place(context));
+        let context = members.context.filter(|context| context.kind() != Kind::Null);
+        let context = context.map_or(0..0, |context| rules.place(context));
         Ok(Event { value: rules.place(json), context, id, kind, text })
     }
 
@@ -212,8 +214,9 @@ impl<'a> Rules<'a> {
         let version = self.text(event, "schema_version", members.schema_version)?;
         versions.accept(&version).map_err(|error| self.broken(event, "schema_version", &error))?;
         let timestamp = self.text(event, "timestamp", members.timestamp)?;
-        if Timestamp::parse(&timestamp).is_none() {
-            let wanted = "wanted is UTC with milliseconds, such as 2025-12-02T15:30:45.123Z";
+        // The form that knockon makes is looked at first.
+        if Timestamp::parse(&timestamp).is_none() && !Timestamp::is_rfc3339(&timestamp) {
+            let wanted = "expected a date-time of RFC 3339, such as 2025-12-02T15:30:45.123Z";
             return Err(self.broken(event, "timestamp", &wanted));
         }
         if !self.text(event, "project_root", members.project_root)?.starts_with('/') {
@@ -250,14 +253,18 @@ impl<'a> Rules<'a> {
             ("/context", members.context, Kind::Object),
             ("/metadata", members.metadata, Kind::Object),
         ] {
-            if let Some(value) = value {
+            if let Some(value) = value.filter(|value| value.kind() != Kind::Null) {
                 self.is(value, kind, &member)?;
             }
         }
-        let Some(artifacts) = members.artifacts else { return Ok(()) };
+        let Some(artifacts) = members.artifacts.filter(|value| value.kind() != Kind::Null) else { return Ok(()) };
         self.is(artifacts, Kind::Array, &"/artifacts")?;
         for (index, artifact) in artifacts.items().enumerate() {
             let pointer = format!("/artifacts/{index}");
+            // A path alone is a file.
+            if artifact.kind() == Kind::String {
+                continue;
+            }
             self.is(artifact, Kind::Object, &pointer)?;
             for member in ["type", "path"] {
                 let Some(value) = artifact.get(member) else {
@@ -278,7 +285,6 @@ impl<'a> Rules<'a> {
     fn is(&self, value: Json<'a>, wanted: Kind, pointer: &dyn fmt::Display) -> Result<(), EventError> {
         let problem = match value.kind() {
             kind if kind == wanted => return Ok(()),
-            Kind::Null => format!("{wanted} is wanted; leave an absent field out instead of writing null"),
             kind => format!("{wanted} is wanted, this is {kind}"),
         };
         Err(self.error(value, pointer.to_string(), problem))
@@ -306,6 +312,37 @@ impl<'a> Rules<'a> {
     }
 }
 
+/// The path of an artifact: its `path`, or all of it where it is a path alone.
+pub fn artifact_path(artifact: Json<'_>) -> Option<Cow<'_, str>> {
+    artifact.as_str().or_else(|| artifact.get("path")?.as_str())
+}
+
+/// The normal form of an artifact's path in a project at `root`: relative to it where it lies in it, with single slashes
+/// and without `.` and `..`. Looks at the text alone.
+pub fn normal_path<'p>(path: &'p str, root: &str) -> Cow<'p, str> {
+    let is_absolute = path.starts_with('/');
+    if !is_absolute && path.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+        return Cow::Borrowed(path);
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        match (part, parts.last()) {
+            ("..", Some(last)) if *last != ".." => drop(parts.pop()),
+            // Above the root there is nothing.
+            ("..", None) if is_absolute => {}
+            (part, _) => parts.push(part),
+        }
+    }
+    let plain = parts.join("/");
+    if !is_absolute {
+        return Cow::Owned(plain);
+    }
+    let root = root.trim_matches('/');
+    let inside =
+        plain.strip_prefix(root).and_then(|rest| if root.is_empty() { Some(rest) } else { rest.strip_prefix('/') });
+    Cow::Owned(inside.map_or_else(|| format!("/{plain}"), str::to_owned))
+}
+
 /// Whether JSON Schema calls this number an integer: no fraction, or one of zeros.
 fn is_integer(value: Json<'_>) -> bool {
     value.as_f64().is_some_and(|number| number.fract() == 0.0)
@@ -327,6 +364,23 @@ mod tests {
     }
 
     #[test]
+    fn a_path_has_one_normal_form() {
+        for (path, normal) in [
+            ("src/a.rs", "src/a.rs"),
+            ("./src//a.rs", "src/a.rs"),
+            ("src/../src/./a.rs", "src/a.rs"),
+            ("/p/src/a.rs", "src/a.rs"),
+            ("/p//src/../src/a.rs", "src/a.rs"),
+            ("/q/../p/src/a.rs", "src/a.rs"),
+            ("/px/src/a.rs", "/px/src/a.rs"),
+            ("../other/a", "../other/a"),
+            ("/../a", "/a"),
+        ] {
+            assert_eq!(normal_path(path, "/p"), normal, "{path}");
+        }
+    }
+
+    #[test]
     fn says_what_is_wrong_and_where() {
         let broken = |from: &str, to: &str| {
             assert!(COMPLETE.contains(from));
@@ -342,11 +396,21 @@ mod tests {
         );
         assert!(broken(r#""1.0""#, r#""2.0""#).ends_with("version 2.0 is not understood; this build understands 1.x"));
         assert!(Event::parse(COMPLETE.replace(r#""1.0""#, r#""1.7""#).into_bytes()).is_ok());
-        assert!(broken(r#""big":"#, r#""feature":null,"big":"#).contains("instead of writing null"));
         assert!(
             broken(r#""big":"#, r#""artifacts":[{"type":"x"}],"big":"#).contains("/artifacts/0: `path` is missing")
         );
-        assert!(broken(".123Z", "Z").contains("UTC with milliseconds"));
+        assert!(broken(".123Z", "").contains("a date-time of RFC 3339"));
+        for (from, to) in [
+            (".123Z", "Z"),
+            (".123Z", ".123456+02:00"),
+            ("evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A", "evt_0123456789abcdef"),
+            (r#""big":"#, r#""feature":null,"context":null,"artifacts":null,"metadata":null,"big":"#),
+            (r#""big":"#, r#""artifacts":["a.py",{"type":"x","path":"y"}],"big":"#),
+        ] {
+            let text = COMPLETE.replace(from, to);
+            let event = Event::parse(text.clone().into_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((event.bytes(), event.context().is_none()), (text.as_bytes(), true), "byte for byte");
+        }
         assert_eq!(
             Event::parse(b"[1]".to_vec()).unwrap_err().to_string(),
             "line 1, column 1: an event is a JSON object; this is an array"

@@ -1,15 +1,22 @@
 //! Event ids: `evt_` and a ULID, which sort by the time they were made.
 
-use crate::text::Written;
 use crate::time::Timestamp;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 use ulid::Ulid;
 
-/// The identity of an event: `evt_` + 26 characters of Crockford base 32 (ADR-005).
+/// The longest id, in bytes: `evt_` and 64 characters.
+const LONGEST: usize = 68;
+
+/// The identity of an event: `evt_` + 26 characters of Crockford base 32 (ADR-005). Ids that other producers made are
+/// kept as they are: `evt_` and up to 64 letters, digits, `_` and `-`, or a UUID.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventId([u8; ulid::ULID_LEN]);
+pub struct EventId {
+    /// The characters, zeros behind them.
+    text: [u8; LONGEST],
+    length: u8,
+}
 
 /// A text that is not an event id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +26,7 @@ impl fmt::Display for InvalidEventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is no event id; one is `evt_` and 26 characters of 0-9 and A-Z without I, L, O and U",
+            "`{}` is no event id; one is `evt_` and up to 64 letters, digits, `_` and `-` (knockon makes a ULID), or a UUID",
             crate::text::one_line(&crate::text::shorten(&self.0, 60))
         )
     }
@@ -37,6 +44,8 @@ struct Last {
     process: u32,
 }
 
+/// The length of an id that knockon makes.
+const ULID_ID: usize = 4 + ulid::ULID_LEN;
 /// How many bits of a ULID are random.
 const RANDOM_BITS: u32 = 80;
 
@@ -51,27 +60,34 @@ impl EventId {
         *last = Last { ulid: fresh.max(last.ulid.saturating_add(1)), process };
         let mut digits = [0; ulid::ULID_LEN];
         Ulid(last.ulid).array_to_str(&mut digits);
-        EventId(digits)
+        let mut text = [0; LONGEST];
+        text[..4].copy_from_slice(b"evt_");
+        text[4..ULID_ID].copy_from_slice(&digits);
+        EventId { text, length: ULID_ID as u8 }
     }
 }
 
 impl EventId {
-    /// The ULID as a number of 128 bits.
-    pub fn number(self) -> u128 {
-        std::str::from_utf8(&self.0).ok().and_then(|digits| Ulid::from_string(digits).ok()).map_or(0, |ulid| ulid.0)
-    }
-
     /// The id as it is written.
-    pub fn written(&self) -> Written<30> {
-        let mut text = [0; 30];
-        text[..4].copy_from_slice(b"evt_");
-        text[4..].copy_from_slice(&self.0);
-        Written(text)
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..usize::from(self.length)]).unwrap_or_default()
     }
 
-    /// The ULID alone, without `evt_`.
+    /// The id without `evt_`: the ULID, unless another producer made it.
     pub fn ulid(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        self.as_str().strip_prefix("evt_").unwrap_or(self.as_str())
+    }
+
+    /// Whether it is `evt_` and a ULID: it sorts by the time it was made, and is unique.
+    pub fn is_ulid(&self) -> bool {
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z');
+        let digits = self.as_str().strip_prefix("evt_");
+        digits.is_some_and(|digits| digits.len() == ulid::ULID_LEN && digits.bytes().all(digit))
+    }
+
+    /// The ULID as a number of 128 bits; 0 for an id of another form.
+    pub fn number(self) -> u128 {
+        Ulid::from_string(self.ulid()).ok().filter(|_| self.is_ulid()).map_or(0, |ulid| ulid.0)
     }
 }
 
@@ -137,23 +153,35 @@ impl fmt::Display for NodeId {
     }
 }
 
+/// Whether a text is a UUID in its usual form (RFC 9562).
+fn is_uuid(text: &str) -> bool {
+    let form = "00000000-0000-0000-0000-000000000000";
+    text.len() == form.len()
+        && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_hexdigit(),
+            _ => byte == form,
+        })
+}
+
 impl FromStr for EventId {
     type Err = InvalidEventId;
 
     fn from_str(text: &str) -> Result<Self, InvalidEventId> {
-        let digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z');
-        text.strip_prefix("evt_")
-            .and_then(|digits| <[u8; ulid::ULID_LEN]>::try_from(digits.as_bytes()).ok())
-            .filter(|digits| digits.iter().all(digit))
-            .map(EventId)
-            .ok_or_else(|| InvalidEventId(text.to_owned()))
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let rest = text.strip_prefix("evt_").filter(|rest| !rest.is_empty());
+        let holds = text.len() <= LONGEST && (rest.is_some_and(|rest| rest.bytes().all(fits)) || is_uuid(text));
+        if !holds {
+            return Err(InvalidEventId(text.to_owned()));
+        }
+        let mut id = EventId { text: [0; LONGEST], length: text.len() as u8 };
+        id.text[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(id)
     }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("evt_")?;
-        f.write_str(self.ulid())
+        f.write_str(self.as_str())
     }
 }
 
@@ -178,15 +206,31 @@ mod tests {
     }
 
     #[test]
-    fn reads_only_the_form_of_the_contract() {
-        assert!("evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A".parse::<EventId>().is_ok());
+    fn reads_only_the_forms_of_the_contract() {
+        assert!("evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9A".parse::<EventId>().unwrap().is_ulid());
+        let longest = format!("evt_{}", "x".repeat(64));
         for text in [
-            "01JDPY4W3ZK8Q0RV5T6X7Y8Z9A",
             "evt_01jdpy4w3zk8q0rv5t6x7y8z9a",
             "evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9U",
-            "evt_01JDPY4W3ZK8Q0RV5T6X7Y8Z9",
+            "evt_0123456789abcdef",
+            "evt_a-b_C",
+            "550e8400-e29b-41d4-a716-446655440000",
+            &longest,
+        ] {
+            let id: EventId = text.parse().unwrap();
+            assert_eq!((id.to_string().as_str(), id.is_ulid(), id.number()), (text, false, 0), "{text}");
+        }
+        let too_long = format!("{longest}x");
+        for text in [
+            "01JDPY4W3ZK8Q0RV5T6X7Y8Z9A",
             "evt_",
             "",
+            "evt_a b",
+            "evt_\u{e4}",
+            "evt_a.b",
+            "550e8400e29b41d4a716446655440000",
+            "550e8400-e29b-41d4-a716-44665544000g",
+            &too_long,
         ] {
             assert!(text.parse::<EventId>().is_err(), "{text}");
         }

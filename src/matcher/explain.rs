@@ -7,7 +7,7 @@ use super::filter::Filter;
 use super::operator::{Operator, TextTest, fold, listed};
 use super::rule::Rule;
 use super::value::{Leaf, Scalar};
-use crate::event::Event;
+use crate::event::{Event, artifact_path};
 use crate::json::{Json, Kind};
 use crate::text::{nearest, one_line, shorten};
 
@@ -79,7 +79,7 @@ pub fn explain(rule: &Rule, event: &Event) -> Explanation {
         }
         checks.extend(rule.files.as_ref().map(|files| {
             let artifacts = event.json().get("artifacts").map(|artifacts| artifacts.items().collect::<Vec<_>>());
-            let paths = artifacts.unwrap_or_default().into_iter().filter_map(|artifact| artifact.get("path")?.as_str());
+            let paths = artifacts.unwrap_or_default().into_iter().filter_map(artifact_path);
             let paths: Vec<String> = paths.map(|path| path.into_owned()).collect();
             Check {
                 subject: "the files".into(),

@@ -4,6 +4,7 @@
 //! front excludes.
 
 use super::glob::{InvalidGlob, Pattern};
+use crate::event::{artifact_path, normal_path};
 use crate::json::Json;
 use std::fmt;
 
@@ -50,9 +51,9 @@ impl FileGlobs {
     /// Whether the path of one of the event's artifacts fits.
     pub fn hold(&self, event: Json<'_>) -> bool {
         let Some(artifacts) = event.get("artifacts") else { return false };
-        artifacts
-            .items()
-            .any(|artifact| artifact.get("path").and_then(Json::as_str).is_some_and(|path| self.fit(&path)))
+        let root = event.get("project_root").and_then(Json::as_str).unwrap_or_default();
+        let mut paths = artifacts.items().filter_map(artifact_path);
+        paths.any(|path| self.fit(&normal_path(&path, &root)))
     }
 
     /// The globs as they are written.

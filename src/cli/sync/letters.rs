@@ -53,7 +53,8 @@ struct Named {
 /// An id as we write it, or as the server does: without `evt_`.
 fn id(text: &str) -> Result<EventId, String> {
     let whole = if text.starts_with("evt_") { text.to_owned() } else { format!("evt_{text}") };
-    whole.parse().map_err(|error: crate::event::InvalidEventId| error.to_string())
+    let id: EventId = whole.parse().map_err(|error: crate::event::InvalidEventId| error.to_string())?;
+    if id.is_ulid() { Ok(id) } else { Err(format!("`{}` is no event id of the queue, which are ULIDs", id.ulid())) }
 }
 
 impl Dead {
