@@ -217,6 +217,12 @@ struct Settling<'a> {
 }
 
 impl Watcher for Settling<'_> {
+    fn begins(&self, event: &Event) {
+        if let Some(watcher) = self.watcher {
+            watcher.begins(event);
+        }
+    }
+
     fn started(&self, hook: &Hook, attempt: u32) {
         if let Some(watcher) = self.watcher {
             watcher.started(hook, attempt);

@@ -137,7 +137,12 @@ impl Place {
                 if let Some(name) = self.below.file_name() {
                     parent.make(name, false).map_err(|error| AuditError::Io(self.path(), error))?;
                 }
-                root.beneath(&self.below).map_err(opened)
+                let made = root.beneath(&self.below).map_err(opened)?;
+                // What is written there is of this machine; a folder that takes no further file is no reason to lose a record.
+                if let Ok(mut file) = made.create(OsStr::new(".gitignore")) {
+                    let _ = io::Write::write_all(&mut file, b"audit.log*\nhooks.local.yaml\n");
+                }
+                Ok(made)
             }
             found => found.map_err(opened),
         }

@@ -8,7 +8,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use std::time::Duration;
 
 /// Every status that a record can have.
-pub const STATUSES: [&str; 12] = [
+pub const STATUSES: [&str; 15] = [
     "emitted",
     "started",
     "success",
@@ -21,6 +21,9 @@ pub const STATUSES: [&str; 12] = [
     "invalid",
     "interrupted",
     "detached",
+    "trusted",
+    "untrusted",
+    "sealed",
 ];
 
 /// The most characters kept of a failed hook's output.
@@ -30,8 +33,15 @@ const TAIL_CHARACTERS: usize = 2000;
 #[derive(Clone, Debug)]
 pub struct AuditRecord<'a> {
     timestamp: Timestamp,
-    event_id: EventId,
-    event_type: &'a str,
+    /// Absent in a record that is about no event.
+    event_id: Option<EventId>,
+    event_type: Option<&'a str>,
+    /// Who made the event, or did what the record is about, and on which machine.
+    user: Option<&'a str>,
+    host: Option<&'a str>,
+    /// The hashes of the content that was trusted, and of the hook's script.
+    config_hash: Option<String>,
+    script_hash: Option<String>,
     hook: Option<&'a str>,
     status: &'static str,
     exit_code: Option<i32>,
@@ -71,9 +81,21 @@ pub struct AuditRecord<'a> {
 impl<'a> AuditRecord<'a> {
     fn new(event: &'a Event, status: &'static str, now: Timestamp) -> Self {
         AuditRecord {
+            event_id: Some(event.id()),
+            event_type: Some(event.kind().as_str()),
+            ..Self::about_no_event(status, now)
+        }
+    }
+
+    fn about_no_event(status: &'static str, now: Timestamp) -> Self {
+        AuditRecord {
             timestamp: now,
-            event_id: event.id(),
-            event_type: event.kind().as_str(),
+            event_id: None,
+            event_type: None,
+            user: None,
+            host: None,
+            config_hash: None,
+            script_hash: None,
             hook: None,
             status,
             exit_code: None,
@@ -123,6 +145,25 @@ impl<'a> AuditRecord<'a> {
             overhead_ms,
             ..Self::new(event, "emitted", now)
         }
+    }
+
+    /// That the user decided something: `trusted`, `untrusted`, `sealed`. `hash` is that of the content it is about.
+    pub fn decided(status: &'static str, hash: Option<String>, now: Timestamp) -> Self {
+        AuditRecord { config_hash: hash, ..Self::about_no_event(status, now) }
+    }
+
+    /// The same with who did it, and on which machine.
+    #[must_use]
+    pub fn by(self, user: &'a str, host: &'a str) -> Self {
+        let some = |text: &'a str| Some(text).filter(|text| !text.is_empty());
+        AuditRecord { user: some(user), host: some(host), ..self }
+    }
+
+    /// The same with the hashes of the content that was trusted and of the hook's script.
+    #[must_use]
+    pub fn of_content(self, hashes: Option<(String, Option<String>)>) -> Self {
+        let (config_hash, script_hash) = hashes.map_or((None, None), |(config, script)| (Some(config), script));
+        AuditRecord { config_hash, script_hash, ..self }
     }
 
     /// The same of an event that `source` made: one of `knockon test` is marked in each of its records.
@@ -209,13 +250,17 @@ impl AuditRecord<'_> {
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut fields = Fields(out);
         fields.text(b"{\"timestamp\":\"", Some(self.timestamp.written().as_str()));
-        fields.text(b",\"event_id\":\"", Some(self.event_id.as_str()));
-        fields.text(b",\"event_type\":\"", Some(self.event_type));
+        fields.text(b",\"event_id\":\"", self.event_id.as_ref().map(EventId::as_str));
+        fields.text(b",\"event_type\":\"", self.event_type);
         fields.text(b",\"hook\":\"", self.hook);
         // The names that readers of flowspec's log know.
         fields.text(b",\"hook_name\":\"", self.hook);
         fields.value(b",\"success\":", self.success());
         fields.text(b",\"status\":\"", Some(self.status));
+        fields.text(b",\"user\":\"", self.user);
+        fields.text(b",\"host\":\"", self.host);
+        fields.text(b",\"config_hash\":\"", self.config_hash.as_deref());
+        fields.text(b",\"script_hash\":\"", self.script_hash.as_deref());
         fields.value(b",\"exit_code\":", self.exit_code);
         fields.value(b",\"signal\":", self.signal);
         fields.value(b",\"duration_ms\":", self.duration_ms);

@@ -12,9 +12,11 @@ use crate::event::{Event, EventId};
 use crate::matcher::TypeGlob;
 use crate::project::UserFolders;
 use crate::replay::{self, Past};
+use crate::text::count;
 use crate::time::Timestamp;
 use clap::Args;
 use serde_json::json;
+use std::io::IsTerminal;
 
 /// How results are shown.
 #[derive(Args, Clone, Copy, Debug)]
@@ -47,6 +49,9 @@ impl Shown {
 /// How hooks are run again, and how that is shown.
 #[derive(Args, Debug)]
 struct How {
+    /// Do not ask on a terminal
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     shown: Shown,
     #[command(flatten)]
@@ -56,6 +61,15 @@ struct How {
 }
 
 impl How {
+    /// Whether so many hooks may run again for so many events: a person at a terminal is asked.
+    fn may_run(&self, events: usize, runs: usize, terminal: &mut Terminal) -> bool {
+        if self.yes || self.shown.json || !(std::io::stdin().is_terminal() && terminal.is_terminal()) {
+            return true;
+        }
+        let question = format!("Run hooks again: {} for {}?", count(runs, "run"), count(events, "event"));
+        terminal.confirm(&question)
+    }
+
     /// The emitter for a configuration without errors, and the hook of this name in it.
     fn open(
         &self,
@@ -100,11 +114,18 @@ impl super::Command for Retry {
             }
             return Ok(Exit::Fine);
         }
-        Ok(self.how.shown.run(terminal, |watcher| {
+        if !self.how.may_run(1, hooks.len(), terminal) {
+            return Ok(Exit::Fine);
+        }
+        let mut failed = false;
+        let exit = self.how.shown.run(terminal, |watcher| {
             let report = past.retry(&emitter, &hooks, watcher);
             emitter.release_signals();
+            failed = !report.all_successful();
             report
-        }))
+        });
+        // What was to be made good is not.
+        Ok(if exit == Exit::Fine && failed { Exit::Stopped } else { exit })
     }
 }
 
@@ -152,6 +173,16 @@ impl super::Command for Replay {
         if events.is_empty() && !self.how.shown.json {
             let since = self.since.map(|since| format!(" since {since}")).unwrap_or_default();
             terminal.line(&format!("the audit log has no such event{since}"));
+        }
+        if !self.dry_run {
+            let triggered = |event: &Event| {
+                let matches = emitter.matches(event);
+                matches.iter().filter(|matched| hook.is_none_or(|only| matched.hook == only)).count()
+            };
+            let runs: usize = events.iter().map(triggered).sum();
+            if runs > 0 && !self.how.may_run(events.len(), runs, terminal) {
+                return Ok(Exit::Fine);
+            }
         }
         let mut worst = Exit::Fine;
         for event in events {

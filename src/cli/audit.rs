@@ -4,7 +4,7 @@ use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, point_in_time};
 use super::story::Show;
 use super::terminal::{Paint, Terminal, columns};
-use crate::audit::{AuditError, AuditLog, Entry, Found, Query, STATUSES, SealLine, Verified};
+use crate::audit::{AuditError, AuditLog, AuditRecord, Entry, Found, Query, STATUSES, SealLine, Verified};
 use crate::event::EventId;
 use crate::matcher::TypeGlob;
 use crate::project::UserFolders;
@@ -108,6 +108,16 @@ struct Seal {
     accept: bool,
     #[command(flatten)]
     project: ProjectOptions,
+}
+
+/// Records that the user decided something. That it cannot be recorded is a warning: it was decided all the same.
+pub(super) fn record_decision(log: &AuditLog, status: &'static str, hash: Option<String>, terminal: &mut Terminal) {
+    let user = std::env::var("USER").unwrap_or_default();
+    let host = crate::sys::host_name();
+    let record = AuditRecord::decided(status, hash, Timestamp::now()).by(&user, &host);
+    if let Err(error) = log.append(&record) {
+        terminal.warning(&error.to_string());
+    }
 }
 
 /// The log of the project that is asked about.
@@ -417,6 +427,7 @@ impl Seal {
         for fault in &found.faults {
             terminal.line(&format!("accepted: {}", one_line(&fault.to_string())));
         }
+        record_decision(&log, "sealed", None, terminal);
         let again = log.verify(&[]).map_err(|error| failed(&error))?;
         tell(&log, &again, terminal);
         Ok(if again.faults.is_empty() { Exit::Fine } else { Exit::Stopped })

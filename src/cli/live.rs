@@ -5,8 +5,10 @@ use super::terminal::{Paint, Terminal};
 use crate::config::{Hook, OutputMode};
 use crate::delivery::{Outcome, Stream};
 use crate::dispatch::Watcher;
+use crate::event::Event;
 use crate::text::terminal_safe;
-use serde_json::json;
+use crate::time::Timestamp;
+use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -21,13 +23,15 @@ pub(super) struct Live<'t> {
 
 struct State<'t> {
     terminal: &'t mut Terminal,
+    /// The id of the event whose hooks run.
+    event: String,
     /// Lines without an end so far, by hook and stream.
     open: HashMap<(String, &'static str), Vec<u8>>,
 }
 
 impl<'t> Live<'t> {
     pub(super) fn new(show: Show, terminal: &'t mut Terminal) -> Self {
-        Live { show, state: RefCell::new(State { terminal, open: HashMap::new() }) }
+        Live { show, state: RefCell::new(State { terminal, event: String::new(), open: HashMap::new() }) }
     }
 
     /// Whether the output of a hook is shown while it comes.
@@ -48,10 +52,15 @@ impl Show {
 }
 
 impl Watcher for Live<'_> {
+    fn begins(&self, event: &Event) {
+        self.state.borrow_mut().event = event.id().to_string();
+    }
+
     fn started(&self, hook: &Hook, attempt: u32) {
         if self.show.lines {
-            let record = json!({ "kind": "started", "hook": hook.name.as_str(), "attempt": attempt });
-            self.state.borrow_mut().terminal.json_now(&record);
+            let name = hook.name.as_str();
+            let record = json!({ "kind": "started", "hook": name, "hook_name": name, "attempt": attempt });
+            self.state.borrow_mut().record(record);
         }
     }
 
@@ -74,12 +83,20 @@ impl Watcher for Live<'_> {
             }
         }
         if self.show.lines {
-            state.terminal.json_now(&EndedDocument::of(hook.name.as_str(), attempt, outcome));
+            let ended = EndedDocument::of(hook.name.as_str(), attempt, outcome);
+            state.record(serde_json::to_value(ended).unwrap_or_default());
         }
     }
 }
 
 impl State<'_> {
+    /// Prints a record with the event it is about, and the time.
+    fn record(&mut self, mut record: Value) {
+        record["event_id"] = self.event.as_str().into();
+        record["time"] = Timestamp::now().to_string().into();
+        self.terminal.json_now(&record);
+    }
+
     /// Tells what came, but for the beginning of a character whose rest is still to come.
     fn piece(&mut self, hook: &str, stream: Stream, bytes: &[u8]) {
         let mut open = self.open.remove(&(hook.to_owned(), stream.as_str())).unwrap_or_default();
@@ -95,7 +112,8 @@ impl State<'_> {
 
     fn json(&mut self, hook: &str, stream: Stream, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
-        self.terminal.json_now(&json!({ "kind": "output", "hook": hook, "stream": stream.as_str(), "text": text }));
+        let stream = stream.as_str();
+        self.record(json!({ "kind": "output", "hook": hook, "hook_name": hook, "stream": stream, "text": text }));
     }
 
     /// Shows the lines that are whole, and keeps the rest.

@@ -121,10 +121,11 @@ impl ProjectOptions {
     }
 }
 
-/// What the caller's environment leaves out. Anything but `0` in `KNOCKON` leaves hooks on.
+/// What the caller's environment leaves out. Anything but `0`, `false`, `off` and `no` in `KNOCKON` leaves hooks on.
 fn skipped() -> Skip {
     let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    if variable("KNOCKON").is_some_and(|value| value == "0") {
+    let off = |value: String| ["0", "false", "off", "no"].iter().any(|word| value.eq_ignore_ascii_case(word));
+    if variable("KNOCKON").is_some_and(off) {
         return Skip::All;
     }
     let names = variable("KNOCKON_SKIP").unwrap_or_default();

@@ -8,8 +8,8 @@ use crate::text::count;
 
 /// The line behind an event, on a terminal: how the way to the team stands, as far as is known without asking.
 pub(super) fn inline(sync: &Sync, user: &UserFolders, terminal: &mut Terminal) {
-    // Of a project that does not take part there is nothing to tell.
-    if matches!(sync.stay, Stay::NotKept(_)) {
+    // Before a server is configured, and in a project that does not take part, there is nothing to report.
+    if sync.account.server.is_none() || matches!(sync.stay, Stay::NotKept(_)) {
         return;
     }
     let link = Link::now(sync.link, &sync.account, service_is_running(user));

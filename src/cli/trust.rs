@@ -1,5 +1,6 @@
 //! `knockon trust` and `knockon untrust`: the user's consent, given and taken back.
 
+use super::audit::record_decision;
 use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, require_sound};
 use super::terminal::{Terminal, columns};
@@ -73,6 +74,7 @@ impl super::Command for Trust {
         self.consent(&emitter, &manifest, &before, terminal)?;
         let stored = emitter.store().trust(emitter.project(), loaded, file, &manifest, Timestamp::now());
         stored.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        record_decision(emitter.audit(), "trusted", Some(hash.to_string()), terminal);
         if self.json {
             terminal.json(&json!({ "trusted": true, "hash": hash, "project": emitter.project().root() }));
         } else {
@@ -131,6 +133,9 @@ impl super::Command for Untrust {
         let file = emitter.loaded().project_file().ok_or_else(no_hooks)?;
         let removed = emitter.store().untrust(emitter.project(), &file.path);
         let removed = removed.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        if removed {
+            record_decision(emitter.audit(), "untrusted", None, terminal);
+        }
         if self.json {
             terminal.json(&json!({ "untrusted": removed, "project": emitter.project().root() }));
         } else {

@@ -1,10 +1,11 @@
 //! Keys of a hook that cannot work together: one of them would never have an effect.
 
 use super::layers::ComposedHook;
-use super::model::Hook;
+use super::model::{Hook, MAX_WAIT};
 use super::reader::Reader;
 use super::tree::Span;
 use super::words::{FailMode, Mode, OnTimeout, StopMode};
+use crate::time::exact;
 
 /// Whether the emitter does not wait for a hook.
 pub(super) fn is_deferred(hook: &Hook) -> bool {
@@ -34,6 +35,16 @@ impl Reader<'_> {
                     // `defaults` apply to hooks that wait.
                     None => hook.fail_mode = FailMode::Continue,
                 }
+            }
+            if hook.timeout > MAX_WAIT && !is_deferred(hook) {
+                let span = key("timeout").unwrap_or(hook.span);
+                let message = format!(
+                    "the timeout is {}; a hook that the emitter waits for may take {} at most",
+                    exact(hook.timeout),
+                    exact(MAX_WAIT)
+                );
+                let help = "shorten it, or let the hook run in the background: `mode: detach`";
+                self.error(span, "out-of-range", message).help = Some(help.into());
             }
             let stops = hook.fail_mode == FailMode::Stop || self.broken.contains(&number);
             if let Some(span) = key("stop").filter(|_| hook.stop == StopMode::Now && !stops) {

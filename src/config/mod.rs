@@ -41,7 +41,7 @@ pub use lint::lint;
 pub use load::{ConfigFile, Found, InvalidHook, Loaded, LoadedHook, Located, Origin, Parts, find, load, read};
 pub use model::{
     Action, Coalesce, Concurrency, EventMatcher, Expectation, FileExpectation, Fixture, Hook, HookName, HooksConfig,
-    MAX_TIMEOUT, MIN_TIMEOUT, Retry, ScriptPath, Texts, Upcoming, Webhook, WorkingDirectory,
+    MAX_TIMEOUT, MAX_WAIT, MIN_TIMEOUT, Retry, ScriptPath, Texts, Upcoming, Webhook, WorkingDirectory,
 };
 pub use parse::{HOOK_KEYS, MATCHER_KEYS, TOP_KEYS, parse, parse_layers};
 pub use policy::COALESCE_KEYS;

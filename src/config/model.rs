@@ -12,8 +12,10 @@ use std::time::Duration;
 
 /// The shortest timeout.
 pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
-/// The longest timeout.
-pub const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+/// The longest timeout of a hook that the emitter waits for.
+pub const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// The longest timeout of all: of a hook that it does not wait for.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// One configuration with all its layers, checked (ADR-007).
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +97,7 @@ impl Hook {
             schema_version: None,
             events: Vec::new(),
             action: Action::Command(String::new()),
-            timeout: MAX_TIMEOUT,
+            timeout: MAX_WAIT,
             working_directory: WorkingDirectory::root(),
             shell: PathBuf::from("/bin/sh"),
             env: Vec::new(),

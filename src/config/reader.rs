@@ -255,7 +255,7 @@ impl Reader<'_> {
             None => {
                 let digits = text.chars().take_while(char::is_ascii_digit).count();
                 let unit = digits > 0 && digits < text.chars().count();
-                if digits > 0 && matches!(text.get(digits..), Some("ms" | "s" | "m")) {
+                if digits > 0 && matches!(text.get(digits..), Some("ms" | "s" | "m" | "h")) {
                     let message = format!("`{}` is out of range", one_line(&shorten(text, 40)));
                     let help = format!("wanted is 1 ms to {}", crate::time::exact(most));
                     self.error(node.span, "out-of-range", message).help = Some(help);
@@ -265,7 +265,7 @@ impl Reader<'_> {
                 let problem =
                     self.error(at, "bad-duration", format!("`{}` is no duration", one_line(&shorten(text, 40))));
                 problem.label = Some(if unit { "unknown unit" } else { "a number and a unit are wanted" }.into());
-                problem.help = Some("write a whole number and ms, s or m, such as `500ms`, `30s` or `5m`".into());
+                problem.help = Some("write a whole number and ms, s, m or h, such as `500ms`, `30s` or `5m`".into());
                 None
             }
         }

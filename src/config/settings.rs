@@ -116,7 +116,7 @@ impl Reader<'_> {
         settings
     }
 
-    /// Whole seconds, 1 to 600, or a duration of up to 10 minutes.
+    /// Whole seconds, or a duration, of up to 24 hours.
     pub(super) fn timeout(&mut self, node: &Node) -> Option<Duration> {
         if let Value::Text(_) = node.value {
             return self.duration(node, MAX_TIMEOUT);
@@ -126,8 +126,8 @@ impl Reader<'_> {
             // 30.0 is an integer to JSON Schema, too.
             Value::Float(seconds) if seconds.fract() == 0.0 && seconds.abs() < 1e9 => seconds as i128,
             _ => {
-                let help = "write seconds, such as `30`, or a duration, such as `500ms` or `5m`";
-                self.wrong_type(node, "a whole number of seconds, 1 to 600, or a duration").help = Some(help.into());
+                let help = "write seconds, such as `30`, or a duration, such as `500ms`, `5m` or `2h`";
+                self.wrong_type(node, "a whole number of seconds or a duration, up to 24 h,").help = Some(help.into());
                 return None;
             }
         };

@@ -64,6 +64,8 @@ pub struct Dispatched {
 
 /// Sees what happens while it happens.
 pub trait Watcher {
+    /// Hooks are about to be started for an event.
+    fn begins(&self, _event: &Event) {}
     /// An attempt begins.
     fn started(&self, hook: &Hook, attempt: u32);
     /// A hook wrote something.
@@ -127,7 +129,7 @@ impl Skip {
     fn why(&self, name: &str) -> Option<&'static str> {
         match self {
             Skip::Nothing => None,
-            Skip::All => Some("KNOCKON=0 switches all hooks off"),
+            Skip::All => Some("KNOCKON switches all hooks off"),
             Skip::Named(names) => names.iter().any(|other| other == name).then_some("KNOCKON_SKIP names it"),
         }
     }
@@ -149,6 +151,9 @@ impl<'a> Dispatcher<'a> {
         let mut dispatched = Dispatched::default();
         if matches.is_empty() {
             return dispatched;
+        }
+        if let Some(watcher) = self.watcher {
+            watcher.begins(event);
         }
         let mut converted: BTreeMap<u32, Result<Event, ConversionError>> = BTreeMap::new();
         let wanted = matches.iter().filter_map(|matched| self.loaded.hooks[matched.hook].hook.schema_version);

@@ -111,7 +111,8 @@ impl<'r> Run<'r, '_> {
         let first = self.attempts[index] == 1;
         let waited = self.in_queue().filter(|_| first).unwrap_or(for_group);
         self.begun[index] = Some((Instant::now(), waited));
-        self.record(&AuditRecord::started(&delivery, Timestamp::now()));
+        let hashes = self.guard.hashes(self.matches[index].hook);
+        self.record(&AuditRecord::started(&delivery, Timestamp::now()).of_content(hashes));
         if let Some(watcher) = self.dispatcher.watcher {
             watcher.started(delivery.hook, delivery.attempt);
         }

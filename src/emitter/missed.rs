@@ -6,9 +6,9 @@ use super::{EmitReport, Emitter};
 use crate::audit::AuditRecord;
 use crate::config::{self, FailMode, OutputMode};
 use crate::delivery::{NotRun, Outcome};
-use crate::dispatch::{HookReport, note};
+use crate::dispatch::{HookReport, Skip, note};
 use crate::event::Event;
-use crate::text::one_line;
+use crate::text::{nearest, one_line};
 use crate::time::Timestamp;
 
 impl Emitter {
@@ -30,6 +30,18 @@ impl Emitter {
             report.warnings.push(format!("the hook `{}` did not run: {why}; merge the two files", hook.name));
             self.report_missed(report, event, hook.name.as_str(), hook.fail_mode, &why, now);
         }
+    }
+
+    /// Names in `KNOCKON_SKIP` that no hook has: what was meant to be left out runs.
+    pub(super) fn unknown_skips(&self) -> Vec<String> {
+        let Skip::Named(names) = &self.options.skip else { return Vec::new() };
+        let known: Vec<&str> = self.loaded().hooks.iter().map(|hook| hook.hook.name.as_str()).collect();
+        let unknown = names.iter().filter(|name| !known.contains(&name.as_str()));
+        let warning = |name: &String| {
+            let near = nearest(name, known.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+            format!("KNOCKON_SKIP names `{}`, and there is no such hook{}", one_line(name), near.unwrap_or_default())
+        };
+        unknown.map(warning).collect()
     }
 
     /// The second configuration of the project, which is not read, with its hooks.

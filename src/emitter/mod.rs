@@ -39,7 +39,7 @@ use crate::project::{Project, UserFolders};
 use crate::registry;
 use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Surroundings};
 use crate::store::Key;
-use crate::sys::{Interrupts, Platform, Signal};
+use crate::sys::{self, Interrupts, Platform, Signal};
 use crate::time::Timestamp;
 use crate::trust::{Guard, TrustStore};
 use std::collections::BTreeMap;
@@ -71,6 +71,8 @@ pub struct Emitter {
     whole: OnceLock<Plan>,
     /// Why it is not the content that was reviewed that decides, once that was asked for.
     unreviewed: OnceLock<Option<Unreviewed>>,
+    /// The name of this machine, once it was asked for.
+    host: OnceLock<String>,
     /// Guards that were trusted here, and whose content is another one now or gone.
     remembered: Vec<Remembered>,
     /// A second configuration of the project, which is not read, and its hooks once an event may be for them.
@@ -148,6 +150,11 @@ impl Emitter {
     /// The environment its hooks get a part of.
     pub fn caller(&self) -> &CallerEnvironment {
         &self.caller
+    }
+
+    /// The name of this machine.
+    fn host(&self) -> &str {
+        self.host.get_or_init(sys::host_name)
     }
 
     /// Makes the event, records it, and runs the hooks it matches, waiting for them.
@@ -254,7 +261,8 @@ impl Emitter {
         let now = Timestamp::now();
         let commit = self.options.commit.as_ref().map(|commit| commit.commit.as_str());
         let emitted = AuditRecord::emitted(&event, commit, course.begun.elapsed(), now);
-        let recorded = record(&emitted.made_by(course.occasion.source));
+        let emitted = emitted.made_by(course.occasion.source).by(self.caller.user_name(), self.host());
+        let recorded = record(&emitted);
         if course.durable {
             let stored = recorded.and_then(|()| self.audit.sync());
             report.not_stored = stored.err().map(|error| error.to_string());
@@ -271,6 +279,7 @@ impl Emitter {
         }
         self.dispatch(report, &event, plan, matches, course);
         self.report_invalid(report, &event, plan, now);
+        report.warnings.extend(self.unknown_skips());
         self.report_ignored(report, &event, now);
         report.guards = self.missing_guards(&event, report.dispatched.blocked.as_ref());
         for guard in &report.guards {

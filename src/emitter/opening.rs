@@ -74,6 +74,7 @@ impl Emitter {
             rows: Rows::default(),
             store,
             remembered,
+            host: OnceLock::new(),
             ignored,
             ignored_hooks: OnceLock::new(),
             unreviewed: OnceLock::new(),

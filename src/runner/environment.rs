@@ -11,7 +11,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What a hook gets of the caller's environment (ADR-006).
-const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+const PASSED_ON: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    // Where a user's things are: a hook that calls knockon uses the same installation.
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
+];
 
 /// `PATH` for a caller that has none.
 const FALLBACK_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -47,6 +61,11 @@ impl CallerEnvironment {
     pub fn of_this_process() -> Self {
         let interactive = sys::is_interactive();
         CallerEnvironment { interactive, ..Self::from(|name| std::env::var_os(name)) }
+    }
+
+    /// The name of the user, as the environment has it; empty when that says none.
+    pub fn user_name(&self) -> &str {
+        self.get("USER").and_then(OsStr::to_str).unwrap_or_default()
     }
 
     /// The span that the caller is in.

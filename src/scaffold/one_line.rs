@@ -76,7 +76,9 @@ pub fn add_one_line(
             _ => None,
         },
     };
-    super::make_folder(project, &folder)?;
+    if super::make_folder(project, &folder)? {
+        write_new(&folder.join(".gitignore"), super::GITIGNORE, 0o644)?;
+    }
     let main = folder.join("hooks.yaml");
     let fresh = before.project_file().is_none() && write_new(&main, EMPTY_HOOKS, 0o644)?.written == Written::New;
     let length = append(&path, &line)?;
@@ -123,7 +125,9 @@ fn line_for(wanted: &OneLine, name: &str) -> String {
     push_string(&mut line, &wanted.kind);
     line.push_str("}], command: ");
     push_string(&mut line, &wanted.command);
-    line.push_str(if wanted.stop { ", fail_mode: stop}" } else { "}" });
+    line.push_str(if wanted.stop { ", fail_mode: stop" } else { "" });
+    // Whatever `defaults` say: who writes a hook wants it to run.
+    line.push_str(", enabled: true}");
     format!("{}\n", terminal_safe_json(&line))
 }
 

@@ -213,7 +213,9 @@ impl SyncQueue {
     /// # Errors
     /// See [`StoreError`].
     pub fn note_try(&mut self, at: Timestamp, trouble: Option<&str>) -> Result<(), StoreError> {
-        let update = "UPDATE sync SET tried_ms = ?1, trouble = ?2";
+        // A server that answered is no server that is out of reach.
+        let update = "UPDATE sync SET tried_ms = ?1, trouble = ?2,
+            connection = CASE WHEN ?2 IS NULL AND connection = 'offline' THEN 'offline_batch_mode' ELSE connection END";
         self.store.write(|connection| connection.execute(update, params![millis(at), trouble]).map(drop))
     }
 

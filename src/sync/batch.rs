@@ -47,7 +47,12 @@ pub(super) struct Waiting {
     lucky: bool,
     /// What the server takes at once, as far as it said so (413).
     most_bytes: usize,
+    /// The event that was too large by itself, and how often in a row: a proxy may say so once, and be wrong.
+    alone: (i64, u32),
 }
+
+/// How often an event has to be too large by itself until it is a dead letter.
+const TOO_LARGE_ALONE: u32 = 3;
 
 impl Waiting {
     pub(super) fn new(limits: Limits) -> Self {
@@ -60,6 +65,7 @@ impl Waiting {
             careful: usize::MAX,
             lucky: true,
             most_bytes,
+            alone: (0, 0),
         }
     }
 
@@ -140,12 +146,18 @@ impl Waiting {
         self.events.pop_front()
     }
 
-    /// The batch is more than the server takes (413). The event that is by itself, when it was one.
+    /// The batch is more than the server takes (413). The event that is too large by itself, when it was one and was
+    /// sent often enough.
     pub(super) fn too_large(&mut self) -> Option<Candidate> {
         let bytes = ENVELOPE - 1 + self.flying().map(|candidate| candidate.size + 1).sum::<usize>();
         let sent = std::mem::take(&mut self.in_flight);
         if sent > 1 {
             self.most_bytes = bytes / 2;
+            return None;
+        }
+        let row = self.events.front().map_or(0, |candidate| candidate.row);
+        self.alone = if self.alone.0 == row { (row, self.alone.1 + 1) } else { (row, 1) };
+        if self.alone.1 < TOO_LARGE_ALONE {
             return None;
         }
         // Others may be to blame for what is looked for, if anything is.

@@ -7,7 +7,7 @@ use crate::outbound;
 use crate::text::{one_line, shorten};
 use crate::time::{Timestamp, human};
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 use ureq::Agent;
@@ -156,8 +156,12 @@ impl Http {
             let mut response = sent.map_err(|error| no_reply(error, within, token))?;
             let status = response.status().as_u16();
             let retry_after = retry_after(response.headers());
+            let zipped = response.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip");
             let read = response.body_mut().with_config().limit(MAX_RESPONSE).read_to_vec();
             let body = match read {
+                Ok(body) if zipped => {
+                    unzip(&body).ok_or_else(|| format!("it answered {status}, in gzip that cannot be read"))
+                }
                 Ok(body) => Ok(body),
                 Err(ureq::Error::BodyExceedsLimit(_)) => {
                     Err(format!("it answered {status} with more than {} MiB", MAX_RESPONSE / 1024 / 1024))
@@ -174,6 +178,13 @@ impl Http {
     pub fn hang_up(self) {
         self.agent.shutdown();
     }
+}
+
+/// What a body in gzip (RFC 1952) holds, as far as an answer may be long; nothing for one that is longer, or broken.
+fn unzip(body: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    flate2::read::MultiGzDecoder::new(body).take(MAX_RESPONSE + 1).read_to_end(&mut plain).ok()?;
+    (plain.len() as u64 <= MAX_RESPONSE).then_some(plain)
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -226,7 +237,7 @@ fn no_reply(error: ureq::Error, within: Duration, token: Option<&Token>) -> NoRe
 mod tests {
     use super::*;
     use crate::sync::wire::{Answer, Body, Said};
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc::{Receiver, channel};
     use std::thread;
@@ -307,6 +318,27 @@ mod tests {
                 assert!(head.lines().any(|line| line == header), "{header} in {head}");
             }
             assert_eq!((body, connection), (b"zipped".to_vec(), 0));
+        }
+    }
+
+    #[test]
+    fn an_answer_in_gzip_is_read_as_far_as_it_may_be_long() {
+        let zip = |text: &[u8]| {
+            let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            zipped.write_all(text).unwrap();
+            zipped.finish().unwrap()
+        };
+        let bomb = zip(&vec![b' '; MAX_RESPONSE as usize + 1]);
+        let bodies = [zip(br#"{"results":[{"event_id":"A","status":"success"}]}"#), bomb, b"not gzip".to_vec()];
+        let (http, _seen) = serve(move |number, stream| {
+            let length = bodies[number].len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n");
+            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bodies[number])).is_ok()
+        });
+        let send = || http.batch(&token(), b"", SHORT).unwrap().body;
+        assert_eq!(send(), Body::Answers(vec![Answer { event_id: "A".to_owned(), said: Said::Taken }]));
+        for _ in 0..2 {
+            assert_eq!(send(), Body::Words("it answered 200, in gzip that cannot be read".to_owned()));
         }
     }
 

@@ -601,7 +601,10 @@ mod tests {
         assert_eq!(played.rows(), [4, 5, 6]);
         played.status(413);
         assert_eq!(played.rows(), [4]);
-        played.status(413);
+        for _ in 0..3 {
+            assert_eq!(played.rows(), [4], "one answer may be a proxy's");
+            played.status(413);
+        }
         assert!(matches!(&played.settled[3], (4, Fate::Dead(why)) if why.contains("too many for the server")));
         assert_eq!(played.rows(), [5]);
     }

@@ -66,6 +66,16 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// The hash of the content that was trusted for a hook, and that of its script: nothing of the user's own hooks, which
+    /// need no trust.
+    pub fn hashes(&self, index: usize) -> Option<(String, Option<String>)> {
+        let hook = &self.loaded.hooks[index];
+        let (_, manifest) = self.decided[hook.file].as_ref()?;
+        let manifest = manifest.as_ref()?;
+        let script = hook.hook.action.script().and_then(|path| manifest.script_hash(path));
+        Some((manifest.hash().to_string(), script.map(|hash| format!("sha256:{hash}"))))
+    }
+
     /// The bytes of a hook's script, when they are what was trusted; of the user's own, what they are now.
     pub fn trusted_bytes(&mut self, index: usize) -> Option<Vec<u8>> {
         let loaded = self.loaded;

@@ -13,6 +13,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 /// How many bytes of scripts are hashed at most; more cannot be trusted.
 const MAX_SCRIPT_BYTES: u64 = 256 * 1024 * 1024;
@@ -64,6 +65,8 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub struct Manifest {
     entries: Vec<Entry>,
+    /// The hash, once it was asked for.
+    hash: OnceLock<ContentHash>,
     refusal: Option<String>,
     /// Of each script that nobody else can change, the file as it was when it was hashed.
     seen: Vec<(ScriptPath, Owner)>,
@@ -75,7 +78,7 @@ impl Manifest {
     /// once.
     pub fn of(file: &ConfigFile) -> Self {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut manifest = Manifest { entries: Vec::new(), refusal: None, seen: Vec::new() };
+        let mut manifest = Manifest { entries: Vec::new(), hash: OnceLock::new(), refusal: None, seen: Vec::new() };
         let now = Timestamp::now();
         manifest.add(name, false, hex(&Sha256::digest(&file.bytes)));
         for layer in &file.layers {
@@ -157,6 +160,16 @@ impl Manifest {
     /// The hash that stands for all of it. It does not cover where the project lies, so that it is the
     /// same in every checkout; the store binds it to the project's real path.
     pub fn hash(&self) -> ContentHash {
+        self.hash.get_or_init(|| self.hash_entries()).clone()
+    }
+
+    /// The hash of the bytes of a script, as hexadecimal digits.
+    pub fn script_hash(&self, path: &ScriptPath) -> Option<&str> {
+        let entry = self.entries.iter().find(|entry| entry.path == path.as_str())?;
+        Some(entry.sha256.as_str()).filter(|hash| !hash.is_empty())
+    }
+
+    fn hash_entries(&self) -> ContentHash {
         let mut hash = Sha256::new();
         hash.update(b"knockon trust manifest 1\n");
         for entry in &self.entries {

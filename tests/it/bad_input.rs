@@ -28,7 +28,10 @@ fn events_that_cannot_be_kept_are_refused_with_their_place() {
             "standard input:2:8: this key was given before in the same object",
         ),
         (b"{\"event_type\":\"A.b\"}", "standard input:1:15: /event_type: `A.b` is no event type"),
-        (b"{\"event_type\":\"a.b\",\"feature\":7}", "standard input:1:31: /feature: a string is wanted, this is a number"),
+        (
+            b"{\"event_type\":\"a.b\",\"feature\":7}",
+            "standard input:1:31: /feature: a string is wanted, this is a number",
+        ),
         (b"{\"event_type\":\"a.b\",\"context\":[]}", "/context: an object is wanted, this is an array"),
         (
             b"{\"event_type\":\"a.b\",\"schema_version\":\"3.0\"}",
@@ -126,7 +129,7 @@ fn bad_hooks_are_all_told_at_once_with_their_places() {
         - {name: up, events: [{type: a.b}], script: ../outside.sh}\n\
         - {name: absolute, events: [{type: a.b}], script: /bin/sh}\n\
         - {name: Bad Name, events: [{type: a.b}], script: ok.sh}\n\
-        - {name: slow, events: [{type: a.b}], script: ok.sh, timeout: 601}\n\
+        - {name: slow, events: [{type: a.b}], script: ok.sh, timeout: 90001}\n\
         - {name: typo, evnts: [{type: a.b}], run: x}\n\
         - {name: loader, events: [{type: a.b}], script: ok.sh, env: {LD_PRELOAD: x, OK: 1}}\n\
         - {name: modes, events: [], command: x, fail_mode: sotp, enabled: 'yes', shell: sh}\n";
@@ -140,7 +143,7 @@ fn bad_hooks_are_all_told_at_once_with_their_places() {
         "hooks.yaml:6:45: error: `../outside.sh`: the path must stay inside the hooks folder; `..` leads out of it",
         "hooks.yaml:7:51: error: `/bin/sh`: the path must be relative to the hooks folder, this is absolute",
         "hooks.yaml:8:10: error: `Bad Name`: a hook's name has only lower-case letters, digits and `-`",
-        "hooks.yaml:9:63: error: the timeout is 601 s; wanted is 1 to 600 s",
+        "hooks.yaml:9:63: error: the timeout is 90001 s; wanted is 1 to 86400 s",
         "hooks.yaml:10:16: error: `evnts` is no key of a hook\n  10 | - {name: typo, evnts: [{type: a.b}], run: x}\n     |                ^^^^^ unknown key\n  help: did you mean `events`?",
         "hooks.yaml:10:38: error: `run` is no key of a hook",
         "  help: did you mean `command`?",

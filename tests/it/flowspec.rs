@@ -8,8 +8,8 @@ fn the_quick_start_guide_works_as_written() {
     std::fs::create_dir(project.root().join(".flowspec")).unwrap();
     project.ok(&["init"]);
     let config = project.root().join(".flowspec/hooks/hooks.yaml");
-    let off = "    script: run-tests.sh\n";
-    let on = "    script: run-tests.sh\n    enabled: true\n";
+    let off = "  - name: run-tests\n    enabled: false\n";
+    let on = "  - name: run-tests\n    enabled: true\n";
     let text = project.read(".flowspec/hooks/hooks.yaml").replacen(off, on, 1);
     write(&config, text, 0o644);
     write(

@@ -13,6 +13,7 @@ mod cache;
 mod commands;
 mod config_fixtures;
 mod emit;
+mod everyday;
 mod examples;
 mod explain;
 mod fixtures;

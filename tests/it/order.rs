@@ -179,7 +179,12 @@ fn the_caller_switches_hooks_off_and_the_log_says_so() {
     assert_eq!(emit("KNOCKON_SKIP", "a, c"), ["a skipped", "b success", "c skipped"]);
     assert!(project.exists("b") && !project.exists("a") && !project.exists("c"));
     let told: Vec<Value> = project.audit().iter().map(|record| record["error"].clone()).collect();
-    assert_eq!((&told[1], &told[5]), (&"KNOCKON=0 switches all hooks off".into(), &"KNOCKON_SKIP names it".into()));
+    assert_eq!((&told[1], &told[5]), (&"KNOCKON switches all hooks off".into(), &"KNOCKON_SKIP names it".into()));
+    for off in ["false", "OFF", "no"] {
+        assert_eq!(emit("KNOCKON", off), ["a skipped", "b skipped", "c skipped"], "{off}");
+    }
+    let output = project.command(&["emit", "a.b"]).env("KNOCKON_SKIP", "bb").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("KNOCKON_SKIP names `bb`, and there is no such hook"));
     assert_eq!(emit("KNOCKON", "1"), ["a success", "b success", "c success"]);
 }
 

@@ -40,13 +40,23 @@ fn each_step_is_a_line_of_json_as_soon_as_it_is_known() {
     let mut child = project.command(&["emit", "a.b", "--jsonl"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
-    assert_eq!(next(), json!({"kind": "started", "hook": "slow", "attempt": 1}));
-    assert_eq!(next(), json!({"kind": "output", "hook": "slow", "stream": "stdout", "text": "hi\n"}));
+    let mut id = String::new();
+    let mut without_event = |mut record: Value| {
+        let record_map = record.as_object_mut().unwrap();
+        id = record_map.remove("event_id").unwrap().as_str().unwrap().to_owned();
+        assert!(id.starts_with("evt_") && record_map.remove("time").unwrap().as_str().unwrap().ends_with('Z'));
+        record
+    };
+    let started = json!({"kind": "started", "hook": "slow", "hook_name": "slow", "attempt": 1});
+    assert_eq!(without_event(next()), started);
+    let output = json!({"kind": "output", "hook": "slow", "hook_name": "slow", "stream": "stdout", "text": "hi\n"});
+    assert_eq!(without_event(next()), output);
     project.file("go", "");
     let ended = next();
     assert_eq!((&ended["kind"], &ended["status"], &ended["exit_code"]), (&json!("ended"), &json!("failed"), &json!(3)));
     assert!(ended["cpu_ms"].as_f64().is_some() && ended["peak_kib"].as_u64().unwrap() > 100, "{ended}");
     let report = next();
+    assert_eq!((report["event"]["event_id"].as_str().unwrap(), &ended["event_id"]), (id.as_str(), &json!(id)));
     assert_eq!((&report["kind"], &report["hooks_executed"]), (&json!("report"), &json!(1)));
     assert!(child.wait().unwrap().success());
     let refused = project.run(&["emit", "a.b", "--json", "--jsonl"]);

@@ -243,7 +243,7 @@ fn a_terminal_shows_how_it_stands_and_nothing_else_does() {
     let line = "wp status-changed --wp-id WP01 --from planned --to doing";
     let shown = |more: &str| team.project.on_a_terminal(&format!("{line}{more}"), "").1;
     let first = shown("");
-    assert!(first.contains("[Offline] 1 event queued; `knockon sync enable` lets them go out"), "{first:?}");
+    assert!(!first.contains("queued") && !first.contains("[Offline"), "no server is configured: {first:?}");
     team.login();
     team.enable();
     let service = Service::connected(&team);

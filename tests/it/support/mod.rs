@@ -82,6 +82,12 @@ impl TestProject {
         self.config(format!("version: \"1.0\"\ndefaults: {{shell: /bin/sh}}\nhooks:\n{hooks}"));
     }
 
+    /// Writes hooks.yaml into a folder that may be new.
+    pub fn config_in(&self, folder: &str, text: &str) {
+        make_folder(&self.root().join(folder));
+        write(&self.root().join(folder).join("hooks.yaml"), text, 0o644);
+    }
+
     /// Writes hooks.yaml.
     pub fn config(&self, text: impl AsRef<[u8]>) {
         write(&self.hooks_folder().join("hooks.yaml"), text, 0o644);
@@ -110,10 +116,16 @@ impl TestProject {
         self.root().join(name).exists()
     }
 
-    /// Trusts what is there.
+    /// Trusts what is there. A log that begins with that is removed again: tests count what comes after it.
     pub fn trust(&self) {
+        let log = self.hooks_folder().join("audit.log");
+        let is_first = !log.exists();
         let hash = self.ok(&["trust", "--print-hash"]).stdout;
         self.ok(&["trust", "--hash", hash.trim()]);
+        if is_first {
+            let _ = fs::remove_file(log);
+            let _ = fs::remove_dir_all(self.home().join(".local/state/knockon/seals"));
+        }
     }
 
     /// knockon with the hermetic environment.
@@ -173,15 +185,23 @@ impl TestProject {
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stdout))
     }
 
-    /// The audit log, record by record.
+    /// The audit log, record by record, without those of what the user decided (`trust` and the like).
     pub fn audit(&self) -> Vec<Value> {
+        let decided =
+            |record: &Value| ["trusted", "untrusted", "sealed"].iter().any(|status| record["status"] == *status);
+        self.audit_whole().into_iter().filter(|record| !decided(record)).collect()
+    }
+
+    /// The audit log, record by record.
+    pub fn audit_whole(&self) -> Vec<Value> {
         let numbered = (1..10).rev().map(|number| format!("audit.log.{number}"));
         let names = numbered.chain(["audit.log".to_owned()]);
         let text = |name: String| fs::read_to_string(self.hooks_folder().join(name)).unwrap_or_default();
         let text: String = names.map(text).collect();
         let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let records: Vec<Value> = text.lines().map(read).collect();
-        records.iter().filter(|record| record["event_type"].is_string()).for_each(check_record);
+        let is_ours = |record: &&Value| record["event_type"].is_string() || record["host"].is_string();
+        records.iter().filter(is_ours).for_each(check_record);
         records
     }
 

@@ -1,0 +1,97 @@
+//! Faults of everyday use that looked like success.
+
+use crate::support::TestProject;
+use serde_json::json;
+use std::fs;
+
+#[test]
+fn a_hook_written_with_on_runs_also_after_init() {
+    let project = TestProject::bare();
+    project.ok(&["init"]);
+    assert!(!project.read(".knockon/hooks.yaml").contains("  enabled: false       #"), "no default switches hooks off");
+    project.ok(&["on", "task.completed", "touch ran"]);
+    project.trust();
+    project.ok(&["emit", "task.completed"]);
+    assert!(project.exists("ran"));
+    let project = TestProject::bare();
+    project.config_in(".knockon", "version: '1.0'\ndefaults: {enabled: false}\nhooks: []\n");
+    project.ok(&["on", "task.completed", "touch ran"]);
+    project.trust();
+    project.ok(&["emit", "task.completed"]);
+    assert!(project.exists("ran"), "whatever the defaults say");
+}
+
+#[test]
+fn the_folder_that_knockon_makes_keeps_its_log_out_of_git() {
+    let project = TestProject::bare();
+    project.ok(&["on", "task.completed", "true"]);
+    assert!(project.read(".knockon/.gitignore").contains("audit.log*\n"));
+}
+
+#[test]
+fn a_retry_that_fails_again_is_a_failure() {
+    let project = TestProject::trusted("- {name: h, events: [{type: '*'}], command: 'test -e good'}\n");
+    let event = project.json(&["emit", "a.b", "--json"]);
+    let id = event["event"]["event_id"].as_str().unwrap().to_owned();
+    assert_eq!(project.run(&["retry", &id]).code, 1);
+    project.file("good", "");
+    assert_eq!(project.run(&["retry", &id]).code, 0);
+    assert!(project.ok(&["retry", &id]).stdout.contains("nothing to try again"));
+    // On a terminal it asks first.
+    fs::remove_file(project.root().join("good")).unwrap();
+    let (_, shown) = project.on_a_terminal(&format!("replay {id}"), "n\n");
+    assert!(shown.contains("Run hooks again: 1 run for 1 event?"), "{shown}");
+    let before = project.audit().len();
+    project.on_a_terminal(&format!("retry {id} h --yes"), "");
+    assert!(project.audit().len() > before);
+}
+
+#[test]
+fn records_say_who_did_it_where_and_with_which_content() {
+    let project = TestProject::trusted("- {name: h, events: [{type: '*'}], script: h.sh}\n");
+    project.script("h.sh", "#!/bin/sh\ntrue\n");
+    let hash = project.ok(&["trust", "--print-hash"]).stdout.trim().to_owned();
+    project.ok(&["trust", "--hash", &hash]);
+    let output = project.command(&["emit", "a.b"]).env("USER", "ada").output().unwrap();
+    assert!(output.status.success());
+    project.ok(&["untrust"]);
+    project.ok(&["audit", "seal", "--accept"]);
+    let records = project.audit_whole();
+    let of = |status: &str| records.iter().rfind(|record| record["status"] == status).unwrap();
+    assert_eq!(of("trusted")["config_hash"], json!(hash));
+    assert_eq!((&of("emitted")["user"], of("emitted")["host"].is_string()), (&json!("ada"), true));
+    assert_eq!(of("started")["config_hash"], json!(hash));
+    assert!(of("started")["script_hash"].as_str().unwrap().starts_with("sha256:"));
+    assert!(of("untrusted")["host"].is_string() && of("sealed")["host"].is_string());
+    project.ok(&["audit", "verify"]);
+    assert!(project.ok(&["audit"]).stdout.contains("untrusted"));
+    project.ok(&["stats"]);
+    project.ok(&["report", "--out", "report.html"]);
+}
+
+#[test]
+fn a_hook_that_nobody_waits_for_may_take_a_day() {
+    let project = TestProject::new();
+    project.hooks(
+        "- {name: long, events: [{type: task.completed}], command: 'true', mode: detach, timeout: 24h}\n\
+         - {name: hour, events: [{type: task.completed}], command: 'true', timeout: 1h}\n",
+    );
+    let document: serde_json::Value = serde_json::from_str(&project.ok(&["validate", "--json"]).stdout).unwrap();
+    assert_eq!(document["valid"], true, "{document}");
+}
+
+#[test]
+fn a_hook_that_calls_knockon_has_the_same_folders() {
+    let project =
+        TestProject::trusted("- {name: h, events: [{type: '*'}], command: 'env | grep ^XDG_ | sort > got'}\n");
+    let names = ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"];
+    let mut command = project.command(&["emit", "a.b"]);
+    for name in names {
+        // The trust is where it was given.
+        let folder = if name == "XDG_STATE_HOME" { ".local/state" } else { name };
+        command.env(name, project.home().join(folder));
+    }
+    assert!(command.output().unwrap().status.success());
+    let got = project.read("got");
+    assert!(names.iter().all(|name| got.contains(&format!("{name}="))), "{got}");
+}
