@@ -148,6 +148,24 @@ pub fn export(start: &Path, exact: bool, name: &str, base: &Path) -> Result<Expo
     }
 }
 
+/// Whether git's own settings, those of the system and of the user, call a folder safe although another user owns it
+/// (`safe.directory`, git-config(1)): itself, one above that ends in `/*`, or all.
+pub fn calls_safe(folder: &Path) -> bool {
+    let values = |scope: &str| {
+        let said = Git { root: Path::new("/") }.run(&["config", scope, "--get-all", "safe.directory"], b"");
+        String::from_utf8_lossy(&said.unwrap_or_default()).into_owned()
+    };
+    let all = values("--system") + &values("--global");
+    // An empty value takes back those before it.
+    let lines: Vec<&str> = all.lines().map(str::trim).collect();
+    let from = lines.iter().rposition(|line| line.is_empty()).map_or(0, |at| at + 1);
+    lines[from..].iter().any(|value| match value.strip_suffix("/*") {
+        _ if *value == "*" => true,
+        Some(above) => folder.ancestors().skip(1).any(|parent| parent == Path::new(above)),
+        None => folder.ancestors().any(|at| at == Path::new(value)),
+    })
+}
+
 /// Whether git tracks a file of a working tree; no where there is no git, or no repository.
 pub fn tracks(root: &Path, path: &Path) -> bool {
     let Some(path) = path.to_str().filter(|_| path.starts_with(root)) else { return false };

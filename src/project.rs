@@ -4,9 +4,22 @@
 
 use rustix::io::Errno;
 use std::ffi::OsString;
+use std::fmt;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (root, why) = (self.root.display(), &self.why);
+        write!(
+            f,
+            "the hooks in {root} are ignored: {why}; if they are meant, use `--project-root {root}`, or name the folder under \
+             `safe_directories` in your settings.yaml"
+        )
+    }
+}
 
 /// The user's own folders, after the XDG base directory specification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,10 +52,29 @@ impl UserFolders {
         }
     }
 
-    /// The folders of the user who runs this process.
+    /// The folders of the user who runs this process. For root with the home folder of another user, as under `sudo`, they
+    /// are root's own: what root made there, that user could not use.
     pub fn of_this_process() -> Self {
-        Self::from_environment(|name| std::env::var_os(name))
+        let variable = |name: &str| std::env::var_os(name);
+        let root = rustix::process::geteuid().is_root();
+        let home = variable("HOME").map(PathBuf::from).filter(|home| root && home.is_absolute());
+        let of_other = home.filter(|home| home.metadata().is_ok_and(|of| of.uid() != 0));
+        match of_other {
+            None => Self::from_environment(variable),
+            Some(theirs) => Self::from_environment(|name| match name {
+                "HOME" => Some(home_of_root().into()),
+                _ => variable(name).filter(|value| !Path::new(value).starts_with(&theirs)),
+            }),
+        }
     }
+}
+
+/// The home folder of root, as the system's table of users says.
+fn home_of_root() -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    let root = users.lines().map(fields).find(|user| user.get(2).is_some_and(|id| id == "0"));
+    root.and_then(|user| user.get(5).cloned()).filter(|home| home.starts_with('/')).unwrap_or_else(|| "/root".into())
 }
 
 /// Which tool's folder a project has.
@@ -87,11 +119,26 @@ pub struct Project {
     layout: Layout,
     /// Whether there is a `.knockon/` beside a `.flowspec/`.
     has_second: bool,
+    /// Where it was looked for.
+    start: PathBuf,
+    /// The working folder, where that was deleted; empty when its name is not known.
+    deleted: Option<PathBuf>,
+    /// The nearest folder of hooks upward, where that is not this user's: it is neither read nor written.
+    refused: Option<Refused>,
+}
+
+/// A folder of hooks that is not this user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The project's folder.
+    pub root: PathBuf,
+    /// Why: whose it, or a folder on the way, is, or who may write to it.
+    pub why: String,
 }
 
 impl Project {
-    /// Finds the project that `start` is in: the nearest folder upward that has `.flowspec/` or
-    /// `.knockon/`, else the nearest with `.git`, else `start` itself.
+    /// Finds the project that `start` is in: the nearest folder upward that has hooks in `.flowspec/`
+    /// or `.knockon/`, else the nearest that has one of these folders, else the nearest with `.git`, else `start` itself.
     ///
     /// The home folder's own `.flowspec/` holds the user's hooks and makes no project of everything
     /// below it.
@@ -107,9 +154,22 @@ impl Project {
     /// # Errors
     /// There is none any more, or it cannot be read.
     pub fn discover_here(home: Option<&Path>) -> io::Result<Self> {
-        let here = std::env::current_dir()?;
+        let here = match std::env::current_dir() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::of_deleted_folder()),
+            here => here?,
+        };
         // The system tells it without links (getcwd(2)), unless it lies outside of what this process can see.
         if here.is_absolute() { Self::upward(&here, home) } else { Self::discover(&here, home) }
+    }
+
+    /// Stands for the project of a folder that was deleted: none, in the nearest folder above that is left. An event is made
+    /// there all the same, and the user's own hooks run.
+    fn of_deleted_folder() -> Self {
+        let named = std::env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+        let left = named.iter().flat_map(|path| path.ancestors()).find_map(|path| path.canonicalize().ok());
+        let root = left.unwrap_or_else(|| PathBuf::from("/"));
+        let deleted = Some(named.unwrap_or_default());
+        Project { start: root.clone(), root, layout: Layout::Bare, has_second: false, refused: None, deleted }
     }
 
     fn upward(start: &Path, home: Option<&Path>) -> io::Result<Self> {
@@ -117,20 +177,96 @@ impl Project {
         let identity = |path: &Path| path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
         let is_home =
             |folder: &Path| home.is_some_and(|home| identity(home).is_some_and(|of| identity(folder) == Some(of)));
+        // The nearest with hooks; else the nearest with a folder for them, such as one that has nothing but a log.
+        let mut without_hooks: Option<(&Path, Layout)> = None;
+        let mut refused = None;
         for folder in start.ancestors() {
-            let layout = layout_of(folder)?;
-            if layout != Layout::Bare && (folder == start || !is_home(folder)) {
-                return Self::with_layout(folder.to_owned(), layout);
+            let (layout, marker) = layout_of(folder)?;
+            let Some(marker) = marker.filter(|_| folder == start || !is_home(folder)) else { continue };
+            if let Some(why) = Self::distrust(start, folder, (layout, &marker)) {
+                refused = Some(Refused { root: folder.to_owned(), why });
+                break;
             }
+            let project = Self::with_layout(folder, layout, start)?;
+            if project.has_hooks_file() {
+                return Ok(project);
+            }
+            without_hooks.get_or_insert((folder, layout));
         }
-        let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(start).to_owned();
-        let layout = layout_of(&root)?;
-        Self::with_layout(root, layout)
+        let project = match without_hooks {
+            Some((folder, layout)) => Self::with_layout(folder, layout, start)?,
+            None => {
+                let below = |folder: &&Path| refused.as_ref().is_none_or(|refused: &Refused| **folder != *refused.root);
+                let mut folders = start.ancestors().take_while(below);
+                let root = folders.find(|folder| folder.join(".git").exists()).unwrap_or(start);
+                let layout = if refused.is_some() { Layout::Bare } else { layout_of(root)?.0 };
+                Self::with_layout(root, layout, start)?
+            }
+        };
+        Ok(Project { refused, ..project })
     }
 
-    fn with_layout(root: PathBuf, layout: Layout) -> io::Result<Self> {
-        let has_second = layout == Layout::Flowspec && is_folder(&root.join(".knockon"))?;
-        Ok(Project { root, layout, has_second })
+    /// Why a project's folder, or one from `start` up to it, is not this user's (git's rule of `safe.directory`).
+    fn distrust(start: &Path, root: &Path, (layout, marker): (Layout, &Metadata)) -> Option<String> {
+        let own = rustix::process::geteuid().as_raw();
+        let judge = |folder: &Path, of: &Metadata| {
+            let shown = folder.display();
+            if of.uid() != own {
+                return Some(format!("{shown} belongs to user {}, not to you (user {own})", of.uid()));
+            }
+            // In a folder with the sticky bit only owners rename and remove.
+            (of.mode() & 0o1002 == 0o002).then(|| format!("{shown} can be written by everyone"))
+        };
+        let mut way = start.ancestors().take_while(|folder| *folder != root).chain([root]);
+        let on_the_way = way.find_map(|folder| judge(folder, &folder.metadata().ok()?));
+        let name = if layout == Layout::Flowspec { ".flowspec" } else { ".knockon" };
+        on_the_way.or_else(|| judge(&root.join(name), marker))
+    }
+
+    fn with_layout(root: &Path, layout: Layout, start: &Path) -> io::Result<Self> {
+        let has_second = layout == Layout::Flowspec && folder(&root.join(".knockon"))?.is_some();
+        Ok(Project { root: root.to_owned(), layout, has_second, start: start.to_owned(), refused: None, deleted: None })
+    }
+
+    /// Whether one of the files is there that may be its configuration, whatever it is.
+    fn has_hooks_file(&self) -> bool {
+        let mut names = self.config_files().flatten();
+        names.any(|name| self.root.join(name).symlink_metadata().is_ok())
+    }
+
+    /// The folder of hooks that was refused on the way to this project.
+    pub fn refused(&self) -> Option<&Refused> {
+        self.refused.as_ref()
+    }
+
+    /// The working folder, where that was deleted; empty when its name is not known.
+    pub fn deleted(&self) -> Option<&Path> {
+        self.deleted.as_deref()
+    }
+
+    /// Where the project was looked for: its root, or a folder below.
+    pub fn start(&self) -> &Path {
+        &self.start
+    }
+
+    /// The project that this one lies in: the next folder upward with hooks, if there is one.
+    pub fn outer(&self, home: Option<&Path>) -> Option<Project> {
+        let above = Self::upward(self.root.parent()?, home).ok()?;
+        (above.layout != Layout::Bare && above.has_hooks_file()).then_some(above)
+    }
+
+    /// The project to set up from here: the nearest folder upward with `.flowspec/`, `.knockon/` or `.git`, though hooks be
+    /// found only further up.
+    ///
+    /// # Errors
+    /// A folder on the way cannot be read.
+    pub fn for_setup(self) -> io::Result<Self> {
+        for folder in self.start.ancestors().take_while(|folder| *folder != self.root) {
+            if folder.join(".git").exists() || layout_of(folder)?.1.is_some() {
+                return Self::at(folder);
+            }
+        }
+        Ok(self)
     }
 
     /// Takes `root` as the project, as `--project-root` asks.
@@ -142,8 +278,8 @@ impl Project {
         if !root.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        let layout = layout_of(&root)?;
-        Self::with_layout(root, layout)
+        let (layout, _) = layout_of(&root)?;
+        Self::with_layout(&root, layout, &root)
     }
 
     /// The real path of the project's folder.
@@ -168,31 +304,68 @@ impl Project {
         std::iter::once(self.layout).chain(second).map(Layout::config_files)
     }
 
+    /// What consent, queue and cursors go by: the worktrees of one git repository are one project. Of a project in a
+    /// repository it is its place in the main worktree, of any other the real path. Links are followed.
+    pub fn identity(&self) -> PathBuf {
+        let in_main = || {
+            let top = self.root.ancestors().find(|folder| folder.join(".git").symlink_metadata().is_ok())?;
+            let below = self.root.strip_prefix(top).ok()?;
+            let main = main_worktree(&top.join(".git"))?;
+            Some(if below.as_os_str().is_empty() { main } else { main.join(below) })
+        };
+        in_main().unwrap_or_else(|| self.root.clone())
+    }
+
     /// A name for this project's files in the user's state folder.
     pub fn key(&self) -> String {
         crate::text::hex(&blake3::hash(self.root.as_os_str().as_encoded_bytes()).as_bytes()[..16])
     }
 }
 
+/// The longest file that git writes in place of a `.git` folder, in bytes.
+const LONGEST_GIT_FILE: u64 = 8 * 1024;
+
+/// The main worktree that a linked one belongs to (gitrepository-layout(5)): `.git` is a file there, which names a folder of
+/// git's, where `commondir` leads to the common one. Both sides have to name each other, so that a file alone claims
+/// nothing.
+fn main_worktree(git: &Path) -> Option<PathBuf> {
+    let of = git.symlink_metadata().ok()?;
+    if !of.is_file() || of.len() > LONGEST_GIT_FILE {
+        return None;
+    }
+    let line = |path: &Path| {
+        let is_plain = path.symlink_metadata().ok()?;
+        let fits = is_plain.is_file() && is_plain.len() <= LONGEST_GIT_FILE;
+        fits.then(|| std::fs::read_to_string(path).ok()).flatten().map(|text| text.trim_end().to_owned())
+    };
+    let worktree = git.parent()?;
+    let own = worktree.join(line(git)?.strip_prefix("gitdir: ")?).canonicalize().ok()?;
+    let back = PathBuf::from(line(&own.join("gitdir"))?).canonicalize().ok()?;
+    let common = own.join(line(&own.join("commondir"))?).canonicalize().ok()?;
+    let is_linked = back == git.canonicalize().ok()? && own.starts_with(&common);
+    is_linked.then(|| if common.ends_with(".git") { common.parent().map(Path::to_owned) } else { Some(common) })?
+}
+
 /// # Errors
 /// It cannot be known: a project whose disk fails must not pass for one without hooks.
-fn layout_of(root: &Path) -> io::Result<Layout> {
-    Ok(if is_folder(&root.join(".flowspec"))? {
-        Layout::Flowspec
-    } else if is_folder(&root.join(".knockon"))? {
-        Layout::Knockon
-    } else {
-        Layout::Bare
+fn layout_of(root: &Path) -> io::Result<(Layout, Option<Metadata>)> {
+    if let Some(folder) = folder(&root.join(".flowspec"))? {
+        return Ok((Layout::Flowspec, Some(folder)));
+    }
+    Ok(match folder(&root.join(".knockon"))? {
+        Some(folder) => (Layout::Knockon, Some(folder)),
+        None => (Layout::Bare, None),
     })
 }
 
-fn is_folder(path: &Path) -> io::Result<bool> {
+/// What there is to know of a folder; nothing where there is none.
+fn folder(path: &Path) -> io::Result<Option<Metadata>> {
     match path.metadata() {
-        Ok(metadata) => Ok(metadata.is_dir()),
+        Ok(metadata) => Ok(Some(metadata).filter(Metadata::is_dir)),
         Err(error) => match Errno::from_io_error(&error) {
             // A link that leads to itself, and a name that is too long, lead nowhere.
             Some(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::NAMETOOLONG) => {
-                Ok(false)
+                Ok(None)
             }
             _ => Err(error),
         },

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, u32, &[&str])] = &[
     ("sys", 0, &["time"]),
     ("project", 1, &[]),
     ("git", 1, &["project"]),
-    ("config", 1, &["project"]),
+    ("config", 1, &["git", "project"]),
     ("registry", 1, &["config", "project"]),
     ("matcher", 1, &["config"]),
     ("cache", 1, &["config", "matcher", "project"]),

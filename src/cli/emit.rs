@@ -307,6 +307,12 @@ impl EmitOptions {
     pub(super) fn show(&self, emitter: &Emitter, report: &EmitReport, terminal: &mut Terminal) -> Exit {
         let explained = report.event.as_ref().filter(|_| self.explain).map(|event| explain_all(emitter, event));
         let explained = explained.as_deref().map(|all| (emitter.loaded(), all));
+        if self.verbose
+            && let Some(outer) = emitter.outer_project()
+        {
+            let (root, outer) = (emitter.project().root().display().to_string(), outer.display().to_string());
+            terminal.note(&one_line(&format!("{root} lies in the project {outer}, whose hooks do not run here")));
+        }
         let exit = ending::show(report, self.shown(), explained, self.strict, terminal);
         if let Some(event) = &report.event {
             self.explain(emitter, event, terminal);

@@ -29,7 +29,8 @@ impl super::Command for Init {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let user = UserFolders::of_this_process();
         let options = ProjectOptions { project_root: self.project_root, config: None };
-        let project = options.project(&user)?;
+        let project = options.project(&user)?.for_setup();
+        let project = project.map_err(|error| CliError::io("the project folder", &error))?;
         let files = scaffold::init(&project).map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
         // The folder may be new, and with it where the project keeps its hooks.
         let project = Project::at(project.root()).map_err(|error| CliError::io("the project folder", &error))?;

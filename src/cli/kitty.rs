@@ -441,7 +441,7 @@ impl Ways<'_> {
 
     /// Where features are remembered. Without a place for that the command works all the same, and forgets.
     fn memory(&mut self, user: &UserFolders) -> Box<dyn Memory> {
-        let project = self.emitter.project().root().to_owned();
+        let project = self.emitter.project().identity();
         let is_there = || matches!(store::inspect(user), Ok(Some(_)));
         if self.how.emit.dry_run && !is_there() {
             return Box::new(Forgetful::default());

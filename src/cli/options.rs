@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Exit};
 use super::terminal::Terminal;
-use crate::config::{ConfigFile, Loaded, Origin};
+use crate::config::{ConfigFile, Loaded, Origin, accept_safe};
 use crate::dispatch::{Program, Skip};
 use crate::emitter::{Emitter, EmitterOptions};
 use crate::event::MAX_BYTES;
@@ -51,7 +51,9 @@ impl ProjectOptions {
             Some(root) => Project::at(root)
                 .map_err(|error| CliError::usage(format!("the project folder {}: {error}", root.display()))),
             None => {
-                Project::discover_here(user.home.as_deref()).map_err(|error| CliError::io("the current folder", &error))
+                let found = Project::discover_here(user.home.as_deref());
+                let project = found.map_err(|error| CliError::io("the current folder", &error))?;
+                Ok(accept_safe(project, user))
             }
         }
     }

@@ -50,6 +50,9 @@ impl super::Command for Trust {
             return list(self.json, terminal);
         }
         let emitter = self.project.reader()?;
+        if let Some(refused) = emitter.project().refused() {
+            return Err(CliError::new(Exit::Untrusted, one_line(&refused.to_string())));
+        }
         require_sound(&emitter, terminal)?;
         let loaded = emitter.loaded();
         let file = loaded.project_file().ok_or_else(no_hooks)?;

@@ -5,6 +5,7 @@ use super::document::MAX_CONFIG_BYTES;
 use super::layers::{self, Composed, LOCAL_FILE, ONE_LINE_FILE, Opened, Source};
 use super::model::{Concurrency, Hook, ScriptPath};
 use super::parse::{Read, read_layers};
+use super::safe::SafeDirectories;
 use super::tree::Span;
 use super::words::FailMode;
 use crate::project::{Project, UserFolders};
@@ -37,6 +38,8 @@ pub struct Found {
     /// Whether files beside it are laid over it.
     has_local: bool,
     distrust: Option<String>,
+    /// What the user says yes to.
+    safe: SafeDirectories,
 }
 
 /// What a configuration file turned out to hold, apart from its hooks.
@@ -71,6 +74,8 @@ pub struct ConfigFile {
     pub concurrency: Concurrency,
     /// Why it cannot be relied on, whatever it holds: another owner, or others may write to it.
     pub distrust: Option<String>,
+    /// What the user says yes to all the same.
+    pub safe: SafeDirectories,
 }
 
 /// A hook and the file it came from.
@@ -157,7 +162,8 @@ impl ConfigFile {
     /// A file that stands for rules that are not in one.
     pub fn without_content(origin: Origin) -> Self {
         let (path, bytes) = ("hooks.yaml".into(), Vec::new());
-        Found { origin, path, bytes, has_local: false, distrust: None }.into_file(Parts::default())
+        Found { origin, path, bytes, has_local: false, distrust: None, safe: SafeDirectories::default() }
+            .into_file(Parts::default())
     }
 
     /// Where a hook of this file is disabled: `hooks.yaml:15`.
@@ -195,7 +201,7 @@ pub fn load(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> L
 
 /// The files that there are, and those that cannot be read.
 pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Origin)>) -> Located {
-    let mut search = Search::default();
+    let mut search = Search { safe: SafeDirectories::of(user), ..Search::default() };
     let own = [
         user.config.as_ref().map(|folder| folder.join("hooks.yaml")),
         user.home.as_ref().map(|home| home.join(".flowspec/hooks/hooks.yaml")),
@@ -302,11 +308,17 @@ impl Found {
         match read() {
             Ok((owner, bytes)) => {
                 let path = self.hooks_folder().join(name);
-                (Opened::Found(bytes), owner.distrust().map(|why| format!("{} {why}", path.display())))
+                (Opened::Found(bytes), self.distrust_of(&path, owner))
             }
             Err(OpenFault::Missing) => (Opened::Missing, None),
             Err(fault) => (Opened::Refused(fault.to_string()), None),
         }
+    }
+
+    /// Why a file of the configuration cannot be relied on.
+    fn distrust_of(&self, path: &Path, owner: Owner) -> Option<String> {
+        let why = owner.distrust().filter(|_| !self.safe.cover(path))?;
+        Some(format!("{} {why}{}", path.display(), sys::fixed_modes(path)))
     }
 
     /// The file with what belongs to it.
@@ -320,6 +332,7 @@ impl Found {
             scripts: parts.scripts,
             concurrency: parts.concurrency,
             distrust: self.distrust.or(parts.distrust),
+            safe: self.safe,
         }
     }
 }
@@ -339,6 +352,7 @@ pub struct Located {
 #[derive(Default)]
 struct Search {
     located: Located,
+    safe: SafeDirectories,
     /// Their inodes.
     seen: Vec<(u64, u64)>,
 }
@@ -366,8 +380,14 @@ impl Search {
                     Ok(file) if is_read => {
                         // What it says is looked at only to say that it is ignored.
                         let bytes = sys::read_capped(&file, MAX_CONFIG_BYTES).unwrap_or_default();
-                        self.located.ignored =
-                            Some(Found { origin: Origin::Project, path, bytes, has_local: true, distrust: None });
+                        self.located.ignored = Some(Found {
+                            origin: Origin::Project,
+                            path,
+                            bytes,
+                            has_local: true,
+                            distrust: None,
+                            safe: self.safe.clone(),
+                        });
                         return;
                     }
                     Err(_) if is_read => return,
@@ -399,8 +419,9 @@ impl Search {
             return;
         }
         self.seen.push(owner.identity);
-        let distrust = owner.distrust().map(|why| format!("{} {why}", path.display()));
-        self.located.found.push(Found { origin, path, bytes, has_local, distrust });
+        let mut found = Found { origin, path, bytes, has_local, distrust: None, safe: self.safe.clone() };
+        found.distrust = found.distrust_of(&found.path, owner);
+        self.located.found.push(found);
     }
 }
 

@@ -22,6 +22,7 @@ mod model;
 mod parse;
 mod policy;
 mod reader;
+mod safe;
 mod sandbox;
 mod scalar;
 mod script;
@@ -45,6 +46,7 @@ pub use model::{
 };
 pub use parse::{HOOK_KEYS, MATCHER_KEYS, TOP_KEYS, parse, parse_layers};
 pub use policy::COALESCE_KEYS;
+pub use safe::{SafeDirectories, accept_safe};
 pub use sandbox::{SANDBOX_KEYS, SandboxRules};
 pub use script::{ScriptFault, ScriptFile, find_in_path};
 pub use settings::{BUILT_IN, DEFAULTS_KEYS, RETRY_KEYS};

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The keys of `settings.yaml`.
-pub const SETTINGS_KEYS: &[&str] = &["version", "audit", "sync", "guards"];
+pub const SETTINGS_KEYS: &[&str] = &["version", "audit", "sync", "guards", "safe_directories"];
 /// The keys under `audit`.
 pub const AUDIT_KEYS: &[&str] = &["max_size", "keep", "retention", "durability", "compress"];
 
@@ -81,6 +81,8 @@ pub struct UserSettings {
     pub sync: SyncSettings,
     /// What it means that a guard that was trusted did not run.
     pub guards: GuardMode,
+    /// Folders in which projects are accepted although others own them or may write to them.
+    pub safe_directories: Vec<PathBuf>,
 }
 
 impl UserSettings {
@@ -122,7 +124,18 @@ impl Reader<'_> {
         let audit = tree.get("audit").map(|node| self.audit_settings(node)).unwrap_or_default();
         let sync = tree.get("sync").map(|node| self.sync_settings(node)).unwrap_or_default();
         let guards = tree.get("guards").and_then(|node| self.word(node)).unwrap_or_default();
-        Some(UserSettings { audit, sync, guards })
+        let safe = tree.get("safe_directories").and_then(|node| self.texts(node, "a list of absolute paths"));
+        let mut safe_directories = Vec::new();
+        for (text, span) in safe.unwrap_or_default() {
+            if text.starts_with('/') {
+                safe_directories.push(PathBuf::from(text));
+            } else {
+                let message = format!("`{}` is no absolute path", one_line(&text));
+                self.error(span, "bad-value", message).help =
+                    Some("write the whole path, such as `/srv/projects`".into());
+            }
+        }
+        Some(UserSettings { audit, sync, guards, safe_directories })
     }
 
     fn sync_settings(&mut self, node: &Node) -> SyncSettings {

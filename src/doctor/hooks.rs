@@ -28,6 +28,19 @@ pub(super) fn hooks(emitter: &Emitter, findings: &mut Findings) {
 
 fn candidates(emitter: &Emitter, findings: &mut Findings) {
     let (project, loaded) = (emitter.project(), emitter.loaded());
+    if let Some(refused) = project.refused() {
+        findings.error("project", refused.to_string(), "look at who made it before you say yes to it");
+    }
+    if let Some(outer) = emitter.outer_project() {
+        findings.fine(
+            "project",
+            format!(
+                "{} lies in the project {}, whose hooks do not run here",
+                project.root().display(),
+                outer.display()
+            ),
+        );
+    }
     let read = loaded.project_file().map(|file| file.path.as_path());
     if let Some(ignored) = &loaded.ignored {
         let message = format!("{} is not read, because {} is", ignored.path.display(), shown(read));

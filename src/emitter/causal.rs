@@ -143,7 +143,8 @@ impl Emitter {
         };
         let told = draft.told().map(|(_, time)| time);
         let most = self.most_events.get_or_init(|| UserSettings::load(&self.user).0.sync.max_events);
-        let made = queue.enqueue(Place { project: self.project.root(), told, most: *most }, make);
+        let project = self.project.identity();
+        let made = queue.enqueue(Place { project: &project, told, most: *most }, make);
         *busy = made.as_ref().is_err_and(StoreError::is_busy).then(Instant::now);
         if let Some(aside) = queue.take_moved_aside() {
             let path = aside.display();

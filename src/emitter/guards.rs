@@ -41,13 +41,28 @@ pub(super) fn remembered(
     let records = match (&explicit, file) {
         (Some(path), _) => store.find(project, path).ok().flatten().into_iter().collect(),
         // With nothing here, the project may have been one of the folders above.
-        (None, None) => store.of_projects(root.ancestors(), Layout::CONFIG_FILES),
-        (None, Some(_)) => store.of_projects(std::iter::once(root), Layout::CONFIG_FILES),
+        (None, None) => store.of_projects(project.start().ancestors(), Layout::CONFIG_FILES),
+        (None, Some(_)) => {
+            // What lies between was a project of its own, if it was trusted as one.
+            let between = project.start().ancestors().take_while(|folder| *folder != root);
+            store.of_projects(between.chain([root]), Layout::CONFIG_FILES)
+        }
     };
     let with_guards = records.into_iter().filter(|record| !record.guards.is_empty());
     with_guards
         .filter_map(|record| Some(Remembered { why: why_gone(&record, file, plan)?, guards: record.guards }))
         .collect()
+}
+
+/// The guards of projects between a project's root and where it was looked for, which are none any more.
+pub(super) fn lost_between(project: &Project, store: &TrustStore) -> Vec<Remembered> {
+    let between = project.start().ancestors().take_while(|folder| *folder != project.root());
+    let records = store.of_projects(between, Layout::CONFIG_FILES).into_iter();
+    let lost = records.filter(|record| !record.guards.is_empty()).map(|record| Remembered {
+        why: format!("{} does not exist any more", one_line(&record.config)),
+        guards: record.guards,
+    });
+    lost.collect()
 }
 
 /// Why the content of a record is not what runs now; nothing when it is.
@@ -65,7 +80,7 @@ fn why_gone(record: &Trusted, file: Option<&ConfigFile>, plan: &Plan) -> Option<
                 None => Some(Verdict::Changed(manifest.changes_since(record)).to_string()),
             }
         }
-        Some(file) if path.exists() => {
+        Some(file) if path.exists() && file.path.starts_with(&record.project) => {
             Some(format!("{} is read instead of {shown}", one_line(&file.path.to_string_lossy())))
         }
         _ if path.symlink_metadata().is_ok() => Some(format!("{shown} cannot be read")),

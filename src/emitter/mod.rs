@@ -30,7 +30,7 @@ use row::Rows;
 
 use crate::audit::{AuditLog, AuditRecord};
 use crate::cache::Kept;
-use crate::config::{Diagnostic, Found, Limits, Loaded, Severity};
+use crate::config::{Diagnostic, Found, Limits, Loaded, Severity, accept_safe};
 use crate::delivery::{Merged, Occasion, UNREADABLE_HELP};
 use crate::dispatch::{Background, Dispatcher, Watcher, note, shorten_answer};
 use crate::event::{Event, EventDraft, EventError, EventId, Versions};
@@ -44,7 +44,7 @@ use crate::time::Timestamp;
 use crate::trust::{Guard, TrustStore};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -108,13 +108,19 @@ impl Emitter {
     /// `start` does not exist.
     pub fn discover(start: impl AsRef<Path>) -> io::Result<Self> {
         let user = UserFolders::of_this_process();
-        let project = Project::discover(start.as_ref(), user.home.as_deref())?;
+        let project = accept_safe(Project::discover(start.as_ref(), user.home.as_deref())?, &user);
         Ok(Self::open(project, &user, EmitterOptions::default()))
     }
 
     /// The project.
     pub fn project(&self) -> &Project {
         &self.project
+    }
+
+    /// The root of the project that this one lies in, if there is one: its hooks do not run here.
+    pub fn outer_project(&self) -> Option<PathBuf> {
+        let outer = self.project.outer(self.user.home.as_deref())?;
+        Some(outer.root().to_owned())
     }
 
     /// Its hooks and the files they are in.
@@ -279,6 +285,11 @@ impl Emitter {
         }
         self.dispatch(report, &event, plan, matches, course);
         self.report_invalid(report, &event, plan, now);
+        report.warnings.extend(self.project.deleted().map(|folder| {
+            let folder = folder.display();
+            format!("the working folder {folder} was deleted: only your own hooks run")
+        }));
+        report.warnings.extend(self.project.refused().map(ToString::to_string));
         report.warnings.extend(self.unknown_skips());
         self.report_ignored(report, &event, now);
         report.guards = self.missing_guards(&event, report.dispatched.blocked.as_ref());

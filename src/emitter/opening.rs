@@ -57,6 +57,8 @@ impl Emitter {
             Ok(known) => {
                 if !has_own {
                     remembered = remember(&Plan::of(Loaded::default()));
+                } else if project.start() != project.root() {
+                    remembered = guards::lost_between(&project, &store);
                 }
                 kept = Some(known);
             }

@@ -54,6 +54,9 @@ impl Emitter {
     /// It does not. A given hash is compared first, on bytes: content that differs is not looked at for errors.
     fn check_reviewed(&self) -> Result<(), Unreviewed> {
         self.check_given_hash()?;
+        if let Some(refused) = self.project.refused() {
+            return Err(Unreviewed::Untrusted(one_line(&refused.to_string())));
+        }
         let file = self.loaded().project_file();
         let mut errors = self.problems().iter().filter(|problem| problem.severity == Severity::Error);
         if let Some(error) = errors.next() {
@@ -69,7 +72,15 @@ impl Emitter {
         let given = self.options.trust_hash.as_ref();
         match file.filter(|file| file.origin == Origin::Project) {
             Some(file) => match verdict(&self.project, file, given, &self.store).0 {
-                Verdict::Trusted => Ok(()),
+                Verdict::Trusted => match self.lost_nested() {
+                    Some(root) if given.is_none() => {
+                        let root = one_line(&root);
+                        Err(Unreviewed::Untrusted(format!(
+                            "{root} was trusted as a project, and has no hooks.yaml any more"
+                        )))
+                    }
+                    _ => Ok(()),
+                },
                 verdict => Err(Unreviewed::Untrusted(format!(
                     "{} is {}",
                     one_line(&file.path.to_string_lossy()),
@@ -86,8 +97,17 @@ impl Emitter {
 
     /// Whether the trust store knows this project, or one of the folders above: the project as it was.
     fn was_trusted(&self) -> bool {
-        let roots = self.project.root().ancestors();
+        let roots = self.project.start().ancestors();
         self.options.commit.is_none() && !self.store.of_projects(roots, Layout::CONFIG_FILES).is_empty()
+    }
+
+    /// A project between here and where it was looked for, which was trusted and is none any more.
+    fn lost_nested(&self) -> Option<String> {
+        let between = self.project.start().ancestors().take_while(|folder| *folder != self.project.root());
+        if self.options.config.is_some() || between.clone().next().is_none() {
+            return None;
+        }
+        self.store.of_projects(between, Layout::CONFIG_FILES).into_iter().next().map(|record| record.project)
     }
 
     fn absent(&self, rest: &str) -> String {

@@ -92,7 +92,8 @@ impl SyncQueue {
     /// # Errors
     /// See [`StoreError`].
     pub fn decide(&mut self, project: &Project, agreed: bool) -> Result<(), StoreError> {
-        let root = project.root().as_os_str().as_bytes();
+        let identity = project.identity();
+        let root = identity.as_os_str().as_bytes();
         let upsert = "INSERT INTO consent (project, agreed, at_ms) VALUES (?1, ?2, ?3)
             ON CONFLICT (project) DO UPDATE SET agreed = excluded.agreed, at_ms = excluded.at_ms";
         let now = Timestamp::now().as_millis() as i64;

@@ -36,8 +36,8 @@ pub use execute::Step;
 pub use folder::Folder;
 pub use lock::{Holder, LockError, lock_exclusive, lock_holder, lock_shared, try_lock, unlock};
 pub use path::{
-    OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, is_noexec, make_folder_beneath,
-    open_beneath, open_folder, open_straight, owner, owner_of_target, read_capped, user_id,
+    OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, fixed_modes, is_noexec, is_private_group,
+    make_folder_beneath, open_beneath, open_folder, open_straight, owner, owner_of_target, read_capped, user_id,
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use platform::{Child, Idle, News, Platform, Poller, SpawnError, Spawning, platform};

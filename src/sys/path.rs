@@ -221,6 +221,8 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 pub struct Owner {
     /// The owner's user id.
     pub uid: u32,
+    /// The group's id.
+    pub gid: u32,
     /// The permission bits, `0o644` and the like.
     pub mode: u32,
     /// Device and inode, which together name the file.
@@ -236,6 +238,7 @@ impl Owner {
     pub(super) fn of(stat: &Stat) -> Self {
         Owner {
             uid: stat.st_uid,
+            gid: stat.st_gid,
             mode: stat.st_mode & 0o7777,
             identity: (stat.st_dev, stat.st_ino),
             size: u64::try_from(stat.st_size).unwrap_or(0),
@@ -257,12 +260,53 @@ impl Owner {
         if self.uid != user_id() {
             return Some(format!("belongs to user {}, not to you (user {})", self.uid, user_id()));
         }
-        match self.mode & 0o022 {
+        // Where each user has a group of their own (umask 002 of Ubuntu and Fedora), that group is the user.
+        let group = if self.mode & 0o020 != 0 && is_private_group(self.gid) { 0 } else { 0o020 };
+        match self.mode & (0o002 | group) {
             0 => None,
             0o002 => Some("can be written by everyone".into()),
             0o020 => Some("can be written by its group".into()),
             _ => Some("can be written by its group and everyone".into()),
         }
+    }
+}
+
+/// Whether a group is this user's own: their primary one, which no other user is in. What the files of the system do not
+/// know, such as a group of a directory service, may have others in it.
+pub fn is_private_group(gid: u32) -> bool {
+    if gid != rustix::process::getegid().as_raw() {
+        return false;
+    }
+    let lines = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let (groups, users) = (lines("/etc/group"), lines("/etc/passwd"));
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    let is_of = |fields: &[String], at: usize, id: u32| fields.get(at).is_some_and(|text| text.parse() == Ok(id));
+    let users: Vec<Vec<String>> = users.lines().map(fields).collect();
+    let own: Vec<&str> = users.iter().filter(|user| is_of(user, 2, user_id())).map(|user| user[0].as_str()).collect();
+    // Whoever has it as their primary group is in it, too.
+    let shared = users.iter().any(|user| is_of(user, 3, gid) && !is_of(user, 2, user_id()));
+    let mut group = groups.lines().map(fields).filter(|group| is_of(group, 2, gid)).peekable();
+    let is_known = group.peek().is_some();
+    let others = group.any(|group| {
+        let members = group.get(3).map(String::as_str).unwrap_or_default();
+        members.split(',').map(str::trim).any(|member| !member.is_empty() && !own.contains(&member))
+    });
+    is_known && !shared && !others
+}
+
+/// File systems whose files all have the same owner and mode, whatever was asked for (statfs(2)): FAT, exFAT, NTFS, CIFS,
+/// SMB, 9P (the disks of Windows under WSL) and those of FUSE.
+const FIXED_MODES: [u64; 8] =
+    [0x4d44, 0x2011_bab0, 0x5346_544e, 0x7366_746e, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546];
+
+/// What to add to why a path is distrusted, where nobody could give it another mode; else nothing.
+pub fn fixed_modes(path: &Path) -> &'static str {
+    let kind = rustix::fs::statfs(path).map(|of| of.f_type as u64 & 0xffff_ffff);
+    match kind {
+        Ok(kind) if FIXED_MODES.contains(&kind) => {
+            " (its file system has fixed modes: name the folder under `safe_directories` in settings.yaml)"
+        }
+        _ => "",
     }
 }
 

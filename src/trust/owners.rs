@@ -25,23 +25,23 @@ pub(super) fn distrust_of_file(project: &Project, file: &ConfigFile) -> Option<S
     }
     let layers = file.layers.iter().filter_map(|layer| way(&file.hooks_folder, Path::new(&layer.name)));
     folders.extend(layers.flatten().filter(|step| step.is_dir()));
-    file.distrust.clone().or_else(|| folders.iter().find_map(|folder| distrust(folder)))
+    file.distrust.clone().or_else(|| folders.iter().find_map(|folder| distrust(file, folder)))
 }
 
 /// Why someone else could exchange an open script: the hooks folder, the folders from there down to it, and
 /// the script itself.
 pub(super) fn distrust_of_script(file: &ConfigFile, path: &ScriptPath, script: &ScriptFile) -> Option<String> {
-    if let Some(why) = script.owner.distrust() {
-        return Some(format!("the script {} {why}", path.as_str()));
+    if let Some(why) = script.owner.distrust().filter(|_| !file.safe.cover(&script.path)) {
+        return Some(format!("the script {} {why}{}", path.as_str(), sys::fixed_modes(&script.path)));
     }
     // Most scripts lie right in the hooks folder, and are no links: there is nothing on the way to them.
     if is_right_in_it(path) && sys::owner(&script.path).is_ok_and(|there| there.identity == script.owner.identity) {
-        return distrust_of_folder(&file.hooks_folder);
+        return distrust_of_folder(file);
     }
     match way(&file.hooks_folder, path.as_path()) {
         Some(way) => {
             let folders = way.iter().filter(|step| step.is_dir()).map(PathBuf::as_path);
-            distrust_of_folder(&file.hooks_folder).or_else(|| { folders }.find_map(distrust))
+            distrust_of_folder(file).or_else(|| { folders }.find_map(|folder| distrust(file, folder)))
         }
         None => Some(format!("the script {} is a link that leads out of the hooks folder", path.as_str())),
     }
@@ -50,7 +50,7 @@ pub(super) fn distrust_of_script(file: &ConfigFile, path: &ScriptPath, script: &
 /// Whether a script that lies right in the hooks folder is still the very file that was found trustworthy, unchanged.
 pub(super) fn is_unchanged(file: &ConfigFile, path: &ScriptPath, then: Owner) -> bool {
     let now = || sys::owner(&file.hooks_folder.join(path.as_path()));
-    is_right_in_it(path) && now().is_ok_and(|now| now == then) && distrust_of_folder(&file.hooks_folder).is_none()
+    is_right_in_it(path) && now().is_ok_and(|now| now == then) && distrust_of_folder(file).is_none()
 }
 
 fn is_right_in_it(path: &ScriptPath) -> bool {
@@ -58,17 +58,20 @@ fn is_right_in_it(path: &ScriptPath) -> bool {
 }
 
 /// A link has no mode of its own; what it leads to has.
-fn distrust_of_folder(folder: &Path) -> Option<String> {
-    told(folder, sys::owner_of_target(folder))
+fn distrust_of_folder(file: &ConfigFile) -> Option<String> {
+    told(file, &file.hooks_folder, sys::owner_of_target(&file.hooks_folder))
 }
 
-fn distrust(folder: &Path) -> Option<String> {
-    told(folder, sys::owner(folder))
+fn distrust(file: &ConfigFile, folder: &Path) -> Option<String> {
+    told(file, folder, sys::owner(folder))
 }
 
-fn told(folder: &Path, owner: io::Result<Owner>) -> Option<String> {
+fn told(file: &ConfigFile, folder: &Path, owner: io::Result<Owner>) -> Option<String> {
     match owner {
-        Ok(owner) => owner.distrust().map(|why| format!("{} {why}", folder.display())),
+        Ok(owner) => {
+            let why = owner.distrust().filter(|_| !file.safe.cover(folder))?;
+            Some(format!("{} {why}{}", folder.display(), sys::fixed_modes(folder)))
+        }
         Err(error) => Some(format!("{} cannot be checked: {error}", folder.display())),
     }
 }

@@ -369,7 +369,7 @@ fn a_doctor_says_of_each_trouble_what_to_do() {
         fs::set_permissions(project.root().join(path), fs::Permissions::from_mode(mode)).unwrap()
     };
     mode(".knockon/audit.log", 0o666);
-    ill("audit log", "warning", "can be written by its group and everyone", "chmod");
+    ill("audit log", "warning", "everyone", "chmod");
     mode(".knockon/audit.log", 0o600);
     let log = project.hooks_folder().join("audit.log");
     let whole = fs::read(&log).unwrap();

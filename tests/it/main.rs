@@ -28,6 +28,7 @@ mod one_line;
 mod order;
 #[cfg(feature = "otel")]
 mod otel;
+mod owners;
 mod portable;
 mod processes;
 mod quick;

@@ -38,7 +38,7 @@ impl Enable {
             "the events of {} are sent from now on, with those that are queued",
             project.root().display()
         ));
-        if let Consent::TakenBack(by) = queue.consent(project.root()).map_err(failed)? {
+        if let Consent::TakenBack(by) = queue.consent(&project.identity()).map_err(failed)? {
             terminal.warning(&format!("{by} says no: nothing is sent or queued as long as it does"));
         }
         if queue.standing().map_err(failed)?.account.server.is_none() {
@@ -55,7 +55,7 @@ impl Disable {
         queue.decide(&project, false).map_err(failed)?;
         terminal.line(&format!("nothing of {} is sent or queued any more", project.root().display()));
         let projects = queue.standing().map_err(failed)?.projects;
-        if let Some((_, waiting)) = projects.iter().find(|(root, _)| root == project.root()) {
+        if let Some((_, waiting)) = projects.iter().find(|(root, _)| *root == project.identity()) {
             let events = count(usize::try_from(*waiting).unwrap_or(usize::MAX), "queued event");
             terminal.note(&format!("{events} stay here, to be sent when you enable it again"));
         }

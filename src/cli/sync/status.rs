@@ -31,7 +31,7 @@ impl Status {
         let link = Link::now(standing.link, &standing.account, service);
         let project = Project::discover_here(user.home.as_deref()).ok();
         let consent = match &project {
-            Some(project) => Some(queue.consent(project.root()).map_err(failed)?),
+            Some(project) => Some(queue.consent(&project.identity()).map_err(failed)?),
             None => None,
         };
         if self.json {
