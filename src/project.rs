@@ -2,6 +2,8 @@
 //!
 //! Reads folder names only; what is in the files is for other rooms.
 
+mod worktree;
+
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fmt;
@@ -307,43 +309,18 @@ impl Project {
     /// What consent, queue and cursors go by: the worktrees of one git repository are one project. Of a project in a
     /// repository it is its place in the main worktree, of any other the real path. Links are followed.
     pub fn identity(&self) -> PathBuf {
-        let in_main = || {
-            let top = self.root.ancestors().find(|folder| folder.join(".git").symlink_metadata().is_ok())?;
-            let below = self.root.strip_prefix(top).ok()?;
-            let main = main_worktree(&top.join(".git"))?;
-            Some(if below.as_os_str().is_empty() { main } else { main.join(below) })
-        };
-        in_main().unwrap_or_else(|| self.root.clone())
+        worktree::in_main(&self.root).unwrap_or_else(|| self.root.clone())
+    }
+
+    /// The same project in each other worktree of its git repository.
+    pub fn in_other_worktrees(&self) -> Vec<PathBuf> {
+        worktree::in_others(&self.root)
     }
 
     /// A name for this project's files in the user's state folder.
     pub fn key(&self) -> String {
         crate::text::hex(&blake3::hash(self.root.as_os_str().as_encoded_bytes()).as_bytes()[..16])
     }
-}
-
-/// The longest file that git writes in place of a `.git` folder, in bytes.
-const LONGEST_GIT_FILE: u64 = 8 * 1024;
-
-/// The main worktree that a linked one belongs to (gitrepository-layout(5)): `.git` is a file there, which names a folder of
-/// git's, where `commondir` leads to the common one. Both sides have to name each other, so that a file alone claims
-/// nothing.
-fn main_worktree(git: &Path) -> Option<PathBuf> {
-    let of = git.symlink_metadata().ok()?;
-    if !of.is_file() || of.len() > LONGEST_GIT_FILE {
-        return None;
-    }
-    let line = |path: &Path| {
-        let is_plain = path.symlink_metadata().ok()?;
-        let fits = is_plain.is_file() && is_plain.len() <= LONGEST_GIT_FILE;
-        fits.then(|| std::fs::read_to_string(path).ok()).flatten().map(|text| text.trim_end().to_owned())
-    };
-    let worktree = git.parent()?;
-    let own = worktree.join(line(git)?.strip_prefix("gitdir: ")?).canonicalize().ok()?;
-    let back = PathBuf::from(line(&own.join("gitdir"))?).canonicalize().ok()?;
-    let common = own.join(line(&own.join("commondir"))?).canonicalize().ok()?;
-    let is_linked = back == git.canonicalize().ok()? && own.starts_with(&common);
-    is_linked.then(|| if common.ends_with(".git") { common.parent().map(Path::to_owned) } else { Some(common) })?
 }
 
 /// # Errors

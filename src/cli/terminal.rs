@@ -100,6 +100,24 @@ impl LiveWriter {
     }
 }
 
+/// Hands a text to the user's pager. Returns whether there was one.
+fn page(text: &str) -> bool {
+    let named = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
+    let pager = named.unwrap_or_else(|| "less".into());
+    let mut command = std::process::Command::new("/bin/sh");
+    command.arg("-c").arg(pager).stdin(std::process::Stdio::piped());
+    // Colours as they are, and nothing is asked of who sees it all at once; the values git gives less.
+    if std::env::var_os("LESS").is_none() {
+        command.env("LESS", "FRX");
+    }
+    let Ok(mut child) = command.spawn() else { return false };
+    if let Some(mut input) = child.stdin.take() {
+        // Who has seen enough leaves the pager early.
+        let _ = input.write_all(text.as_bytes());
+    }
+    child.wait().is_ok_and(|status| status.code().is_some_and(|code| code != 127 && code != 126))
+}
+
 /// All that waits to be written; nothing when there will be no more.
 fn next_text((waiting, changed): &(Mutex<Waiting>, Condvar)) -> Option<String> {
     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -267,12 +285,29 @@ impl Terminal {
 
     /// Asks a question on standard error; only `y` and `yes` are a yes.
     pub(super) fn confirm(&mut self, question: &str) -> bool {
+        self.ask(&format!("{question} [y/N]")).is_some_and(|answer| matches!(&*answer, "y" | "yes"))
+    }
+
+    /// Asks a question on standard error. Returns the line that was typed, in lower case and without space around it; nothing
+    /// when there is nobody to type one.
+    pub(super) fn ask(&mut self, question: &str) -> Option<String> {
         self.flush();
-        let _ = write!(io::stderr(), "{question} [y/N] ");
+        let _ = write!(io::stderr(), "{question} ");
         let _ = io::stderr().flush();
         let mut answer = String::new();
-        let read = io::stdin().lock().read_line(&mut answer);
-        read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
+        let count = io::stdin().lock().read_line(&mut answer).ok()?;
+        (count > 0).then(|| answer.trim().to_lowercase())
+    }
+
+    /// Shows lines in the user's pager (`$PAGER`, else `less`), where there is one. They must be harmless: see
+    /// [`crate::text`].
+    pub(super) fn page(&mut self, lines: &[String]) {
+        self.flush();
+        let text = lines.join("\n") + "\n";
+        if !(self.is_terminal && page(&text)) {
+            self.text(&text);
+            self.flush();
+        }
     }
 
     /// Whether nobody reads the result any more.

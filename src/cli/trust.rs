@@ -3,15 +3,20 @@
 use super::audit::record_decision;
 use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, require_sound};
-use super::terminal::{Terminal, columns};
+use super::terminal::{Paint, Terminal, columns};
+use crate::config::{self, ConfigFile, LOCAL_FILE, Origin};
 use crate::emitter::Emitter;
-use crate::project::UserFolders;
+use crate::project::{Project, UserFolders};
 use crate::text::one_line;
 use crate::time::Timestamp;
-use crate::trust::{ContentHash, Manifest, TrustStore, Verdict, review, verdict};
+use crate::trust::{ContentHash, Manifest, Review, ReviewLine, Tone, TrustStore, Trusted, Verdict, verdict};
 use clap::Args;
 use serde_json::json;
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// The most lines of a change that are shown without being asked for.
+const SHORT_CHANGE: usize = 40;
 
 /// Show what the project's hooks would run, as a difference to what was trusted before, and ask. Without
 /// a terminal the consent is the hash: `knockon trust --hash "$(knockon trust --print-hash)"` trusts
@@ -24,6 +29,9 @@ pub(super) struct Trust {
     /// Print the hash of the content as it is, and trust nothing
     #[arg(long, conflicts_with = "list")]
     print_hash: bool,
+    /// Leave hooks.local.yaml out of the hash: that of a checkout that has none, such as in CI
+    #[arg(long, requires = "print_hash")]
+    without_local: bool,
     /// List what is trusted, in all projects
     #[arg(long)]
     list: bool,
@@ -34,7 +42,8 @@ pub(super) struct Trust {
     project: ProjectOptions,
 }
 
-/// Take the trust in the project's hooks back. They do not run until they are trusted again.
+/// Take the trust in the project's hooks back. They do not run until they are trusted again. Works from any folder with
+/// `--project-root`, also for a project that is gone.
 #[derive(Args, Debug)]
 pub(super) struct Untrust {
     /// Print the result as one JSON document
@@ -59,6 +68,12 @@ impl super::Command for Trust {
         let manifest = Manifest::of(file);
         let hash = manifest.hash();
         if self.print_hash {
+            let hash = if self.without_local { self.hash_without_local(&emitter)? } else { hash };
+            let has_local = manifest.entries().iter().any(|entry| entry.path == LOCAL_FILE);
+            if has_local && !self.without_local {
+                let note = format!("this hash includes {LOCAL_FILE}; for a checkout without it, use `--without-local`");
+                terminal.warning(&note);
+            }
             if self.json {
                 terminal.json(&json!({ "hash": hash, "files": manifest.entries() }));
             } else {
@@ -113,39 +128,141 @@ impl Trust {
         let trusted = emitter.store().find(emitter.project(), &file.path);
         let trusted = trusted.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
         let texts = emitter.store().texts(emitter.project(), &file.path);
-        for line in review(loaded, file, manifest, trusted.as_ref(), &texts).lines() {
-            terminal.line(line);
+        let review = Review::of(loaded, file, manifest, trusted.as_ref(), &texts);
+        show(&review.overview, terminal);
+        let asks = std::io::stdin().is_terminal();
+        let all_shown = !asks || (review.is_change && review.differences.len() <= SHORT_CHANGE);
+        if all_shown {
+            show(&review.differences, terminal);
         }
         terminal.line("");
         terminal.line("A command or script can call other files of this project; those are not covered.");
-        if !std::io::stdin().is_terminal() {
+        if !asks {
             let error = CliError::usage("there is no terminal to ask on");
             return Err(error.hint(format!("if you reviewed this content: knockon trust --hash {hash}")));
         }
-        if terminal.confirm("Trust exactly this content?") {
+        if is_yes(emitter, &review, &hash, terminal) {
             Ok(())
         } else {
             Err(CliError::new(Exit::Untrusted, "not trusted; nothing was changed"))
         }
     }
+
+    /// The hash of the project without its local file.
+    fn hash_without_local(&self, emitter: &Emitter) -> Result<ContentHash, CliError> {
+        let config = self.project.config();
+        let named = config.as_deref().map(|path| (path, Origin::Project));
+        let located = config::find(emitter.project(), &UserFolders::of_this_process(), named);
+        let found: Vec<_> = located.found.into_iter().map(config::Found::without_local).collect();
+        let loaded = config::read(&found, located.problems);
+        Ok(Manifest::of(loaded.project_file().ok_or_else(no_hooks)?).hash())
+    }
+}
+
+/// Asks; the files are shown when the answer is `d`. Content that this user trusted elsewhere was reviewed before: there,
+/// yes is the default.
+fn is_yes(emitter: &Emitter, review: &Review, hash: &ContentHash, terminal: &mut Terminal) -> bool {
+    let here = emitter.project().root_text();
+    let same = emitter.store().list().into_iter().find(|trusted| trusted.hash == *hash && trusted.project != here);
+    let (question, default) = match same {
+        Some(same) => {
+            (format!("You trust the same content in {}. Trust it here? [Y/n/d]", one_line(&same.project)), "y")
+        }
+        None => ("Trust exactly this content? [y/N/d] (d: show the files)".into(), "n"),
+    };
+    while let Some(answer) = terminal.ask(&question) {
+        match if answer.is_empty() { default } else { &*answer } {
+            "y" | "yes" => return true,
+            "d" => {
+                let lines: Vec<String> = review.differences.iter().map(|line| painted(line, terminal)).collect();
+                terminal.page(&lines);
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn show(lines: &[ReviewLine], terminal: &mut Terminal) {
+    for line in lines {
+        let line = painted(line, terminal);
+        terminal.line(&line);
+    }
+}
+
+fn painted(line: &ReviewLine, terminal: &Terminal) -> String {
+    let paint = match line.tone {
+        Tone::Plain => return line.text.clone(),
+        Tone::Title => Paint::Bold,
+        Tone::Dim => Paint::Dim,
+        Tone::Added => Paint::Good,
+        Tone::Removed => Paint::Bad,
+        Tone::Warning => Paint::Warn,
+    };
+    terminal.paint(paint, &line.text)
 }
 
 impl super::Command for Untrust {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
-        let emitter = self.project.reader()?;
-        let file = emitter.loaded().project_file().ok_or_else(no_hooks)?;
-        let removed = emitter.store().untrust(emitter.project(), &file.path);
-        let removed = removed.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
-        if removed {
-            record_decision(emitter.audit(), "untrusted", None, terminal);
+        let store = TrustStore::of(&UserFolders::of_this_process());
+        let root = self.root(&store)?;
+        let config = self.project.config().map(|config| config.canonicalize().unwrap_or(config));
+        let is_meant = |trusted: &Trusted| {
+            trusted.project == root.to_string_lossy()
+                && config.as_ref().is_none_or(|config| trusted.config == config.to_string_lossy())
+        };
+        let mut removed = false;
+        for trusted in store.list().iter().filter(|trusted| is_meant(trusted)) {
+            let gone = store.untrust(&root, Path::new(&trusted.config));
+            removed |= gone.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        }
+        let mut shared = None;
+        if root.is_dir() {
+            let project = ProjectOptions { project_root: Some(root.clone()), config: self.project.config.clone() };
+            let emitter = project.reader()?;
+            if removed {
+                record_decision(emitter.audit(), "untrusted", None, terminal);
+            }
+            shared = emitter.loaded().project_file().and_then(|file| still_shared(&emitter, file));
         }
         if self.json {
-            terminal.json(&json!({ "untrusted": removed, "project": emitter.project().root() }));
-        } else {
-            terminal.line(if removed { "no longer trusted" } else { "it was not trusted" });
+            terminal.json(&json!({ "untrusted": removed, "project": root, "still_trusted_in": shared }));
+            return Ok(Exit::Fine);
+        }
+        terminal.line(if removed { "no longer trusted" } else { "it was not trusted" });
+        if let Some(other) = shared {
+            let other = one_line(&other);
+            terminal.warning(&format!(
+                "the same content is still trusted here through the worktree {other}: `knockon untrust --project-root {other}`"
+            ));
         }
         Ok(Exit::Fine)
     }
+}
+
+impl Untrust {
+    /// The project that is meant: the one that is named, else the nearest upward that is trusted or has hooks. Neither has to
+    /// be there any more.
+    fn root(&self, store: &TrustStore) -> Result<PathBuf, CliError> {
+        if let Some(named) = &self.project.project_root {
+            let absolute = named.canonicalize().or_else(|_| std::path::absolute(named));
+            return absolute.map_err(|error| CliError::io("the project folder", &error));
+        }
+        let project: Project = self.project.project(&UserFolders::of_this_process())?;
+        let trusted = store.list();
+        let is_trusted = |folder: &Path| trusted.iter().any(|trusted| trusted.project == folder.to_string_lossy());
+        let mut way = project.start().ancestors();
+        let nearest = way.find(|folder| *folder == project.root() || is_trusted(folder));
+        Ok(nearest.unwrap_or(project.root()).to_owned())
+    }
+}
+
+/// The worktree of the same repository through which the content is trusted still.
+fn still_shared(emitter: &Emitter, file: &ConfigFile) -> Option<String> {
+    let (now, manifest) = verdict(emitter.project(), file, None, emitter.store());
+    let hash = manifest.filter(|_| now == Verdict::Trusted)?.hash();
+    let others = emitter.store().of_other_worktrees(emitter.project(), &file.path);
+    others.into_iter().find(|other| other.hash == hash).map(|other| other.project)
 }
 
 fn list(json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {

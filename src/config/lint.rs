@@ -1,5 +1,6 @@
 //! Checks that only `validate` makes: is everything on disk that the hooks name, and is it wise?
 
+use super::danger::dangers;
 use super::diagnostic::{Diagnostic, Severity};
 use super::load::{ConfigFile, Loaded};
 use super::model::{Action, Hook};
@@ -24,6 +25,7 @@ pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr, strict: bool) ->
         let file = loaded.file_of(loaded_hook);
         let hook = &loaded_hook.hook;
         action(file, hook, search, &mut problems);
+        danger(file, hook, &mut problems);
         working_directory(file, hook, project, &mut problems);
         if hook.timeout > LONG_TIMEOUT {
             let message = format!(
@@ -96,6 +98,30 @@ fn action(file: &ConfigFile, hook: &Hook, search: &OsStr, problems: &mut Vec<Dia
         }
         // What this version does not carry out is told with the keys of later versions.
         Action::Webhook(_) | Action::Notify(_) | Action::Email(_) | Action::Transition(_) => {}
+    }
+}
+
+/// The most of a script that is searched, in bytes.
+const MAX_SEARCHED: usize = 1024 * 1024;
+
+/// Warns of commands that nobody wants to run without a second look.
+fn danger(file: &ConfigFile, hook: &Hook, problems: &mut Vec<Diagnostic>) {
+    let (text, script) = match &hook.action {
+        Action::Command(line) => (line.clone(), None),
+        Action::Program(arguments) => (arguments.join(" "), None),
+        Action::Script { path, .. } => {
+            let Ok(script) = ScriptFile::open(&file.hooks_folder, path) else { return };
+            let Ok(bytes) = sys::read_capped(&script.file, MAX_SEARCHED) else { return };
+            (String::from_utf8_lossy(&bytes).into_owned(), Some(path.as_str()))
+        }
+        Action::Webhook(_) | Action::Notify(_) | Action::Email(_) | Action::Transition(_) => return,
+    };
+    for danger in dangers(&text) {
+        let place_of = script.map(|script| format!(" ({}:{})", one_line(script), danger.line)).unwrap_or_default();
+        let message = format!("`{}` {}{place_of}", hook.name, danger.what);
+        let span = place(hook, hook.action.key());
+        let problem = Diagnostic::warning(file.path_of(span), Some(span), "dangerous-command", message);
+        problems.push(problem.help("run it only if that is what you want"));
     }
 }
 

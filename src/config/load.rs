@@ -35,8 +35,8 @@ pub struct Found {
     pub path: PathBuf,
     /// Its content.
     pub bytes: Vec<u8>,
-    /// Whether files beside it are laid over it.
-    has_local: bool,
+    /// The files beside it that are laid over it when they are there.
+    beside: &'static [&'static str],
     distrust: Option<String>,
     /// What the user says yes to.
     safe: SafeDirectories,
@@ -162,7 +162,7 @@ impl ConfigFile {
     /// A file that stands for rules that are not in one.
     pub fn without_content(origin: Origin) -> Self {
         let (path, bytes) = ("hooks.yaml".into(), Vec::new());
-        Found { origin, path, bytes, has_local: false, distrust: None, safe: SafeDirectories::default() }
+        Found { origin, path, bytes, beside: &[], distrust: None, safe: SafeDirectories::default() }
             .into_file(Parts::default())
     }
 
@@ -208,7 +208,7 @@ pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Orig
     ];
     for path in own.into_iter().flatten() {
         let opened = open_anywhere(&path);
-        search.add(Origin::User, false, path, opened);
+        search.add(Origin::User, &[], path, opened);
     }
     match explicit {
         Some((path, origin)) => {
@@ -219,7 +219,7 @@ pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Orig
                     search.located.problems.push(missing.help("give the path of a hooks.yaml"));
                 }
                 // A file named on the command line is read as it stands.
-                opened => search.add(origin, false, path, opened),
+                opened => search.add(origin, &[], path, opened),
             }
         }
         None => search.add_project(project),
@@ -280,6 +280,12 @@ impl Found {
     /// The files beside it that are laid over it when they are there.
     pub const BESIDE: [&str; 2] = [LOCAL_FILE, ONE_LINE_FILE];
 
+    /// Leaves out what this machine alone lays over it: the local file.
+    pub fn without_local(mut self) -> Self {
+        self.beside = if self.beside.is_empty() { &[] } else { &[ONE_LINE_FILE] };
+        self
+    }
+
     /// The folder its scripts are in.
     pub fn hooks_folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
@@ -293,7 +299,8 @@ impl Found {
 
     /// The same for several files: `folder` is the hooks folder, opened for the first of them.
     pub fn open_layer_in(&self, folder: &mut Option<File>, name: &Path) -> (Opened, Option<String>) {
-        if Self::BESIDE.contains(&name.to_str().unwrap_or_default()) && !self.has_local {
+        let name_of = name.to_str().unwrap_or_default();
+        if Self::BESIDE.contains(&name_of) && !self.beside.contains(&name_of) {
             return (Opened::Missing, None);
         }
         let mut read = || {
@@ -384,7 +391,7 @@ impl Search {
                             origin: Origin::Project,
                             path,
                             bytes,
-                            has_local: true,
+                            beside: &Found::BESIDE,
                             distrust: None,
                             safe: self.safe.clone(),
                         });
@@ -392,7 +399,7 @@ impl Search {
                     }
                     Err(_) if is_read => return,
                     opened => {
-                        self.add(Origin::Project, true, path, opened);
+                        self.add(Origin::Project, &Found::BESIDE, path, opened);
                         is_read = true;
                         break;
                     }
@@ -401,7 +408,7 @@ impl Search {
         }
     }
 
-    fn add(&mut self, origin: Origin, has_local: bool, path: PathBuf, opened: Result<File, OpenFault>) {
+    fn add(&mut self, origin: Origin, beside: &'static [&'static str], path: PathBuf, opened: Result<File, OpenFault>) {
         let read = |file: File| {
             let owner = Owner::of_open(&file)?;
             Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES)?))
@@ -419,7 +426,7 @@ impl Search {
             return;
         }
         self.seen.push(owner.identity);
-        let mut found = Found { origin, path, bytes, has_local, distrust: None, safe: self.safe.clone() };
+        let mut found = Found { origin, path, bytes, beside, distrust: None, safe: self.safe.clone() };
         found.distrust = found.distrust_of(&found.path, owner);
         self.located.found.push(found);
     }

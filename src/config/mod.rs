@@ -10,6 +10,7 @@
 
 mod action;
 mod combinations;
+mod danger;
 mod diagnostic;
 mod document;
 mod fixture;
@@ -32,6 +33,7 @@ mod user;
 mod words;
 
 pub use action::{ACTION_KEYS, TEXT_ACTIONS, WEBHOOK_KEYS};
+pub use danger::{Danger, dangers};
 pub use diagnostic::{Diagnostic, Related, Severity};
 pub use document::MAX_CONFIG_BYTES;
 pub use fixture::{EXPECT_KEYS, FIXTURE_KEYS, RECORDED_FILE, recorded};

@@ -13,7 +13,7 @@ mod store;
 
 pub use guard::Guard;
 pub use manifest::{Changed, ContentHash, Entry, Manifest};
-pub use review::review;
+pub use review::{Review, ReviewLine, Tone};
 pub use store::{StoreError, TrustStore, Trusted, TrustedGuard};
 
 use crate::config::ConfigFile;
@@ -55,7 +55,8 @@ impl fmt::Display for Verdict {
 }
 
 /// Decides about the hooks of `file`, the project's configuration. `given` is the hash from the
-/// command line or `KNOCKON_TRUST`; it takes the place of the store. With the verdict comes what was
+/// command line or `KNOCKON_TRUST`; it takes the place of the store. The worktrees of one git repository share what was
+/// trusted in one of them, where the hash is equal. With the verdict comes what was
 /// hashed, when it came to that: content that nobody trusted is not read.
 pub fn verdict(
     project: &Project,
@@ -69,18 +70,24 @@ pub fn verdict(
     let trusted = match given {
         Some(_) => None,
         None => match store.find(project, &file.path) {
-            Ok(Some(trusted)) => Some(trusted),
-            Ok(None) => return (Verdict::Untrusted, None),
+            Ok(trusted) => trusted,
             Err(error) => return (Verdict::Refused(error.to_string()), None),
         },
     };
+    let in_worktrees = || store.of_other_worktrees(project, &file.path);
+    let shared = if given.is_none() && trusted.is_none() { in_worktrees() } else { Vec::new() };
+    if given.is_none() && trusted.is_none() && shared.is_empty() {
+        return (Verdict::Untrusted, None);
+    }
     let manifest = Manifest::of(file);
+    let agrees = |others: &[Trusted]| others.iter().any(|other| other.hash == manifest.hash());
     let verdict = match (manifest.refusal(), given, trusted) {
         (Some(why), ..) => Verdict::Refused(why.to_owned()),
         (None, Some(given), _) if *given == manifest.hash() => Verdict::Trusted,
         (None, Some(_), _) => Verdict::OtherHash,
-        (None, None, Some(trusted)) if trusted.hash == manifest.hash() => Verdict::Trusted,
+        (None, None, Some(trusted)) if trusted.hash == manifest.hash() || agrees(&in_worktrees()) => Verdict::Trusted,
         (None, None, Some(trusted)) => Verdict::Changed(manifest.changes_since(&trusted)),
+        (None, None, None) if agrees(&shared) => Verdict::Trusted,
         (None, None, None) => Verdict::Untrusted,
     };
     (verdict, Some(manifest))

@@ -97,6 +97,16 @@ impl TrustStore {
         Ok(record.filter(|record| is_bound(record, project.root(), config)))
     }
 
+    /// The decisions about this configuration of a project in the other worktrees of its git repository.
+    pub fn of_other_worktrees(&self, project: &Project, config: &Path) -> Vec<Trusted> {
+        let below = config.strip_prefix(project.root()).ok().and_then(Path::to_str);
+        let others = project.in_other_worktrees();
+        match below {
+            Some(name) if !others.is_empty() => self.of_projects(others.iter().map(PathBuf::as_path), &[name]),
+            _ => Vec::new(),
+        }
+    }
+
     /// The decisions about projects in these folders, each with any of these configurations (paths below it). What
     /// cannot be read counts as absent.
     pub fn of_projects<'p>(&self, roots: impl Iterator<Item = &'p Path>, configs: &[&str]) -> Vec<Trusted> {
@@ -159,13 +169,13 @@ impl TrustStore {
         replace(&folder.join(&name), &serde_json::to_vec(&record).unwrap_or_default())
     }
 
-    /// Forgets a decision. Returns whether there was one.
+    /// Forgets a decision. Returns whether there was one. Neither the project nor the configuration has to be there.
     ///
     /// # Errors
     /// The record cannot be removed.
-    pub fn untrust(&self, project: &Project, config: &Path) -> Result<bool, StoreError> {
+    pub fn untrust(&self, project: &Path, config: &Path) -> Result<bool, StoreError> {
         let folder = self.folder.as_ref().ok_or(StoreError::NoFolder)?;
-        let record = folder.join(record_name(project.root(), config));
+        let record = folder.join(record_name(project, config));
         let gone = match fs::remove_file(&record) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,

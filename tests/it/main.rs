@@ -34,6 +34,7 @@ mod processes;
 mod quick;
 mod report;
 mod results;
+mod review;
 mod sandbox;
 mod support;
 mod sync;

@@ -154,7 +154,7 @@ fn a_yes_on_a_terminal_trusts() {
     let project = project();
     for (answer, code, trusted) in [("n\n", 3, false), ("\n", 3, false), ("y\n", 0, true)] {
         let (found, shown) = project.on_a_terminal("trust", answer);
-        assert!(shown.contains("Trust exactly this content? [y/N]"), "{shown}");
+        assert!(shown.contains("Trust exactly this content? [y/N/d]"), "{shown}");
         assert_eq!((found, runs(&project)), (code, trusted), "{answer:?} {shown}");
     }
 }

