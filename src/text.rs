@@ -22,17 +22,61 @@ pub fn terminal_safe(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
+    for (character, harmful) in judged(text) {
         match character {
+            _ if !harmful => out.push(character),
             '\u{7f}' => out.push('\u{2421}'),
-            '\0'..='\u{1f}' if is_unsafe(character) => {
-                out.extend(char::from_u32(0x2400 + u32::from(character)));
-            }
-            _ if is_unsafe(character) => out.extend(character.escape_unicode()),
-            _ => out.push(character),
+            '\0'..='\u{1f}' => out.extend(char::from_u32(0x2400 + u32::from(character))),
+            _ => out.extend(character.escape_unicode()),
         }
     }
     Cow::Owned(out)
+}
+
+/// A line of a hook's output, as [`terminal_safe`], but for its colours (SGR, ECMA-48 8.3.117): with `colours` they stay, and
+/// end with the line; without, they are left out.
+pub fn hook_line(line: &str, colours: bool) -> Cow<'_, str> {
+    if !line.contains("\u{1b}[") {
+        return terminal_safe(line);
+    }
+    let mut out = String::with_capacity(line.len() + 8);
+    let (mut rest, mut painted) = (line, false);
+    while let Some(start) = rest.find("\u{1b}[") {
+        let after = &rest[start + 2..];
+        let parameters =
+            after.find(|character: char| !matches!(character, '0'..='9' | ';' | ':')).unwrap_or(after.len());
+        let (shown, end) = if after[parameters..].starts_with('m') {
+            (start, start + 2 + parameters + 1)
+        } else {
+            (start + 2, start + 2)
+        };
+        out.push_str(&terminal_safe(&rest[..shown]));
+        if colours {
+            out.push_str(&rest[shown..end]);
+            painted |= shown < end;
+        }
+        rest = &rest[end..];
+    }
+    out.push_str(&terminal_safe(rest));
+    if painted {
+        out.push_str("\u{1b}[0m");
+    }
+    Cow::Owned(out)
+}
+
+/// Every character, and whether a terminal or a reader could be misled by it where it stands. A joiner between letters, or
+/// between the parts of an emoji, is text (Unicode UAX #31, UTS #51); next to ASCII nothing needs one.
+fn judged(text: &str) -> impl Iterator<Item = (char, bool)> {
+    let mut before = None;
+    let mut characters = text.chars().peekable();
+    std::iter::from_fn(move || {
+        let character = characters.next()?;
+        let is_text = |neighbour: Option<char>| neighbour.is_some_and(|of| !of.is_ascii() && !is_unsafe(of));
+        let joins =
+            matches!(character, '\u{200c}' | '\u{200d}') && is_text(before) && is_text(characters.peek().copied());
+        before = Some(character);
+        Some((character, is_unsafe(character) && !joins))
+    })
 }
 
 /// As [`terminal_safe`], with line feeds and tabs made visible too.
@@ -59,10 +103,10 @@ pub fn terminal_safe_json(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
+    for (character, harmful) in judged(text) {
         if character == '\r' {
             out.push(' ');
-        } else if is_unsafe(character) {
+        } else if harmful {
             let mut units = [0; 2];
             out.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {
@@ -120,6 +164,32 @@ mod tests {
         assert_eq!(terminal_safe("\u{1b}[2J\r\u{7f}\u{9b}1m"), "␛[2J␍␡\\u{9b}1m");
         assert_eq!(terminal_safe("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(one_line("a\nb\tc"), "a␊b␉c");
+    }
+
+    #[test]
+    fn joiners_in_words_and_emoji_are_text_and_elsewhere_they_are_shown() {
+        for text in ["می\u{200c}خواهم", "क्\u{200d}ष", "👩\u{200d}👩\u{200d}👧", "🏳\u{fe0f}\u{200d}🌈"]
+        {
+            assert_eq!(terminal_safe(text), text);
+            assert_eq!(terminal_safe_json(text), text);
+        }
+        assert_eq!(terminal_safe("ad\u{200d}min"), "ad\\u{200d}min");
+        assert_eq!(terminal_safe("\u{200c}می"), "\\u{200c}می");
+        assert_eq!(terminal_safe("م\u{200d}\u{200d}ی"), "م\\u{200d}\\u{200d}ی");
+        assert_eq!(terminal_safe_json("\"a\u{200d}b\""), "\"a\\u200db\"");
+    }
+
+    #[test]
+    fn colours_of_a_hook_stay_on_a_terminal_and_nothing_else_does() {
+        let line = "\u{1b}[1;31mred\u{1b}[0m \u{1b}[2Jx \u{1b}[38:2:1:2:3mdeep";
+        assert_eq!(hook_line(line, true), "\u{1b}[1;31mred\u{1b}[0m ␛[2Jx \u{1b}[38:2:1:2:3mdeep\u{1b}[0m");
+        assert_eq!(hook_line(line, false), "red ␛[2Jx deep");
+        for (line, shown) in
+            [("\u{1b}[", "␛["), ("\u{1b}[31", "␛[31"), ("\u{1b}[?25l", "␛[?25l"), ("\u{1b}]0;x\u{7}", "␛]0;x␇")]
+        {
+            assert_eq!((hook_line(line, true), hook_line(line, false)), (shown.into(), shown.into()));
+        }
+        assert_eq!(hook_line("a\u{1b}[mb", false), "ab");
     }
 
     #[test]

@@ -5,10 +5,11 @@ use super::terminal::Terminal;
 use crate::event::NodeId;
 use crate::project::UserFolders;
 use crate::store::{Clock as Time, ImportError, SyncQueue};
+use crate::sys::StandardStream;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The most bytes of a clock's file.
@@ -95,7 +96,7 @@ fn read(file: &Path) -> Result<(String, Vec<u8>), CliError> {
     let mut text = Vec::new();
     let mut take = |reader: &mut dyn Read| reader.take(MOST_BYTES).read_to_end(&mut text).map(drop);
     let (origin, read) = if file == Path::new("-") {
-        ("standard input".to_owned(), take(&mut io::stdin().lock()))
+        ("standard input".to_owned(), take(&mut StandardStream::input()))
     } else {
         (file.display().to_string(), File::open(file).and_then(|mut file| take(&mut file)))
     };

@@ -119,7 +119,7 @@ pub(super) struct EmitOptions {
     #[arg(long)]
     pub(super) jsonl: bool,
     /// Write the result for other tools: junit=FILE, sarif=FILE, github (annotations), summary[=FILE] (a step
-    /// summary in Markdown); repeat for more
+    /// summary in Markdown); `-` is standard output; repeat for more
     #[arg(long, value_name = "FORM", conflicts_with = "dry_run")]
     pub(super) report: Vec<Wanted>,
     /// Return only when the event is on the disk; exit with 74 when it cannot be stored
@@ -269,7 +269,7 @@ impl EmitOptions {
         origin: &str,
         terminal: &mut Terminal,
     ) -> Result<Exit, CliError> {
-        results::check(&self.report)?;
+        self.place_reports(terminal)?;
         if self.dry_run {
             let preview = emitter.preview(draft).map_err(|error| refused(origin, &error))?;
             self.show_preview(emitter, &preview, terminal);
@@ -318,6 +318,18 @@ impl EmitOptions {
             self.explain(emitter, event, terminal);
         }
         exit
+    }
+
+    /// Finds a place for every report that is asked for. One on standard output sends the result to standard error.
+    ///
+    /// # Errors
+    /// One has none.
+    pub(super) fn place_reports(&self, terminal: &mut Terminal) -> Result<(), CliError> {
+        results::check(&self.report, self.json || self.jsonl)?;
+        if !self.dry_run && self.report.iter().any(Wanted::is_on_stdout) {
+            terminal.divert();
+        }
+        Ok(())
     }
 
     /// Tells once what is told of all events together, and writes the reports that were asked for. `exit` is how the

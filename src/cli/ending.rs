@@ -256,7 +256,8 @@ fn hook_lines(hook: &HookReport, width: usize, show: Show, terminal: &mut Termin
         let printed = answer.is_none_or(|answer| answer.unreadable || !answer.suppress_output && !answer.blocks());
         for stream in [Some(&outcome.stdout).filter(|_| printed), Some(&outcome.stderr)].into_iter().flatten() {
             for line in stream.last_lines(limit) {
-                terminal.line(&format!("      {}", terminal_safe(&line)));
+                let line = format!("      {}", terminal.of_hook(&line));
+                terminal.line(&line);
             }
         }
     }

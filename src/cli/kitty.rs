@@ -349,7 +349,7 @@ impl super::Command for Kitty {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let Work { how, package, agent, plan } = self.action.work();
         let emitter = how.emit.open()?;
-        let series = Series::new(&how.emit, &emitter, SOURCE)?;
+        let series = Series::new(&how.emit, &emitter, SOURCE, terminal)?;
         let mut ways = Ways { how: &how, emitter: &emitter, terminal, series, feature: None, errors: Vec::new() };
         if let Err(error) = ways.run(plan) {
             ways.errors.push(error);

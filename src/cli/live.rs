@@ -6,7 +6,6 @@ use crate::config::{Hook, OutputMode};
 use crate::delivery::{Outcome, Stream};
 use crate::dispatch::Watcher;
 use crate::event::Event;
-use crate::text::terminal_safe;
 use crate::time::Timestamp;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -143,7 +142,7 @@ impl State<'_> {
         };
         let name = self.terminal.paint(paint, &format!("{hook} |"));
         let line = String::from_utf8_lossy(line);
-        let line = terminal_safe(line.strip_suffix('\r').unwrap_or(&line)).into_owned();
+        let line = self.terminal.of_hook(line.strip_suffix('\r').unwrap_or(&line)).into_owned();
         self.terminal.line_now(format!("{name} {line}").trim_end());
     }
 }

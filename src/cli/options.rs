@@ -8,13 +8,13 @@ use crate::emitter::{Emitter, EmitterOptions};
 use crate::event::MAX_BYTES;
 use crate::git::{self, Exported};
 use crate::project::{Project, UserFolders};
-use crate::sys::Interrupts;
+use crate::sys::{Interrupts, StandardStream};
 use crate::text::nearest;
 use crate::time::{Timestamp, read_since};
 use crate::trust::ContentHash;
 use clap::Args;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The variable that takes the place of `--trust-hash`, for CI.
@@ -180,7 +180,7 @@ pub(super) fn read_event(path: &Path) -> Result<(String, Vec<u8>), CliError> {
     };
     if path == Path::new("-") {
         let origin = "standard input".to_owned();
-        let bytes = capped(&mut io::stdin().lock()).map_err(|error| CliError::io(&origin, &error))?;
+        let bytes = capped(&mut StandardStream::input()).map_err(|error| CliError::io(&origin, &error))?;
         return Ok((origin, bytes));
     }
     let origin = path.display().to_string();

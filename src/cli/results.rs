@@ -11,7 +11,7 @@ use crate::time::human;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -68,9 +68,9 @@ pub(super) fn write(
     let mut first = Ok(());
     for wanted in wanted {
         let written = match wanted {
-            Wanted::JUnit(path) => replace(path, junit(&reports).as_bytes()),
-            Wanted::Sarif(path) => replace(path, format!("{:#}\n", sarif(&reports, root)).as_bytes()),
-            Wanted::Summary(path) => append(path.clone(), &summary(&reports)),
+            Wanted::JUnit(path) => replace(path, &junit(&reports), terminal),
+            Wanted::Sarif(path) => replace(path, &format!("{:#}\n", sarif(&reports, root)), terminal),
+            Wanted::Summary(path) => append(path.clone(), &summary(&reports), terminal),
             Wanted::Github => {
                 for line in workflow_commands(&reports) {
                     if aside { terminal.aside(&line) } else { terminal.line(&line) }
@@ -83,11 +83,25 @@ pub(super) fn write(
     first
 }
 
-/// That every report has a place, before hooks are run for it.
+impl Wanted {
+    /// Whether it is a document on standard output.
+    pub(super) fn is_on_stdout(&self) -> bool {
+        match self {
+            Wanted::JUnit(path) | Wanted::Sarif(path) | Wanted::Summary(Some(path)) => path == Path::new("-"),
+            Wanted::Summary(None) | Wanted::Github => false,
+        }
+    }
+}
+
+/// That every report has a place, before hooks are run for it. `taken`: standard output has another document.
 ///
 /// # Errors
-/// A summary has none.
-pub(super) fn check(wanted: &[Wanted]) -> Result<(), CliError> {
+/// A summary has none, or two documents would go to standard output.
+pub(super) fn check(wanted: &[Wanted], taken: bool) -> Result<(), CliError> {
+    if wanted.iter().filter(|wanted| wanted.is_on_stdout()).count() + usize::from(taken) > 1 {
+        let error = CliError::usage("standard output holds one document: `--report …=-` cannot be given with another");
+        return Err(error.hint("write one of them to a file"));
+    }
     wanted.iter().try_for_each(|wanted| match wanted {
         Wanted::Summary(path) => summary_file(path.clone()).map(drop),
         Wanted::JUnit(_) | Wanted::Sarif(_) | Wanted::Github => Ok(()),
@@ -100,8 +114,17 @@ fn flatten<'a>(report: &'a EmitReport, all: &mut Vec<&'a EmitReport>) {
     report.followed.iter().for_each(|report| flatten(report, all));
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    fs::write(path, bytes).map_err(|error| CliError::io(format!("the report {}", path.display()), &error))
+fn replace(path: &Path, text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
+    let written = match path == Path::new("-") {
+        true => terminal.document(text),
+        false => make_folder(path).and_then(|()| fs::write(path, text)),
+    };
+    written.map_err(|error| CliError::io(format!("the report {}", path.display()), &error))
+}
+
+/// Makes the folder of a report.
+fn make_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
 }
 
 fn summary_file(path: Option<PathBuf>) -> Result<PathBuf, CliError> {
@@ -112,10 +135,13 @@ fn summary_file(path: Option<PathBuf>) -> Result<PathBuf, CliError> {
     })
 }
 
-fn append(path: Option<PathBuf>, text: &str) -> Result<(), CliError> {
+fn append(path: Option<PathBuf>, text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
     let path = summary_file(path)?;
-    let written =
-        File::options().append(true).create(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let add = || File::options().append(true).create(true).open(&path)?.write_all(text.as_bytes());
+    let written = match path == Path::new("-") {
+        true => terminal.document(text),
+        false => make_folder(&path).and_then(|()| add()),
+    };
     written.map_err(|error| CliError::io(format!("the summary {}", path.display()), &error))
 }
 

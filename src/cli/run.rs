@@ -99,7 +99,7 @@ impl Run {
             let draft = EventDraft::from_json(bytes, self.event_type.clone());
             drafts.push(draft.map_err(|error| refused_line(origin, number, &error))?);
         }
-        let mut series = Series::new(&self.how, &emitter, "run")?;
+        let mut series = Series::new(&self.how, &emitter, "run", terminal)?;
         for draft in drafts {
             if self.how.dry_run {
                 series.preview(draft, terminal);

@@ -2,7 +2,6 @@
 
 use super::emit::{EmitOptions, refused};
 use super::error::{CliError, Exit};
-use super::results;
 use super::terminal::Terminal;
 use crate::emitter::{Emission, EmitReport, Emitter, Prepared};
 use crate::event::EventDraft;
@@ -22,8 +21,13 @@ impl<'a> Series<'a> {
     ///
     /// # Errors
     /// A report that is asked for has no place.
-    pub(super) fn new(how: &'a EmitOptions, emitter: &'a Emitter, source: &'static str) -> Result<Self, CliError> {
-        results::check(&how.report)?;
+    pub(super) fn new(
+        how: &'a EmitOptions,
+        emitter: &'a Emitter,
+        source: &'static str,
+        terminal: &mut Terminal,
+    ) -> Result<Self, CliError> {
+        how.place_reports(terminal)?;
         Ok(Series { how, emitter, source, reports: Vec::new(), exit: Exit::Fine })
     }
 

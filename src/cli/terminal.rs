@@ -3,9 +3,11 @@
 
 use super::error::{CliError, Exit};
 use crate::config::{Diagnostic, Severity};
-use crate::text::{one_line, terminal_safe, terminal_safe_json};
+use crate::sys::StandardStream;
+use crate::text::{hook_line, one_line, terminal_safe, terminal_safe_json};
 use serde::Serialize;
-use std::io::{self, BufRead, Write};
+use std::borrow::Cow;
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -45,11 +47,16 @@ pub(super) struct Terminal {
     failed: Option<io::Error>,
     /// Whether the reader has seen enough.
     closed: bool,
+    /// Where the result goes.
+    stream: StandardStream,
     live: Option<LiveWriter>,
 }
 
 /// How much output may wait to be written while hooks run, in bytes.
 const MOST_WAITING: usize = 6 * 1024 * 1024;
+
+/// The longest answer to a question that is read, in bytes.
+const MOST_TYPED: usize = 4096;
 
 /// Writes to standard output beside the hooks that run, so that a reader who stalls stalls no deadline.
 #[derive(Debug)]
@@ -68,13 +75,12 @@ struct Waiting {
 }
 
 impl LiveWriter {
-    fn start() -> Self {
+    fn start(mut stream: StandardStream) -> Self {
         let waiting: Arc<(Mutex<Waiting>, Condvar)> = Arc::default();
         let theirs = waiting.clone();
         let thread = std::thread::spawn(move || {
-            let mut stdout = io::stdout().lock();
             while let Some(text) = next_text(&theirs) {
-                if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+                if let Err(error) = stream.write_all(text.as_bytes()) {
                     return Some(error);
                 }
             }
@@ -98,6 +104,11 @@ impl LiveWriter {
         self.waiting.1.notify_one();
         (self.lost, self.thread.join().ok().flatten())
     }
+}
+
+/// Writes to standard error. Nobody is left to tell when that is gone.
+fn to_stderr(text: &str) {
+    let _ = StandardStream::error().write_all(text.as_bytes());
 }
 
 /// Hands a text to the user's pager. Returns whether there was one.
@@ -145,6 +156,7 @@ impl Terminal {
             has_bar: false,
             failed: None,
             closed: false,
+            stream: StandardStream::output(),
             live: None,
         }
     }
@@ -152,6 +164,27 @@ impl Terminal {
     /// A text in a colour, for standard output.
     pub(super) fn paint(&self, paint: Paint, text: &str) -> String {
         coloured(self.colour.0, paint, text)
+    }
+
+    /// Sends the result to standard error from now on: standard output is for a document.
+    pub(super) fn divert(&mut self) {
+        self.stream = StandardStream::error();
+        (self.colour.0, self.is_terminal) = (self.colour.1, false);
+    }
+
+    /// Writes a document to standard output, whatever the result goes to.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn document(&mut self, text: &str) -> io::Result<()> {
+        self.end_live();
+        self.flush();
+        StandardStream::output().write_all(text.as_bytes())
+    }
+
+    /// A line that a hook printed, for standard output: its colours stay where ours do.
+    pub(super) fn of_hook<'l>(&self, line: &'l str) -> Cow<'l, str> {
+        hook_line(line, self.colour.0)
     }
 
     /// A line of the result. The text must be harmless: see [`crate::text`].
@@ -186,8 +219,8 @@ impl Terminal {
     }
 
     fn send(&mut self) {
-        let text = std::mem::take(&mut self.out);
-        self.live.get_or_insert_with(LiveWriter::start).send(&text);
+        let (text, stream) = (std::mem::take(&mut self.out), self.stream);
+        self.live.get_or_insert_with(|| LiveWriter::start(stream)).send(&text);
     }
 
     /// How far something long has come, on a terminal: a bar that is drawn over itself on standard error.
@@ -200,14 +233,14 @@ impl Terminal {
         let full = usize::try_from(done * WIDTH / total).unwrap_or(0);
         let empty = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(full);
         // Nobody is left to tell when standard error is gone.
-        let _ = write!(io::stderr(), "\r{}{} {done}/{total}", "█".repeat(full), "░".repeat(empty));
+        to_stderr(&format!("\r{}{} {done}/{total}", "█".repeat(full), "░".repeat(empty)));
         self.has_bar = true;
     }
 
     /// Takes the bar away.
     pub(super) fn end_progress(&mut self) {
         if std::mem::take(&mut self.has_bar) {
-            let _ = write!(io::stderr(), "\r\u{1b}[K");
+            to_stderr("\r\u{1b}[K");
         }
     }
 
@@ -227,7 +260,7 @@ impl Terminal {
     /// A line for programs beside the result, on standard error.
     pub(super) fn aside(&mut self, line: &str) {
         self.flush();
-        let _ = writeln!(io::stderr(), "{line}");
+        to_stderr(&format!("{line}\n"));
     }
 
     /// A line for people, on standard error.
@@ -237,7 +270,7 @@ impl Terminal {
         let name = coloured(self.colour.1, Paint::Dim, "knockon:");
         for line in line.split('\n') {
             // Nobody is left to tell when standard error is gone.
-            let _ = writeln!(io::stderr(), "{name} {line}");
+            to_stderr(&format!("{name} {line}\n"));
         }
     }
 
@@ -260,14 +293,14 @@ impl Terminal {
     /// Why the command failed.
     pub(super) fn error(&mut self, error: &CliError) {
         if let Some(clap) = &error.clap {
-            let _ = write!(io::stderr(), "{}", terminal_safe(&clap.to_string()));
+            to_stderr(&terminal_safe(&clap.to_string()));
             return;
         }
         let word = coloured(self.colour.1, Paint::Bad, "error:");
         self.note(&format!("{word} {}", one_line(&error.message)));
         for hint in &error.hints {
             let word = coloured(self.colour.1, Paint::Dim, "  hint:");
-            let _ = writeln!(io::stderr(), "{word} {}", one_line(hint));
+            to_stderr(&format!("{word} {}\n", one_line(hint)));
         }
     }
 
@@ -276,7 +309,7 @@ impl Terminal {
         self.flush();
         let text = error.render().to_string();
         if error.use_stderr() {
-            let _ = write!(io::stderr(), "{}", terminal_safe(&text));
+            to_stderr(&terminal_safe(&text));
             return Ok(Exit::Usage);
         }
         self.out.push_str(&text);
@@ -292,11 +325,16 @@ impl Terminal {
     /// when there is nobody to type one.
     pub(super) fn ask(&mut self, question: &str) -> Option<String> {
         self.flush();
-        let _ = write!(io::stderr(), "{question} ");
-        let _ = io::stderr().flush();
-        let mut answer = String::new();
-        let count = io::stdin().lock().read_line(&mut answer).ok()?;
-        (count > 0).then(|| answer.trim().to_lowercase())
+        to_stderr(&format!("{question} "));
+        // Byte by byte: what follows the line is for the next question, or for a pager.
+        let (mut answer, mut byte) = (Vec::new(), [0]);
+        while answer.len() < MOST_TYPED && answer.last() != Some(&b'\n') {
+            match StandardStream::input().read(&mut byte) {
+                Ok(1) => answer.push(byte[0]),
+                _ => break,
+            }
+        }
+        (!answer.is_empty()).then(|| String::from_utf8_lossy(&answer).trim().to_lowercase())
     }
 
     /// Shows lines in the user's pager (`$PAGER`, else `less`), where there is one. They must be harmless: see
@@ -334,8 +372,7 @@ impl Terminal {
             // In its turn.
             return live.send(&std::mem::take(&mut self.out));
         }
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(self.out.as_bytes()).and_then(|()| stdout.flush());
+        let written = self.stream.write_all(self.out.as_bytes());
         self.out.clear();
         match written {
             // The reader has seen enough, as `| head` does.

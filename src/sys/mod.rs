@@ -26,6 +26,7 @@ mod process;
 mod raw;
 mod signal;
 mod sqlite;
+mod stdio;
 mod supervise;
 mod supervisor;
 
@@ -49,6 +50,7 @@ pub use private::{
 pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
 pub use sqlite::lend_memory_to_sqlite;
+pub use stdio::StandardStream;
 
 /// The name of this machine, as `hostname` prints it.
 pub fn host_name() -> String {

@@ -155,14 +155,25 @@ impl Interrupts {
     }
 }
 
+/// Whether this process ignores a signal. One that is blocked arrives at a signalfd all the same (Linux), so that it must
+/// not be asked for.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: the structure is plain data, valid when all zeroes; the call changes no handler and writes the one there is.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+    }
+}
+
 impl Taken {
     fn take() -> io::Result<Self> {
-        let set = set_of(&DEADLY);
+        let wanted: Vec<i32> = DEADLY.into_iter().filter(|signal| !is_ignored(*signal)).collect();
+        let set = set_of(&wanted);
         // SAFETY: both sets are initialised; the call writes the second before it is read.
         let (fd, ours) = unsafe {
             let mut before = set_of(&[]);
             libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
-            let ours = DEADLY.into_iter().filter(|signal| libc::sigismember(&raw const before, *signal) == 0);
+            let ours = wanted.into_iter().filter(|signal| libc::sigismember(&raw const before, *signal) == 0);
             (libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC), ours.collect())
         };
         if fd < 0 {

@@ -36,6 +36,7 @@ mod report;
 mod results;
 mod review;
 mod sandbox;
+mod streams;
 mod support;
 mod sync;
 mod sync_commands;

@@ -5,10 +5,10 @@ use super::super::terminal::Terminal;
 use super::{failed, open};
 use crate::store::Account;
 use crate::sync::{CredentialError, CredentialStore, Credentials, ServerUrl, TokenFile, WIRE_VERSIONS};
+use crate::sys::StandardStream;
 use crate::text::{count, one_line};
 use crate::time::Timestamp;
 use clap::Args;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// Sign in: tokens come from a file that is yours alone, or from standard input; never from the command line.
@@ -102,7 +102,7 @@ impl Login {
     fn tokens(&self) -> Result<TokenFile, CliError> {
         let read = match &self.token_file {
             Some(path) if path != Path::new("-") => TokenFile::read(path),
-            _ => TokenFile::from_reader(io::stdin().lock()),
+            _ => TokenFile::from_reader(StandardStream::input()),
         };
         read.map_err(|error| CliError::usage(error.to_string()))
     }

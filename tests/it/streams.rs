@@ -1,0 +1,156 @@
+//! What a caller does to the standard streams and to signals: non-blocking pipes, ignored signals, reports on standard output.
+
+use crate::support::{TestProject, finish};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::process::Stdio;
+use std::time::Duration;
+
+/// A pipe as Node makes one: neither end blocks. More than one is full long before a large result is.
+fn non_blocking() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = pipe().unwrap();
+    fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+    (reader, writer)
+}
+
+/// Runs knockon with non-blocking pipes that are read late, and returns what came out of both.
+fn read_late(project: &TestProject, arguments: &[&str]) -> (i32, Vec<u8>, Vec<u8>) {
+    let (mut out, out_writer) = non_blocking();
+    let (mut err, err_writer) = non_blocking();
+    let mut command = project.command(arguments);
+    let mut child = command.stdout(out_writer).stderr(err_writer).spawn().unwrap();
+    drop(command);
+    let read = |reader: &mut PipeReader| {
+        std::thread::sleep(Duration::from_millis(300));
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    std::thread::scope(|scope| {
+        let err = scope.spawn(|| read(&mut err));
+        let out = read(&mut out);
+        (child.wait().unwrap().code().unwrap(), out, err.join().unwrap())
+    })
+}
+
+#[test]
+fn a_non_blocking_pipe_cuts_no_result_and_no_message() {
+    let project = TestProject::new();
+    let hook = |number: u32| {
+        format!(
+            "- {{name: h{number}, events: [{{type: '*'}}], output: always, command: 'yes 0123456789 | head -c 60000'}}\n"
+        )
+    };
+    project.hooks(&(0..8).map(hook).collect::<String>());
+    project.trust();
+    for arguments in [&["emit", "a.b", "--json"][..], &["emit", "a.b"], &["emit", "a.b", "--jsonl"]] {
+        let (code, out, err) = read_late(&project, arguments);
+        let text = String::from_utf8(out).unwrap();
+        let lines = text.matches("0123456789").count();
+        // The last line of each is cut by `head`.
+        let err = String::from_utf8(err).unwrap();
+        assert!(code == 0 && lines >= 8 * (60_000 / 11), "{arguments:?}: {code} {lines} {err}");
+    }
+    // Standard error: hundreds of problems.
+    let wrong =
+        |number: u32| format!("- {{name: h{number}, events: [{{type: '*'}}], command: 'true', unknown_key: 1}}\n");
+    project.hooks(&(0..700).map(wrong).collect::<String>());
+    let blocking = project.run(&["emit", "a.b"]);
+    let (code, _, err) = read_late(&project, &["emit", "a.b"]);
+    let without_ids = |text: &str| text.lines().filter(|line| !line.contains("evt_")).count();
+    assert_eq!((code, without_ids(&String::from_utf8(err).unwrap())), (0, without_ids(&blocking.stderr)));
+    assert!(blocking.stderr.len() > 64 * 1024, "more than a pipe holds: {}", blocking.stderr.len());
+}
+
+#[test]
+fn an_event_is_waited_for_on_a_non_blocking_pipe() {
+    let project = TestProject::new();
+    project.hooks("- {name: h, events: [{type: a.b}], command: 'touch ran'}\n");
+    project.trust();
+    for arguments in [&["run"][..], &["run", "--event-file", "-"]] {
+        let (reader, mut writer) = pipe().unwrap();
+        fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
+        let mut command = project.command(arguments);
+        let child = command.stdin(reader).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        for part in ["{\"event_type\":", "\"a.b\"}"] {
+            std::thread::sleep(Duration::from_millis(100));
+            writer.write_all(part.as_bytes()).unwrap();
+        }
+        drop(writer);
+        let ran = finish(child);
+        assert!(ran.code == 0 && project.exists("ran"), "{arguments:?}: {ran:?}");
+        fs::remove_file(project.root().join("ran")).unwrap();
+    }
+}
+
+#[test]
+fn signals_that_the_caller_ignores_stay_ignored() {
+    let project = TestProject::new();
+    project.hooks("- {name: slow, events: [{type: '*'}], command: 'touch began; sleep 0.6; touch ran'}\n");
+    project.trust();
+    let signals = [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)];
+    for (arguments, (name, signal)) in ["emit a.b", "run --event-type a.b", "test slow a.b"]
+        .into_iter()
+        .flat_map(|line| signals.map(|one| (line, one)))
+    {
+        for (line, survives) in [(format!("trap '' {name}; "), true), (String::new(), false)] {
+            let _ = (fs::remove_file(project.root().join("began")), fs::remove_file(project.root().join("ran")));
+            let line = format!("{line}exec \"$KNOCKON_BINARY\" {arguments}");
+            let mut command = project.program("/bin/sh", &["-c", &line]);
+            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let pid = Pid::from_child(&child);
+            while !project.exists("began") {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            kill_process(pid, signal).unwrap();
+            let ran = finish(child);
+            assert_eq!((ran.code == 0, project.exists("ran")), (survives, survives), "{line} {name}: {ran:?}");
+        }
+    }
+}
+
+#[test]
+fn reports_make_their_folders_and_go_to_standard_output() {
+    let project = TestProject::new();
+    project.hooks("- {name: h, events: [{type: '*'}], command: 'true'}\n");
+    project.trust();
+    let ran = project.ok(&["emit", "a.b", "--report", "junit=out/deep/junit.xml", "--report", "sarif=out/s/x.sarif"]);
+    assert!(ran.stdout.contains("✓ h"), "{ran:?}");
+    assert!(project.exists("out/deep/junit.xml") && project.exists("out/s/x.sarif"));
+    project.ok(&["emit", "a.b", "--report", "summary=out/new/summary.md"]);
+    assert!(project.exists("out/new/summary.md"));
+    for (form, start) in [("junit=-", "<?xml"), ("sarif=-", "{"), ("summary=-", "#")] {
+        let ran = project.ok(&["emit", "a.b", "--report", form]);
+        assert!(ran.stdout.starts_with(start) && !ran.stdout.contains("✓ h "), "{form}: {}", ran.stdout);
+        assert!(ran.stderr.contains("✓ h"), "what is for people goes to standard error: {form} {}", ran.stderr);
+    }
+    for arguments in [&["--json", "--report", "junit=-"][..], &["--report", "junit=-", "--report", "sarif=-"]] {
+        let ran = project.run(&[&["emit", "a.b"], arguments].concat());
+        assert!(ran.code == 2 && ran.stderr.contains("standard output holds one document"), "{ran:?}");
+    }
+    // A folder that cannot be made: the hooks ran and are reported, then it is an error.
+    fs::write(project.root().join("file"), "").unwrap();
+    let ran = project.run(&["emit", "a.b", "--report", "junit=file/x.xml"]);
+    assert!(ran.code == 74 && ran.stdout.contains("✓ h") && ran.stderr.contains("the report file/x.xml"), "{ran:?}");
+}
+
+#[test]
+fn colours_of_a_hook_are_shown_on_a_terminal_and_stripped_elsewhere() {
+    let project = TestProject::new();
+    let line = r"printf '\033[31mred\033[0m \033[2Jx\n'";
+    project.hooks(&format!(
+        "- {{name: h, events: [{{type: '*'}}], output: always, command: \"{}\"}}\n",
+        line.replace('\\', "\\\\")
+    ));
+    project.trust();
+    for arguments in ["emit a.b", "emit a.b --verbose"] {
+        let words: Vec<&str> = arguments.split(' ').collect();
+        let plain = project.ok(&words).stdout;
+        assert!(plain.contains("red ␛[2Jx") && !plain.contains('\u{1b}'), "{plain:?}");
+        let (_, shown) = project.on_a_terminal(arguments, "");
+        assert!(shown.contains("\u{1b}[31mred\u{1b}[0m ␛[2Jx"), "{shown:?}");
+    }
+}
