@@ -4,6 +4,9 @@
 //! pass them.
 
 mod hooks;
+mod repair;
+
+pub use repair::{Repair, repairs};
 
 use crate::audit::{AuditLog, State};
 use crate::config::{Diagnostic, Severity, UserSettings, find_in_path};

@@ -45,7 +45,7 @@ pub use platform::{Child, Idle, News, Platform, Poller, SpawnError, Spawning, pl
 pub use poll::Interest;
 pub use private::{
     can_write, is_private_folder, make_private_folder, memory_file, not_private, open_or_create_private, open_private,
-    open_private_named, replace_private, update_private,
+    open_private_named, replace_private, take_rights, update_private,
 };
 pub use process::{Ending, Usage};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};

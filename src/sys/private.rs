@@ -110,6 +110,25 @@ pub fn is_private_folder(folder: &Path) -> io::Result<bool> {
     }
 }
 
+/// Takes bits out of the mode of a file or folder of the user. A link is not followed.
+///
+/// # Errors
+/// It is a link, is not the user's, cannot be opened, or its file system keeps the mode that it has.
+pub fn take_rights(path: &Path, bits: u32) -> io::Result<()> {
+    use rustix::fs::{CWD, Mode, OFlags, fchmod, fstat, openat};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = openat(CWD, path, flags, Mode::empty())?;
+    let of = fstat(&fd)?;
+    if of.st_uid != super::user_id() {
+        return Err(io::Error::other("it belongs to somebody else"));
+    }
+    fchmod(&fd, Mode::from_raw_mode(of.st_mode & 0o7777 & !bits))?;
+    match fstat(&fd)?.st_mode & bits {
+        0 => Ok(()),
+        _ => Err(io::Error::other("its file system does not keep modes; name the folder under `safe_directories`")),
+    }
+}
+
 /// Whether this process may write to a folder, by its rights and by those of the file system.
 pub fn can_write(folder: &Path) -> bool {
     use rustix::fs::{Access, AtFlags, CWD, accessat};

@@ -13,6 +13,7 @@ mod store;
 
 pub use guard::Guard;
 pub use manifest::{Changed, ContentHash, Entry, Manifest};
+pub use owners::open_to_others;
 pub use review::{Review, ReviewLine, Tone};
 pub use store::{StoreError, TrustStore, Trusted, TrustedGuard};
 

@@ -13,6 +13,32 @@ use std::path::{Component, Path, PathBuf};
 /// to the hooks folder, those on the way to what it includes, and the files themselves. Of a configuration outside of the project, and of the
 /// user's own, the folder it is in.
 pub(super) fn distrust_of_file(project: &Project, file: &ConfigFile) -> Option<String> {
+    let folders = match folders_of(project, file) {
+        Ok(folders) => folders,
+        Err(why) => return Some(why),
+    };
+    file.distrust.clone().or_else(|| folders.iter().find_map(|folder| distrust(file, folder)))
+}
+
+/// The files and folders of a configuration that are the user's own, and that somebody else can write to.
+pub fn open_to_others(project: &Project, file: &ConfigFile) -> Vec<PathBuf> {
+    let mut paths = folders_of(project, file).unwrap_or_default();
+    paths.push(file.path.clone());
+    let scripts = file.scripts.iter().map(ScriptPath::as_path);
+    let inside = file.layers.iter().map(|layer| Path::new(&layer.name)).chain(scripts);
+    paths.extend(inside.filter_map(|path| way(&file.hooks_folder, path)).flatten());
+    let is_open = |path: &PathBuf| {
+        let owner = sys::owner(path).ok().filter(|owner| owner.uid == sys::user_id());
+        owner.is_some_and(|owner| owner.distrust().is_some()) && !file.safe.cover(path)
+    };
+    paths.retain(is_open);
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// Every folder that the configuration and what it includes are found through.
+fn folders_of(project: &Project, file: &ConfigFile) -> Result<Vec<PathBuf>, String> {
     let root = (file.origin == Origin::Project).then_some(project.root());
     let below = root.and_then(|root| Some((root, file.hooks_folder.strip_prefix(root).ok()?)));
     let mut folders: Vec<PathBuf> = root.map(Path::to_owned).into_iter().collect();
@@ -20,12 +46,12 @@ pub(super) fn distrust_of_file(project: &Project, file: &ConfigFile) -> Option<S
         Some(way) => folders.extend(way),
         None => match file.hooks_folder.canonicalize() {
             Ok(folder) => folders.push(folder),
-            Err(error) => return Some(format!("{} cannot be checked: {error}", file.hooks_folder.display())),
+            Err(error) => return Err(format!("{} cannot be checked: {error}", file.hooks_folder.display())),
         },
     }
     let layers = file.layers.iter().filter_map(|layer| way(&file.hooks_folder, Path::new(&layer.name)));
     folders.extend(layers.flatten().filter(|step| step.is_dir()));
-    file.distrust.clone().or_else(|| folders.iter().find_map(|folder| distrust(file, folder)))
+    Ok(folders)
 }
 
 /// Why someone else could exchange an open script: the hooks folder, the folders from there down to it, and

@@ -268,3 +268,56 @@ fn worktrees_of_one_repository_are_one_project_for_consent() {
     fs::write(liar.join(".git"), format!("gitdir: {}/.git/worktrees/linked\n", project.root().display())).unwrap();
     assert_eq!(at(&liar).identity(), liar.canonicalize().unwrap());
 }
+
+#[test]
+fn doctor_repairs_modes_after_asking() {
+    let project = TestProject::new();
+    project.hooks("- {name: h, events: [{type: '*'}], script: sub/h.sh}\n");
+    fs::create_dir(project.hooks_folder().join("sub")).unwrap();
+    project.script("sub/h.sh", "#!/bin/sh\ntouch ran\n");
+    project.trust();
+    project.ok(&["emit", "a.b"]);
+    fs::remove_file(project.root().join("ran")).unwrap();
+    let hooks = project.hooks_folder();
+    let log = hooks.join("audit.log");
+    let state = project.home().join(".local/state/knockon");
+    let open = || {
+        for (path, mode) in [
+            (hooks.clone(), 0o757),
+            (hooks.join("hooks.yaml"), 0o646),
+            (hooks.join("sub"), 0o757),
+            (hooks.join("sub/h.sh"), 0o757),
+            (log.clone(), 0o646),
+            (state.clone(), 0o755),
+        ] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    open();
+    let strict = || project.run(&["emit", "a.b", "--strict"]).code;
+    assert_eq!(strict(), 3);
+    let ran = project.run(&["doctor", "--fix"]);
+    assert!(ran.code == 2 && ran.stderr.contains("knockon doctor --fix --yes"), "{ran:?}");
+    let (_, shown) = project.on_a_terminal("doctor --fix", "n\n");
+    assert!(shown.contains("nothing was changed") && strict() == 3, "{shown}");
+    let (code, shown) = project.on_a_terminal("doctor --fix", "y\n");
+    assert_eq!(strict(), 0, "{shown}");
+    assert!(
+        project.exists("ran") && code == 0 && shown.contains(&format!("chmod go-w {}", hooks.display())),
+        "{shown}"
+    );
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&hooks), mode(&log), mode(&state)), (0o755, 0o600, 0o700));
+    assert!(project.ok(&["doctor", "--fix"]).stderr.contains("there is no mode to repair"));
+    open();
+    let document = project.json(&["doctor", "--fix", "--yes", "--json"]);
+    assert_eq!(document["fixed"].as_array().unwrap().len(), 6, "{document}");
+    assert_eq!((document["errors"].clone(), strict()), (0.into(), 0));
+    if is_root() {
+        // What belongs to somebody else is left alone.
+        give(&hooks.join("sub/h.sh"), OTHER, OTHER);
+        fs::set_permissions(hooks.join("sub/h.sh"), fs::Permissions::from_mode(0o777)).unwrap();
+        project.run(&["doctor", "--fix", "--yes"]);
+        assert_eq!((mode(&hooks.join("sub/h.sh")), strict()), (0o777, 3));
+    }
+}

@@ -127,6 +127,7 @@ fn results_for_other_tools_are_written_where_they_are_wanted() {
 #[test]
 fn a_report_that_cannot_be_written_is_an_error_and_costs_no_hook() {
     let project = trusted("- {name: good, events: [{type: '*'}], command: touch ran}\n");
+    project.file("nowhere", "a file where a folder would have to be");
     let ran = project.run(&["emit", "a.b", "--report", "junit=nowhere/out.xml"]);
     assert_eq!(ran.code, 74, "{ran:?}");
     assert!(ran.stderr.contains("the report nowhere/out.xml: "), "{ran:?}");
