@@ -4,6 +4,7 @@
 
 mod worktree;
 
+use crate::sys;
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fmt;
@@ -58,9 +59,10 @@ impl UserFolders {
     /// are root's own: what root made there, that user could not use.
     pub fn of_this_process() -> Self {
         let variable = |name: &str| std::env::var_os(name);
-        let root = rustix::process::geteuid().is_root();
-        let home = variable("HOME").map(PathBuf::from).filter(|home| root && home.is_absolute());
-        let of_other = home.filter(|home| home.metadata().is_ok_and(|of| of.uid() != 0));
+        let root = sys::user_id() == 0;
+        let home = root.then(|| variable("HOME").map(PathBuf::from)).flatten();
+        let of_other =
+            home.filter(|home| home.is_absolute()).filter(|home| home.metadata().is_ok_and(|of| of.uid() != 0));
         match of_other {
             None => Self::from_environment(variable),
             Some(theirs) => Self::from_environment(|name| match name {
@@ -210,7 +212,7 @@ impl Project {
 
     /// Why a project's folder, or one from `start` up to it, is not this user's (git's rule of `safe.directory`).
     fn distrust(start: &Path, root: &Path, (layout, marker): (Layout, &Metadata)) -> Option<String> {
-        let own = rustix::process::geteuid().as_raw();
+        let own = sys::user_id();
         let judge = |folder: &Path, of: &Metadata| {
             let shown = folder.display();
             if of.uid() != own {

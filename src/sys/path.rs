@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
+use std::sync::OnceLock;
 
 /// What an opened thing has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,9 +332,10 @@ pub fn is_noexec(file: &impl AsFd) -> bool {
     rustix::fs::fstatvfs(file).is_ok_and(|of| of.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
 }
 
-/// The effective user id of this process.
+/// The effective user id of this process, asked once: a program that changes its user does so before it uses this library.
 pub fn user_id() -> u32 {
-    rustix::process::geteuid().as_raw()
+    static ID: OnceLock<u32> = OnceLock::new();
+    *ID.get_or_init(|| rustix::process::geteuid().as_raw())
 }
 
 #[cfg(test)]
