@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Keeps one table of what every agent is doing, on whatever machine it works.
 # For: agent.*
-# Settings: PROGRESS_FILE (default: progress.md in .flowspec/hooks or .knockon; progress.jsonl beside it has
+# Settings: PROGRESS_FILE (default: progress.md in hook-output; progress.jsonl beside it has
 #           every report)
 import fcntl
 import json
@@ -46,8 +46,7 @@ def latest(log):
 def main():
     event = json.load(sys.stdin.buffer)
     os.chdir(os.environ["HOOK_WORKSPACE"])
-    folder = ".flowspec/hooks" if os.path.isdir(".flowspec") else ".knockon"
-    table = os.environ.get("PROGRESS_FILE") or os.path.join(folder, "progress.md")
+    table = os.environ.get("PROGRESS_FILE") or os.path.join("hook-output", "progress.md")
     history = os.path.splitext(table)[0] + ".jsonl"
     if history == table:
         sys.exit("PROGRESS_FILE must not end in .jsonl: that is the name of the list of all reports")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Writes a pull-request draft from the event and the commits of the branch.
 # For: implement.completed
-# Settings: PULL_REQUEST_FILE (default: pull-request.md in .flowspec or .knockon), BASE_BRANCH (default: main),
+# Settings: PULL_REQUEST_FILE (default: pull-request.md in hook-output), BASE_BRANCH (default: main),
 #           PULL_REQUEST_CREATE (1: also open the draft with GitHub's `gh`)
 import json
 import os
@@ -56,8 +56,7 @@ def main():
     if paths:
         body += ["## Files", ""] + [f"- {path}" for path in paths] + [""]
     body += [f"Drafted from {event.get('event_type')} {event.get('event_id')}."]
-    folder = ".flowspec" if os.path.isdir(".flowspec") else ".knockon"
-    path = os.environ.get("PULL_REQUEST_FILE") or os.path.join(folder, "pull-request.md")
+    path = os.environ.get("PULL_REQUEST_FILE") or os.path.join("hook-output", "pull-request.md")
     replace(path, "\n".join(body) + "\n")
     print(f"wrote {path}", flush=True)
     if os.environ.get("PULL_REQUEST_CREATE") == "1":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Appends every event to a CSV file.
 # For: any event
-# Settings: METRICS_FILE (default: events.csv in .flowspec/hooks or .knockon)
+# Settings: METRICS_FILE (default: events.csv in hook-output)
 import csv
 import fcntl
 import json
@@ -19,8 +19,7 @@ def main():
     event = json.load(sys.stdin.buffer)
     context = event.get("context") or {}
     os.chdir(os.environ["HOOK_WORKSPACE"])
-    folder = ".flowspec/hooks" if os.path.isdir(".flowspec") else ".knockon"
-    path = os.environ.get("METRICS_FILE") or os.path.join(folder, "events.csv")
+    path = os.environ.get("METRICS_FILE") or os.path.join("hook-output", "events.csv")
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     row = {
         "timestamp": event.get("timestamp", ""),

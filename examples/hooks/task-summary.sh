@@ -1,7 +1,7 @@
 #!/bin/sh
 # Keeps a log of what happened to each task, one Markdown line a change.
 # For: task.status_changed, task.completed
-# Settings: TASK_LOG (default: tasks.md in .flowspec/hooks or .knockon)
+# Settings: TASK_LOG (default: tasks.md in hook-output)
 set -eu
 cd "$HOOK_WORKSPACE"
 event=$(cat)
@@ -20,9 +20,7 @@ sys.stdout.buffer.write(text.strip().encode())' "$1" 2>/dev/null ||
             -e 's/\\u[0-9A-Fa-f]{4}/ /g' -e 's/\\[bfnrt]/ /g' -e 's/\\(.)/\1/g' -e 'p'
 }
 
-folder=.knockon
-if [ -d .flowspec ]; then folder=.flowspec/hooks; fi
-log=${TASK_LOG:-$folder/tasks.md}
+log=${TASK_LOG:-hook-output/tasks.md}
 mkdir -p -- "$(dirname -- "$log")"
 
 time=$(field timestamp)

@@ -90,7 +90,7 @@ struct Several {
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
     /// What to write into the history
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     note: Option<String>,
     #[command(flatten)]
     how: How,
@@ -111,7 +111,7 @@ struct MoveTask {
     #[arg(long, value_name = "NAME")]
     assignee: Option<String>,
     /// What to write into the history
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     note: Option<String>,
     #[command(flatten)]
     how: How,
@@ -138,7 +138,7 @@ struct AddHistory {
     #[arg(value_name = "WP", value_parser = work_package_id)]
     package: String,
     /// The note
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     note: String,
     /// What kind of note it is: note, review, error or comment
     #[arg(long = "type", value_name = "TYPE", default_value = "note")]
@@ -167,7 +167,7 @@ struct Orchestrate {
     #[arg(long, value_name = "PHASE")]
     phase: Option<Phase>,
     /// What the agent said when it failed, or the review when it rejected
-    #[arg(long, value_name = "TEXT", visible_alias = "note")]
+    #[arg(long, value_name = "TEXT", visible_alias = "note", allow_hyphen_values = true)]
     message: Option<String>,
     #[command(flatten)]
     how: How,

@@ -75,7 +75,7 @@ enum OfWorkPackage {
         #[arg(long, value_name = "ID")]
         wp_id: String,
         /// Its title
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         title: String,
         /// The feature it belongs to, such as 001-user-auth
         #[arg(long, value_name = "SLUG")]
@@ -115,7 +115,7 @@ enum OfWorkPackage {
         #[arg(long, value_name = "TYPE")]
         entry_type: String,
         /// The note
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         entry_content: String,
         /// Who wrote it
         #[arg(long, value_name = "NAME", default_value = USER)]
@@ -179,7 +179,7 @@ enum OfFeature {
         #[arg(long, value_name = "TIME")]
         completed_at: Option<String>,
         /// How long it took, in words
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         total_duration: Option<String>,
         #[command(flatten)]
         how: How,
@@ -194,13 +194,13 @@ enum OfError {
         #[arg(long, value_name = "TYPE")]
         error_type: String,
         /// What it says
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         error_message: String,
         /// The work package it is about, such as WP01
         #[arg(long, value_name = "ID")]
         wp_id: Option<String>,
         /// Where in the program it happened
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         stack_trace: Option<String>,
         /// The agent that met it
         #[arg(long, value_name = "ID")]

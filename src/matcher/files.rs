@@ -1,7 +1,7 @@
 //! `files`: globs over the paths of an event's artifacts.
 //!
 //! `*` and `?` stay within a folder, `**` crosses folders, `[...]` is a class, `{a,b}` a choice, `!` in
-//! front excludes.
+//! front excludes, and a backslash takes the meaning from the character after it: `app/\[id\]/*`.
 
 use super::glob::{InvalidGlob, Pattern};
 use crate::event::{artifact_path, normal_path};
@@ -140,17 +140,27 @@ impl PathGlob {
     }
 }
 
+/// The bytes of a glob that mean something, each with its place: without backslashes and what they escape.
+fn unescaped(glob: &str) -> impl Iterator<Item = (usize, u8)> {
+    let mut escaped = false;
+    glob.bytes().enumerate().filter(move |(_, byte)| {
+        let means = !escaped && *byte != b'\\';
+        escaped = !escaped && *byte == b'\\';
+        means
+    })
+}
+
 /// A glob with its `{a,b}` written out.
 fn choices(glob: &str) -> Result<Vec<String>, InvalidGlob> {
     let mut done = Vec::new();
     let mut open = vec![glob.to_owned()];
     while let Some(text) = open.pop() {
-        let Some(start) = text.find('{') else {
+        let Some(start) = unescaped(&text).find(|(_, byte)| *byte == b'{').map(|(at, _)| at) else {
             done.push(text);
             continue;
         };
         let (mut depth, mut end, mut commas) = (0_usize, None, Vec::new());
-        for (at, byte) in text.bytes().enumerate().skip(start) {
+        for (at, byte) in unescaped(&text).skip_while(|(at, _)| *at < start) {
             match byte {
                 b'{' => depth += 1,
                 b'}' if depth == 1 => {
@@ -162,7 +172,8 @@ fn choices(glob: &str) -> Result<Vec<String>, InvalidGlob> {
                 _ => {}
             }
         }
-        let at = glob.find('{').map_or(0, |byte| glob[..byte].chars().count());
+        let first = unescaped(glob).find(|(_, byte)| *byte == b'{');
+        let at = first.map_or(0, |(byte, _)| glob[..byte].chars().count());
         let Some(end) = end else { return Err(InvalidGlob { at, problem: "this `{` is never closed" }) };
         let ends = commas.iter().copied().chain([end]);
         let starts = std::iter::once(start).chain(commas.iter().copied());
@@ -201,6 +212,14 @@ mod tests {
             (&["!docs/**"], "src/a", true),
             (&["a/**/b/**/c"], "a/x/b/b/y/c", true),
             (&["a/**/b/**/c"], "a/x/y/c", false),
+            (&[r"app/\[id\]/*.tsx"], "app/[id]/page.tsx", true),
+            (&[r"app/\[id\]/*.tsx"], "app/i/page.tsx", false),
+            (&[r"a\{b,c\}.{ts,\{}"], "a{b,c}.{", true),
+            (&[r"what\?", r"!what\*"], "what?", true),
+            (&[r"what\?"], "whats", false),
+            (&[r"\!a", r"b\\c"], "!a", true),
+            (&[r"b\\c"], r"b\c", true),
+            (&["a[[]b[]]"], "a[b]", true),
         ] {
             assert_eq!(FileGlobs::parse(globs.iter().copied()).unwrap().fit(path), fits, "{globs:?} {path}");
         }
@@ -208,7 +227,9 @@ mod tests {
 
     #[test]
     fn says_where_a_glob_is_wrong() {
-        for (glob, at) in [("src/[", 4), ("!src/[", 5), ("/etc/*", 0), ("", 0), ("a{b", 1)] {
+        for (glob, at) in
+            [("src/[", 4), ("!src/[", 5), ("/etc/*", 0), ("", 0), ("a{b", 1), (r"a\{b{", 4), ("src/a\\", 5)]
+        {
             assert_eq!(FileGlobs::parse([glob]).unwrap_err().1.at, at, "{glob}");
         }
         assert!(FileGlobs::parse(["{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}"]).is_err());

@@ -1,4 +1,5 @@
-//! Globs over event types: `*`, `?`, `[...]`, case-sensitive, over the whole type.
+//! Globs over event types: `*`, `?`, `[...]`, case-sensitive, over the whole type. A backslash takes the meaning from the
+//! character after it (POSIX, 2.13.1).
 
 use std::fmt;
 
@@ -102,7 +103,7 @@ impl TypeGlob {
 
 impl Pattern {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidGlob> {
-        match text.find(['*', '?', '[']) {
+        match text.find(['*', '?', '[', '\\']) {
             None => return Ok(Pattern::Literal(text.into())),
             Some(at) if &text[at..] == "*" => return Ok(Pattern::Prefix(text[..at].into())),
             Some(_) => {}
@@ -121,6 +122,12 @@ impl Pattern {
                     let (class, after) = class(&characters, at)?;
                     tokens.push(class);
                     at = after;
+                }
+                '\\' => {
+                    let problem = "this backslash escapes nothing";
+                    let plain = characters.get(at).ok_or(InvalidGlob { at: at - 1, problem })?;
+                    tokens.push(Token::Character(*plain));
+                    at += 1;
                 }
                 plain => tokens.push(Token::Character(plain)),
             }

@@ -137,7 +137,7 @@ impl Running<'_> {
         let [mut stdout, stderr] = self.captures;
         let (printed, meant) = stdout.take_answer();
         let [stdout, stderr] = [stdout, stderr].map(Capture::finish);
-        let outcome = Outcome {
+        let mut outcome = Outcome {
             status,
             exit_code,
             signal,
@@ -162,6 +162,7 @@ impl Running<'_> {
         if let Some(failed) = sandbox_failed(&outcome) {
             return (self.id, failed, self.child);
         }
+        outcome.help = sandbox_hint(&outcome);
         let written = self.files.response.as_ref().and_then(|file| match file.read(MAX_ANSWER) {
             Ok(bytes) => bytes.and_then(|bytes| Answer::in_file(&bytes)),
             Err(error) => Some(Answer::unreadable(format!("HOOK_RESPONSE cannot be read: {error}"))),
@@ -189,6 +190,38 @@ fn sandbox_failed(outcome: &Outcome) -> Option<Outcome> {
         failed.help = fault.help();
         failed
     })
+}
+
+/// What to declare when a hook failed as its sandbox makes hooks fail: with what the system, `getaddrinfo` and git say of a
+/// file that cannot be written or read, and of a network that is not there.
+fn sandbox_hint(outcome: &Outcome) -> Option<String> {
+    const FILES: [&str; 4] =
+        ["Read-only file system", "Permission denied", "Operation not permitted", "PermissionError"];
+    const NETWORK: [&str; 6] = [
+        "Network is unreachable",
+        "Could not resolve host",
+        "Temporary failure in name resolution",
+        "Name or service not known",
+        "Failed to connect",
+        "Address family not supported",
+    ];
+    if outcome.status != Status::Failed || outcome.enforced.level == Sandbox::Base {
+        return None;
+    }
+    let said = outcome.stderr.text() + &outcome.stdout.text();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let held = |word: &str| outcome.enforced.held.contains(&word);
+    let level = outcome.enforced.level.as_str();
+    let declared = |rights: &str| {
+        format!("this may be its sandbox: declare what it needs, `sandbox: {{level: {level}, {rights}}}`")
+    };
+    match (held("network") && says(&NETWORK), held("files") && says(&FILES)) {
+        (true, _) => Some(declared("network: true")),
+        (false, true) if held("network") && says(&["socket", "connect"]) => Some(declared("network: true")),
+        (false, true) if says(&["Read-only"]) => Some(declared("write: [PATH]")),
+        (false, true) => Some(declared("write: [PATH], read: [PATH]")),
+        (false, false) => None,
+    }
 }
 
 /// Why the system did not start a program. What it was made from is looked at again: it is kept for no program

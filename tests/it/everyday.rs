@@ -95,3 +95,38 @@ fn a_hook_that_calls_knockon_has_the_same_folders() {
     let got = project.read("got");
     assert!(names.iter().all(|name| got.contains(&format!("{name}="))), "{got}");
 }
+
+#[test]
+fn a_failure_that_looks_like_the_sandbox_says_what_to_declare() {
+    let project = TestProject::new();
+    std::fs::create_dir(project.root().join(".git")).unwrap();
+    let hooks = [
+        ("git", "touch .git/x", Some("sandbox: {level: guard, write: [PATH]}")),
+        ("home", "touch \"$HOME/x\"", Some("sandbox: {level: guard, write: [PATH]}")),
+        ("net", "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 9))'", Some("network: true")),
+        ("dns", "echo \"curl: (6) Could not resolve host: example.org\" >&2; exit 6", Some("network: true")),
+        ("own", "echo nothing found; exit 3", None),
+        ("fine", "echo Permission denied", None),
+    ];
+    let text = |level: &str| -> String {
+        let hook = |(name, command, _): &(&str, &str, _)| {
+            json!({"name": name, "events": [{"type": "*"}], "command": command, "sandbox": level}).to_string()
+        };
+        hooks.iter().map(|of| format!("- {}\n", hook(of))).collect()
+    };
+    project.hooks(&text("guard"));
+    project.trust();
+    let document = project.json(&["emit", "a.b", "--json"]);
+    for (result, (name, _, wanted)) in document["results"].as_array().unwrap().iter().zip(hooks) {
+        let help = result["help"].as_str();
+        match wanted {
+            Some(wanted) => assert!(help.is_some_and(|help| help.contains(wanted)), "{name}: {result}"),
+            None => assert_eq!(help, None, "{name}: {result}"),
+        }
+    }
+    // What has no sandbox failed for another reason.
+    project.hooks(&text("base"));
+    project.trust();
+    let document = project.json(&["emit", "a.b", "--json"]);
+    assert!(document["results"].as_array().unwrap().iter().all(|result| result["help"].is_null()), "{document}");
+}

@@ -65,6 +65,36 @@ fn every_script_runs_as_it_is() {
 }
 
 #[test]
+fn every_example_runs_under_guard_as_init_declares_it() {
+    let project = project();
+    project.file("src/auth.rs", "fn main() {}\n");
+    let config = project.read(".knockon/hooks.yaml").replace("enabled: false", "enabled: true");
+    let under_guard = config.replace("\ndefaults:\n", "\ndefaults:\n  sandbox: guard\n");
+    assert!(under_guard != config && !under_guard.contains("enabled: false"));
+    project.config(under_guard);
+    project.trust();
+    let mut seen = std::collections::BTreeSet::new();
+    for kind in [
+        "spec.created",
+        "implement.completed",
+        "validate.started",
+        "agent.progress",
+        "deploy.completed",
+        "task.completed",
+    ] {
+        let context = ["--context", "priority=high", "--agent-id", "me@x", "--task-id", "task-1", "-f", "src/auth.rs"];
+        let document = project.json(&[&["emit", kind, "--spec-id", "user-auth", "--json"], &context[..]].concat());
+        for result in document["results"].as_array().unwrap() {
+            let status = result["status"].as_str().unwrap();
+            assert!(["success", "skipped"].contains(&status), "{kind}: {result}");
+            seen.insert(result["hook"].as_str().unwrap().to_owned());
+        }
+    }
+    let all = SCRIPTS.iter().map(|(name, _)| name.split('.').next().unwrap());
+    assert_eq!(all.filter(|name| !seen.contains(*name)).collect::<Vec<_>>(), [] as [&str; 0]);
+}
+
+#[test]
 fn the_scripts_do_what_they_say() {
     let project = project();
     let stdout = |result: &Value| result["stdout"].as_str().unwrap().to_owned();
@@ -87,7 +117,7 @@ fn the_scripts_do_what_they_say() {
     assert_eq!(run(&project, "coverage-gate", "validate.started", "COVERAGE_MINIMUM: '70'")["exit_code"], 0);
 
     run(&project, "draft-pull-request", "implement.completed", "");
-    let draft = project.read(".knockon/pull-request.md");
+    let draft = project.read("hook-output/pull-request.md");
     assert!(
         draft.starts_with(
             "# user-auth\n\nTask: task-123\n\n## Commits\n\n- first commit\n\n## Files\n\n- src/auth.rs\n"
@@ -97,7 +127,7 @@ fn the_scripts_do_what_they_say() {
 
     run(&project, "aggregate-progress", "agent.progress", "");
     run(&project, "aggregate-progress", "agent.completed", "");
-    let table = project.read(".knockon/progress.md");
+    let table = project.read("hook-output/progress.md");
     assert_eq!(table.lines().count(), 3, "one row an agent and task: {table}");
     assert!(
         table.contains("| me@laptop | task-123 |") && table.contains("| completed | 50 | half \\| way |"),
@@ -106,10 +136,10 @@ fn the_scripts_do_what_they_say() {
 
     run(&project, "record-metrics", "spec.created", "");
     run(&project, "record-metrics", "spec.updated", "");
-    assert_eq!(project.read(".knockon/events.csv").lines().count(), 3, "a heading and two events");
+    assert_eq!(project.read("hook-output/events.csv").lines().count(), 3, "a heading and two events");
 
     run(&project, "task-summary", "task.status_changed", "");
-    assert!(project.read(".knockon/tasks.md").ends_with(" task-123: To Do → Done (user-auth)\n"));
+    assert!(project.read("hook-output/tasks.md").ends_with(" task-123: To Do → Done (user-auth)\n"));
 
     project.file("src/auth.rs", format!("let key = \"AKIA{}\";\n", "A".repeat(16)));
     let secrets = run(&project, "check-secrets", "task.completed", "");
