@@ -101,7 +101,8 @@ pub const HOOKS_YAML: &str = include_str!("hooks.yaml");
 /// The schema beside it, for editors: its first line names this file.
 const SCHEMA_FILE: &str = "hooks.schema.json";
 const README: &str = include_str!("README.md");
-const GITIGNORE: &str = "# What knockon writes while hooks run, and what is yours alone.\naudit.log*\nhooks.local.yaml\n";
+const GITIGNORE: &str =
+    "# What knockon writes while hooks run, and what is yours alone.\naudit.log*\nhooks.local.yaml\n";
 
 /// Writes what is missing into the project's hooks folder; `.knockon` when the project has none.
 ///

@@ -130,3 +130,22 @@ fn a_failure_that_looks_like_the_sandbox_says_what_to_declare() {
     let document = project.json(&["emit", "a.b", "--json"]);
     assert!(document["results"].as_array().unwrap().iter().all(|result| result["help"].is_null()), "{document}");
 }
+
+#[test]
+fn free_text_may_begin_with_a_dash_in_every_command() {
+    let project = TestProject::new();
+    let texts = [
+        ("emit agent.progress --message", "status_message"),
+        ("wp created --wp-id WP01 --feature-slug 001-a --title", "title"),
+        ("wp history-added --wp-id WP01 --entry-type note --entry-content", "entry_content"),
+        ("error logged --error-type validation --error-message", "error_message"),
+        ("error logged --error-type validation --error-message x --stack-trace", "stack_trace"),
+    ];
+    for (arguments, field) in texts {
+        for text in ["- fixed it", "--fixed it", "-x"] {
+            let words: Vec<&str> = arguments.split(' ').chain([text, "--json"]).collect();
+            let document = project.json(&words);
+            assert_eq!(document["event"]["context"][field], text, "{arguments}: {document}");
+        }
+    }
+}

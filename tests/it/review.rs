@@ -1,19 +1,11 @@
 //! Consent, as a person gives it and takes it back: the review, the same content elsewhere, worktrees, what is gone.
 
 use crate::support::{TestProject, finish};
+use crate::trust::{HOOK, project};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-const HOOK: &str = "- {name: touch, events: [{type: '*'}], script: touch.sh}\n";
-
-fn project() -> TestProject {
-    let project = TestProject::new();
-    project.hooks(HOOK);
-    project.script("touch.sh", "#!/bin/sh\ntouch ran\n");
-    project
-}
 
 /// Runs `knockon trust` on a terminal and types `answer`.
 fn review(project: &TestProject, folder: &Path, answer: &str) -> (i32, String) {
@@ -128,7 +120,7 @@ fn trust_is_taken_back_of_what_is_gone() {
     fs::remove_file(project.hooks_folder().join("hooks.yaml")).unwrap();
     assert_eq!(project.ok(&["untrust"]).stdout, "no longer trusted\n");
     // A nested project without its file is meant, not the outer one that is found then.
-    let project = self::project();
+    let project = crate::trust::project();
     project.trust();
     let nested = project.root().join("packages/api");
     fs::create_dir_all(nested.join(".knockon")).unwrap();

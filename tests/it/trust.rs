@@ -20,9 +20,10 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-const HOOK: &str = "- {name: touch, events: [{type: '*'}], script: touch.sh}\n";
+pub(crate) const HOOK: &str = "- {name: touch, events: [{type: '*'}], script: touch.sh}\n";
 
-fn project() -> TestProject {
+/// A project with a script that makes the file `ran`.
+pub(crate) fn project() -> TestProject {
     let project = TestProject::new();
     project.hooks(HOOK);
     project.script("touch.sh", "#!/bin/sh\ntouch ran\n");
