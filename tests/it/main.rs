@@ -32,6 +32,7 @@ mod owners;
 mod portable;
 mod processes;
 mod quick;
+mod readme;
 mod report;
 mod results;
 mod review;
