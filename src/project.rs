@@ -18,8 +18,9 @@ impl fmt::Display for Refused {
         let (root, why) = (self.root.display(), &self.why);
         write!(
             f,
-            "the hooks in {root} are ignored: {why}; if they are meant, use `--project-root {root}`, or name the folder under \
-             `safe_directories` in your settings.yaml"
+            "the hooks in {root} are ignored: {why}; if the files are yours, `knockon doctor --fix` repairs their modes; if the \
+             hooks are meant all the same, name the folder under `safe_directories` in your settings.yaml (`--project-root {root}` \
+             looks at it once)"
         )
     }
 }
@@ -236,6 +237,11 @@ impl Project {
     fn has_hooks_file(&self) -> bool {
         let mut names = self.config_files().flatten();
         names.any(|name| self.root.join(name).symlink_metadata().is_ok())
+    }
+
+    /// Why nothing may be written here: this very folder has hooks that are not this user's.
+    pub fn refused_here(&self) -> Option<&Refused> {
+        self.refused().filter(|refused| refused.root == self.root)
     }
 
     /// The folder of hooks that was refused on the way to this project.

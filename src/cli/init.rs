@@ -1,7 +1,7 @@
 //! `knockon init`: a place to begin.
 
 use super::error::{CliError, Exit};
-use super::options::ProjectOptions;
+use super::options::{ProjectOptions, require_own};
 use super::terminal::{Paint, Terminal};
 use crate::config::{Origin, load};
 use crate::project::{Project, UserFolders};
@@ -29,7 +29,9 @@ impl super::Command for Init {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let user = UserFolders::of_this_process();
         let options = ProjectOptions { project_root: self.project_root, config: None };
-        let project = options.project(&user)?.for_setup();
+        let project = options.project(&user)?;
+        require_own(&project)?;
+        let project = project.for_setup();
         let project = project.map_err(|error| CliError::io("the project folder", &error))?;
         let files = scaffold::init(&project).map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
         // The folder may be new, and with it where the project keeps its hooks.

@@ -40,9 +40,6 @@ impl super::Command for List {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let emitter = self.project.reader()?;
         require_sound(&emitter, terminal)?;
-        if let Some(refused) = emitter.project().refused() {
-            terminal.warning(&one_line(&refused.to_string()));
-        }
         if let Some(outer) = emitter.outer_project() {
             let (root, outer) = (emitter.project().root().display().to_string(), outer.display().to_string());
             terminal.note(&one_line(&format!("{root} lies in the project {outer}, whose hooks do not run here")));

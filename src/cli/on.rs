@@ -1,7 +1,7 @@
 //! `knockon on`: a hook in one line, for those who want just that.
 
 use super::error::{CliError, Exit};
-use super::options::ProjectOptions;
+use super::options::{ProjectOptions, require_own};
 use super::terminal::Terminal;
 use crate::config::HookName;
 use crate::matcher::{TypeGlob, why_impossible};
@@ -62,6 +62,7 @@ impl super::Command for On {
         let user = UserFolders::of_this_process();
         let options = ProjectOptions { project_root: self.project_root, config: None };
         let project = options.project(&user)?;
+        require_own(&project)?;
         let wanted = OneLine { kind: self.kind, command: self.command, name: self.name, stop: self.stop };
         let written = scaffold::add_one_line(&project, &user, &wanted, self.dry_run);
         let written = written.map_err(|error| match error {

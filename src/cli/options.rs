@@ -7,9 +7,9 @@ use crate::dispatch::{Program, Skip};
 use crate::emitter::{Emitter, EmitterOptions};
 use crate::event::MAX_BYTES;
 use crate::git::{self, Exported};
-use crate::project::{Project, UserFolders};
+use crate::project::{Project, Refused, UserFolders};
 use crate::sys::{Interrupts, StandardStream};
-use crate::text::nearest;
+use crate::text::{nearest, one_line};
 use crate::time::{Timestamp, read_since};
 use crate::trust::ContentHash;
 use clap::Args;
@@ -188,6 +188,15 @@ pub(super) fn read_event(path: &Path) -> Result<(String, Vec<u8>), CliError> {
     read.map(|bytes| (origin.clone(), bytes)).map_err(|error| CliError::usage(format!("{origin}: {error}")))
 }
 
+/// That a command may write into a project.
+///
+/// # Errors
+/// It is one that is ignored: what is written there would never be read.
+pub(super) fn require_own(project: &Project) -> Result<(), CliError> {
+    let error = |refused: &Refused| Err(CliError::new(Exit::Untrusted, one_line(&refused.to_string())));
+    project.refused_here().map_or(Ok(()), error)
+}
+
 /// Shows all problems; with an error that disables all hooks of the project's configuration the command that asked ends
 /// here. An error in one hook disables that one, and an error in the user's own takes nothing from the project.
 pub(super) fn require_sound(emitter: &Emitter, terminal: &mut Terminal) -> Result<(), CliError> {
@@ -196,6 +205,9 @@ pub(super) fn require_sound(emitter: &Emitter, terminal: &mut Terminal) -> Resul
         let is_of = |file: &ConfigFile| file.path == path || file.layers.iter().any(|layer| layer.path == path);
         emitter.loaded().files.iter().filter(of_user).any(is_of)
     };
+    if let Some(refused) = emitter.project().refused() {
+        terminal.warning(&refused.to_string());
+    }
     for problem in emitter.problems() {
         terminal.problem(problem);
     }

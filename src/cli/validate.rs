@@ -80,6 +80,9 @@ fn check(project: &Project, user: &UserFolders, file: Option<&PathBuf>, (flowspe
     problems.extend(Matcher::compile(&all).1);
     problems.extend(registry::unknown_types(&all));
     problems.extend(Limits::load(user).broken);
+    problems.extend(project.refused_here().map(|refused| {
+        Diagnostic::error(&refused.root, None, "not-yours", refused.to_string()).help("until then its hooks do not run")
+    }));
     problems.extend(loaded.ignored.as_ref().map(|ignored| {
         let read = loaded.project_file().map(|file| file.path.display().to_string()).unwrap_or_default();
         let message = format!("this file is not read, because {read} is");

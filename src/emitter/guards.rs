@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::matcher::Rule;
 use crate::project::{Layout, Project};
 use crate::text::one_line;
-use crate::trust::{Manifest, TrustStore, Trusted, TrustedGuard, Verdict};
+use crate::trust::{Manifest, TrustStore, Trusted, TrustedGuard, Verdict, verdict};
 use std::path::Path;
 
 /// A guard that should have run and did not.
@@ -50,7 +50,9 @@ pub(super) fn remembered(
     };
     let with_guards = records.into_iter().filter(|record| !record.guards.is_empty());
     with_guards
-        .filter_map(|record| Some(Remembered { why: why_gone(&record, file, plan)?, guards: record.guards }))
+        .filter_map(|record| {
+            Some(Remembered { why: why_gone(&record, file, plan, (project, store))?, guards: record.guards })
+        })
         .collect()
 }
 
@@ -66,7 +68,12 @@ pub(super) fn lost_between(project: &Project, store: &TrustStore) -> Vec<Remembe
 }
 
 /// Why the content of a record is not what runs now; nothing when it is.
-fn why_gone(record: &Trusted, file: Option<&ConfigFile>, plan: &Plan) -> Option<String> {
+fn why_gone(
+    record: &Trusted,
+    file: Option<&ConfigFile>,
+    plan: &Plan,
+    (project, store): (&Project, &TrustStore),
+) -> Option<String> {
     let path = Path::new(&record.config);
     let shown = one_line(&record.config);
     let error = plan.problems.iter().find(|problem| problem.is_of_whole_file() && problem.path == path);
@@ -76,7 +83,10 @@ fn why_gone(record: &Trusted, file: Option<&ConfigFile>, plan: &Plan) -> Option<
             let manifest = Manifest::of(file);
             match manifest.refusal() {
                 Some(why) => Some(one_line(why)),
-                None if manifest.hash() == record.hash => None,
+                None if manifest.hash() == record.hash => match verdict(project, file, None, store).0 {
+                    Verdict::Refused(why) => Some(one_line(&why)),
+                    _ => None,
+                },
                 None => Some(Verdict::Changed(manifest.changes_since(record)).to_string()),
             }
         }

@@ -81,8 +81,9 @@ impl Emitter {
                     }
                     _ => Ok(()),
                 },
+                Verdict::Refused(why) => Err(Unreviewed::Untrusted(one_line(&why))),
                 verdict => Err(Unreviewed::Untrusted(format!(
-                    "{} is {}",
+                    "{}: {}",
                     one_line(&file.path.to_string_lossy()),
                     one_line(&verdict.to_string())
                 ))),

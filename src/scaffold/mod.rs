@@ -126,17 +126,16 @@ pub fn init(project: &Project) -> Result<Vec<ScaffoldFile>, ScaffoldError> {
 /// Makes the hooks folder, which must not lead out of the project. Returns whether it is new.
 fn make_folder(project: &Project, folder: &Path) -> Result<bool, ScaffoldError> {
     let failed = |error| ScaffoldError::Io(folder.to_owned(), error);
-    let is_new = !folder.exists();
+    let way = folder.ancestors().take_while(|folder| *folder != project.root());
+    let missing: Vec<&Path> = way.filter(|folder| !folder.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
-    // Whatever the umask: a folder that the group may write to is not trusted.
-    if is_new {
-        for made in folder.ancestors().take_while(|made| *made != project.root()) {
-            let mode = made.metadata().map_err(failed)?.permissions().mode();
-            fs::set_permissions(made, fs::Permissions::from_mode(mode & !0o022)).map_err(failed)?;
-        }
+    // Whatever the umask: a folder that the group may write to is not trusted. What was there keeps its mode.
+    for made in &missing {
+        let mode = made.metadata().map_err(failed)?.permissions().mode();
+        fs::set_permissions(made, fs::Permissions::from_mode(mode & !0o022)).map_err(failed)?;
     }
     match folder.canonicalize().map_err(failed)?.starts_with(project.root()) {
-        true => Ok(is_new),
+        true => Ok(!missing.is_empty()),
         false => Err(ScaffoldError::Outside(folder.to_owned())),
     }
 }

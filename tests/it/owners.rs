@@ -321,3 +321,63 @@ fn doctor_repairs_modes_after_asking() {
         assert_eq!((mode(&hooks.join("sub/h.sh")), strict()), (0o777, 3));
     }
 }
+
+#[test]
+fn a_project_that_is_ignored_is_so_for_every_command_and_says_why() {
+    let project = TestProject::new();
+    project.hooks(HOOK);
+    fs::set_permissions(project.hooks_folder(), fs::Permissions::from_mode(0o777)).unwrap();
+    let before = fs::read_dir(project.hooks_folder()).unwrap().count();
+    for (command, code) in [
+        ("init", 3),
+        ("on task.completed true", 3),
+        ("trust", 3),
+        ("validate", 2),
+        ("emit a.b --strict", 3),
+        ("doctor", 1),
+        ("list", 0),
+        ("explain task.completed", 0),
+        ("graph", 0),
+        ("config show", 0),
+        ("test", 0),
+        ("emit a.b", 0),
+    ] {
+        let ran = project.run(&command.split(' ').collect::<Vec<_>>());
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        let why = format!("{} can be written by everyone", project.hooks_folder().display());
+        assert!(ran.code == code && said.contains(&why) && said.contains("doctor --fix"), "{command}: {ran:?}");
+    }
+    assert_eq!(fs::read_dir(project.hooks_folder()).unwrap().count(), before, "nothing was written");
+}
+
+#[test]
+fn a_guard_that_others_can_change_is_missed_as_one_that_changed() {
+    let project = TestProject::new();
+    project.hooks("- {name: g, events: [{type: '*'}], command: 'true', fail_mode: stop}\n");
+    project.trust();
+    let settings = project.home().join(".config/knockon");
+    fs::create_dir_all(&settings).unwrap();
+    write(&settings.join("settings.yaml"), "version: '1.0'\nguards: enforce\n", 0o600);
+    assert_eq!(project.run(&["emit", "a.b"]).code, 0);
+    let hooks = project.hooks_folder().join("hooks.yaml");
+    for (path, mode) in [(&hooks, 0o646), (&project.hooks_folder(), 0o757), (&project.root(), 0o777)] {
+        let before = fs::metadata(path).unwrap().permissions();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = project.run(&["emit", "a.b"]);
+        assert!(ran.code == 1 && ran.stderr.contains("the guard `g` did not run"), "{}: {ran:?}", path.display());
+        let strict = project.run(&["emit", "a.b", "--strict"]);
+        assert!(strict.code == 3 && !strict.stderr.contains(" is /"), "{strict:?}");
+        fs::set_permissions(path, before).unwrap();
+    }
+    assert_eq!(project.run(&["emit", "a.b"]).code, 0);
+}
+
+#[test]
+fn init_leaves_the_mode_of_a_folder_that_was_there() {
+    let project = TestProject::bare();
+    fs::create_dir(project.root().join(".flowspec")).unwrap();
+    let mode = |name: &str| fs::metadata(project.root().join(name)).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(project.root().join(".flowspec"), fs::Permissions::from_mode(0o775)).unwrap();
+    project.ok(&["init"]);
+    assert_eq!((mode(".flowspec"), mode(".flowspec/hooks")), (0o775, 0o755));
+}
