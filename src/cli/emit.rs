@@ -57,7 +57,7 @@ pub(super) struct EventFields {
     /// What an agent reports: `context.status_message`
     #[arg(long, short = 'm', value_name = "TEXT", allow_hyphen_values = true)]
     message: Option<String>,
-    /// The agent: `context.agent_id` [default for agent.*: <context.agent or "cli">@<host>]
+    /// The agent: `context.agent_id` (for agent.*, by default the agent or `cli`, then `@` and the host)
     #[arg(long, value_name = "ID")]
     agent_id: Option<String>,
     /// A field of the context: NAME=TEXT, or NAME:=JSON for any other value, kept byte for byte; A.B=TEXT is the field B in
