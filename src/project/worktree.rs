@@ -22,7 +22,9 @@ pub(super) fn in_main(path: &Path) -> Option<PathBuf> {
 pub(super) fn in_others(path: &Path) -> Vec<PathBuf> {
     let Some((top, below)) = of_path(path) else { return Vec::new() };
     let git = top.join(".git");
-    let common = if git.is_dir() { git.canonicalize().ok() } else { common_folder(&git) };
+    // Of itself only: a link to the repository of another folder makes this one no worktree of it.
+    let is_folder = git.symlink_metadata().is_ok_and(|git| git.is_dir());
+    let common = if is_folder { git.canonicalize().ok() } else { common_folder(&git) };
     let Some(common) = common else { return Vec::new() };
     let linked = std::fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
     let linked = linked.filter_map(|entry| PathBuf::from(line(&entry.path().join("gitdir"))?).canonicalize().ok());

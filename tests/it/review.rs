@@ -4,6 +4,7 @@ use crate::support::{TestProject, finish};
 use crate::trust::{HOOK, project};
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -142,4 +143,49 @@ fn trust_is_taken_back_of_what_is_gone() {
     assert_eq!(run_in(&moved, &["untrust", "--project-root", root.to_str().unwrap()]), "no longer trusted\n");
     assert_eq!(run_in(&moved, &["trust", "--list"]), "nothing is trusted\n");
     fs::rename(&moved, &root).unwrap();
+}
+
+#[test]
+fn a_link_to_the_repository_of_a_trusted_project_is_no_worktree_of_it() {
+    let project = project();
+    let git = |folder: &Path, arguments: &[&str]| {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"];
+        let ran = project.program("git", &[&identity[..], arguments].concat()).current_dir(folder).output().unwrap();
+        assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+    };
+    let root = project.root();
+    git(&root, &["init", "-q"]);
+    git(&root, &["commit", "-q", "--allow-empty", "-m", "one"]);
+    let linked = project.home().join("linked");
+    git(&root, &["worktree", "add", "-q", linked.to_str().unwrap()]);
+    project.trust();
+    let admin = root.join(".git/worktrees/linked");
+    // What an archive can carry: links, and a repository of its own whose files or links name the trusted one.
+    for (name, forge) in [
+        ("link", &(|git: &Path| symlink(root.join(".git"), git).unwrap()) as &dyn Fn(&Path)),
+        ("link-to-admin", &|git| symlink(&admin, git).unwrap()),
+        ("link-to-file", &|git| symlink(linked.join(".git"), git).unwrap()),
+        ("link-by-link", &|git| {
+            symlink(root.join(".git"), git.with_file_name("other")).unwrap();
+            symlink("other", git).unwrap();
+        }),
+        ("linked-list", &|git| {
+            fs::create_dir(git).unwrap();
+            symlink(root.join(".git/worktrees"), git.join("worktrees")).unwrap();
+        }),
+        ("own-list", &|git| {
+            fs::create_dir_all(git.join("worktrees/x")).unwrap();
+            fs::write(git.join("worktrees/x/gitdir"), format!("{}\n", root.join(".git").display())).unwrap();
+            fs::write(git.join("worktrees/x/commondir"), "../..\n").unwrap();
+        }),
+        ("file-to-main", &|git| fs::write(git, format!("gitdir: {}\n", root.join(".git").display())).unwrap()),
+    ] {
+        let evil = project.home().join(name);
+        fs::create_dir(&evil).unwrap();
+        let copied = Command::new("cp").arg("-r").arg(project.hooks_folder()).arg(&evil).status().unwrap();
+        assert!(copied.success());
+        forge(&evil.join(".git"));
+        let ran = project.command(&["emit", "spec.created", "--strict"]).current_dir(&evil).output().unwrap();
+        assert_eq!((ran.status.code(), evil.join("ran").exists()), (Some(3), false), "{name}: {ran:?}");
+    }
 }
