@@ -2,7 +2,7 @@
 
 use crate::delivery::{Captured, Decision, Delivery, Outcome, SkippedBy, Status};
 use crate::event::{Event, EventId};
-use crate::text::terminal_safe;
+use crate::text::hook_line;
 use crate::time::{Timestamp, millis};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::time::Duration;
@@ -292,7 +292,7 @@ impl AuditRecord<'_> {
     }
 }
 
-/// What made an event, where records of it have to be told from others.
+/// What made an event, where its records have to be distinguishable.
 fn marked(source: &str) -> Option<&'static str> {
     (source == "test").then_some("test")
 }
@@ -340,12 +340,13 @@ fn binary_tail(captured: &Captured) -> Option<String> {
     captured.is_binary().then(|| BASE64_STANDARD.encode(end))
 }
 
-/// The end of what a hook wrote, harmless for whoever prints it later.
+/// The end of what a hook wrote, without its colours and safe to print.
 fn tail(captured: &Captured) -> Option<String> {
     let text = captured.text();
+    let text = hook_line(&text, false);
     let skip = text.chars().count().saturating_sub(TAIL_CHARACTERS);
     let tail: String = text.chars().skip(skip).collect();
-    (!tail.trim().is_empty()).then(|| terminal_safe(&tail).into_owned())
+    (!tail.trim().is_empty()).then_some(tail)
 }
 
 #[cfg(test)]

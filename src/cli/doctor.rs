@@ -43,7 +43,7 @@ impl Doctor {
             repairs.retain(|repair| known.insert(repair.path.clone()));
         }
         if repairs.is_empty() {
-            terminal.note("there is no mode to repair");
+            terminal.note("no file or folder needs its mode repaired");
             return Ok(Vec::new());
         }
         for repair in &repairs {

@@ -131,7 +131,7 @@ fn not_run_notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
     for hook in report.hooks() {
         let outcome = &hook.outcome;
         let text = match (outcome.not_run, outcome.skipped_by) {
-            (Some(NotRun::InvalidConfig), _) => "did not run: its configuration has an error".into(),
+            (Some(NotRun::InvalidConfig), _) => format!("did not run: {}", hook.reason),
             (Some(NotRun::Skipped), Some(SkippedBy::Environment | SkippedBy::Chain | SkippedBy::Unsupported)) => {
                 format!("did not run: {}", outcome.summary())
             }

@@ -34,7 +34,7 @@ pub(super) struct On {
     /// Print the result as one JSON document
     #[arg(long)]
     json: bool,
-    /// The project's folder [default: the nearest one upward with .flowspec, .knockon or .git]
+    /// The project's folder [default: the nearest one upward with a hooks.yaml, else with .flowspec, .knockon or .git]
     #[arg(long, value_name = "FOLDER")]
     project_root: Option<std::path::PathBuf>,
 }

@@ -25,7 +25,7 @@ const CONFIG_VARIABLE: &str = "KNOCKON_CONFIG";
 /// Which project, and which configuration.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct ProjectOptions {
-    /// The project's folder [default: the nearest one upward with .flowspec, .knockon or .git]
+    /// The project's folder [default: the nearest one upward with a hooks.yaml, else with .flowspec, .knockon or .git]
     #[arg(long, value_name = "FOLDER")]
     pub(super) project_root: Option<PathBuf>,
     /// Use this configuration instead of the project's; its scripts are in the same folder [env: KNOCKON_CONFIG]
@@ -73,7 +73,7 @@ impl ProjectOptions {
     /// As [`ProjectOptions::emitter`]; `strict`: exactly the content that was reviewed has to decide.
     ///
     /// # Errors
-    /// With `strict`, also a trust variable without a value: whoever set it meant a hash.
+    /// With `strict`, also a trust variable that is set but empty: a hash was meant to be there.
     pub(super) fn emitter_as(&self, trust: &TrustOptions, look_only: bool, strict: bool) -> Result<Emitter, CliError> {
         if strict && trust.trust_hash.is_none() && std::env::var_os(TRUST_VARIABLE).is_some_and(|text| text.is_empty())
         {

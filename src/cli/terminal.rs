@@ -106,7 +106,7 @@ impl LiveWriter {
     }
 }
 
-/// Writes to standard error. Nobody is left to tell when that is gone.
+/// Writes to standard error. A failure has no place to be reported.
 fn to_stderr(text: &str) {
     let _ = StandardStream::error().write_all(text.as_bytes());
 }
@@ -322,7 +322,7 @@ impl Terminal {
     }
 
     /// Asks a question on standard error. Returns the line that was typed, in lower case and without space around it; nothing
-    /// when there is nobody to type one.
+    /// at the end of the input.
     pub(super) fn ask(&mut self, question: &str) -> Option<String> {
         self.flush();
         to_stderr(&format!("{question} "));

@@ -229,7 +229,8 @@ impl super::Command for Untrust {
             terminal.json(&json!({ "untrusted": removed, "project": root, "still_trusted_in": shared }));
             return Ok(Exit::Fine);
         }
-        terminal.line(if removed { "no longer trusted" } else { "it was not trusted" });
+        let what = if removed { "no longer trusted" } else { "it was not trusted" };
+        terminal.line(&format!("{what}: {}", one_line(&root.to_string_lossy())));
         if let Some(other) = shared {
             let other = one_line(&other);
             terminal.warning(&format!(

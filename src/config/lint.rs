@@ -104,7 +104,7 @@ fn action(file: &ConfigFile, hook: &Hook, search: &OsStr, problems: &mut Vec<Dia
 /// The most of a script that is searched, in bytes.
 const MAX_SEARCHED: usize = 1024 * 1024;
 
-/// Warns of commands that nobody wants to run without a second look.
+/// Warns of commands that deserve a second look before they run.
 fn danger(file: &ConfigFile, hook: &Hook, problems: &mut Vec<Diagnostic>) {
     let (text, script) = match &hook.action {
         Action::Command(line) => (line.clone(), None),

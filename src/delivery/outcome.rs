@@ -9,7 +9,7 @@ use std::time::Duration;
 /// How much of the output is kept where there is too much of it.
 const SHORT_OUTPUT: usize = 2048;
 
-/// The most characters of a reason that are told and recorded.
+/// The most characters of a reason that are shown and recorded.
 const LONGEST_REASON: usize = 2000;
 
 /// The exit code of a hook that blocks, as coding agents have it.
@@ -46,7 +46,7 @@ pub struct Outcome {
     pub help: Option<String>,
     /// From the start of the program to its end.
     pub duration: Duration,
-    /// How long it waited in the queue of what nobody waits for, and for its group.
+    /// How long it waited in the background queue, and for its group.
     pub waited: Duration,
     /// What knockon itself took to start it and to see its end.
     pub overhead: Duration,

@@ -21,7 +21,7 @@ pub enum Status {
     Disabled,
     /// It did not run because its part of the configuration has an error.
     Invalid,
-    /// It was ended because knockon was told to end.
+    /// It was ended because knockon was asked to end (a signal).
     Interrupted,
     /// It goes on without the emitter.
     Detached,
@@ -63,7 +63,7 @@ impl Status {
 pub enum NotRun {
     /// The configuration disables it.
     Disabled,
-    /// Nobody trusted this content, or it changed since.
+    /// This content is not trusted, or changed since it was.
     Untrusted,
     /// It must not run as it stands: another owner, a mode that lets others write, a policy.
     Refused,

@@ -90,7 +90,7 @@ fn policy(emitter: &Emitter, findings: &mut Findings) {
     }
 }
 
-/// The last run of each hook that nobody waits for.
+/// The last run of each background hook.
 fn background(emitter: &Emitter, findings: &mut Findings) {
     let alone = emitter.loaded().hooks.iter().map(|hook| &hook.hook);
     for hook in alone.filter(|hook| hook.mode == Mode::Detach || hook.coalesce.is_some()) {

@@ -16,7 +16,8 @@ impl Emitter {
     /// them cannot be known: the error may be in what they are for.
     pub(super) fn report_invalid(&self, report: &mut EmitReport, event: &Event, plan: &Plan, now: Timestamp) {
         for hook in &plan.loaded.invalid {
-            self.report_missed(report, event, &hook.name, hook.fail_mode, &hook.problem, now);
+            let reason = "its configuration has an error";
+            self.report_missed(report, event, (&hook.name, hook.fail_mode), (reason, &hook.problem), now);
         }
     }
 
@@ -28,7 +29,8 @@ impl Emitter {
             let hook = &plan.loaded.hooks[matched.hook].hook;
             let why = format!("{} is not read, because {} is", ignored.path.display(), one_line(&read));
             report.warnings.push(format!("the hook `{}` did not run: {why}; merge the two files", hook.name));
-            self.report_missed(report, event, hook.name.as_str(), hook.fail_mode, &why, now);
+            let reason = "its file is not read, because there is another";
+            self.report_missed(report, event, (hook.name.as_str(), hook.fail_mode), (reason, &why), now);
         }
     }
 
@@ -55,9 +57,8 @@ impl Emitter {
         &self,
         report: &mut EmitReport,
         event: &Event,
-        hook: &str,
-        fail_mode: FailMode,
-        why: &str,
+        (hook, fail_mode): (&str, FailMode),
+        (reason, why): (&str, &str),
         now: Timestamp,
     ) {
         let record = AuditRecord::invalid(event, hook, why, now);
@@ -68,7 +69,7 @@ impl Emitter {
             name: hook.to_owned(),
             fail_mode,
             output: OutputMode::default(),
-            reason: "its configuration cannot be used".into(),
+            reason: reason.into(),
             attempts: 0,
             outcome: Outcome::not_run(NotRun::InvalidConfig, why),
         });

@@ -38,8 +38,8 @@ impl Plan {
 }
 
 impl Emitter {
-    /// An emitter for `project`. A configuration that cannot be read switches its hooks off and is
-    /// told in every report.
+    /// An emitter for `project`. A configuration that cannot be read disables its hooks, and every report
+    /// says so.
     pub fn open(project: Project, user: &UserFolders, options: EmitterOptions) -> Self {
         let commit = options.commit.as_ref().map(|commit| (commit.config.as_path(), Origin::Commit));
         let opened = Instant::now();

@@ -284,7 +284,7 @@ pub fn is_private_group(gid: u32) -> bool {
     let is_of = |fields: &[String], at: usize, id: u32| fields.get(at).is_some_and(|text| text.parse() == Ok(id));
     let users: Vec<Vec<String>> = users.lines().map(fields).collect();
     let own: Vec<&str> = users.iter().filter(|user| is_of(user, 2, user_id())).map(|user| user[0].as_str()).collect();
-    // Whoever has it as their primary group is in it, too.
+    // A user's primary group has that user as a member, too.
     let shared = users.iter().any(|user| is_of(user, 3, gid) && !is_of(user, 2, user_id()));
     let mut group = groups.lines().map(fields).filter(|group| is_of(group, 2, gid)).peekable();
     let is_known = group.peek().is_some();
@@ -300,7 +300,7 @@ pub fn is_private_group(gid: u32) -> bool {
 const FIXED_MODES: [u64; 8] =
     [0x4d44, 0x2011_bab0, 0x5346_544e, 0x7366_746e, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546];
 
-/// What to add to why a path is distrusted, where nobody could give it another mode; else nothing.
+/// What to add to why a path is distrusted, where its file system keeps no other mode; else nothing.
 pub fn fixed_modes(path: &Path) -> &'static str {
     let kind = rustix::fs::statfs(path).map(|of| of.f_type as u64 & 0xffff_ffff);
     match kind {

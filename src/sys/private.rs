@@ -113,7 +113,7 @@ pub fn is_private_folder(folder: &Path) -> io::Result<bool> {
 /// Takes bits out of the mode of a file or folder of the user. A link is not followed.
 ///
 /// # Errors
-/// It is a link, is not the user's, cannot be opened, or its file system keeps the mode that it has.
+/// It is a link, has further hard links, is not the user's, cannot be opened, or its file system keeps the mode that it has.
 pub fn take_rights(path: &Path, bits: u32) -> io::Result<()> {
     use rustix::fs::{CWD, Mode, OFlags, fchmod, fstat, openat};
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -121,6 +121,10 @@ pub fn take_rights(path: &Path, bits: u32) -> io::Result<()> {
     let of = fstat(&fd)?;
     if of.st_uid != super::user_id() {
         return Err(io::Error::other("it belongs to somebody else"));
+    }
+    let is_folder = rustix::fs::FileType::from_raw_mode(of.st_mode).is_dir();
+    if of.st_nlink > 1 && !is_folder {
+        return Err(io::Error::other("it has another name elsewhere (a hard link), whose mode would change with it"));
     }
     fchmod(&fd, Mode::from_raw_mode(of.st_mode & 0o7777 & !bits))?;
     match fstat(&fd)?.st_mode & bits {

@@ -85,14 +85,14 @@ fn is_right_in_it(path: &ScriptPath) -> bool {
 
 /// A link has no mode of its own; what it leads to has.
 fn distrust_of_folder(file: &ConfigFile) -> Option<String> {
-    told(file, &file.hooks_folder, sys::owner_of_target(&file.hooks_folder))
+    reason(file, &file.hooks_folder, sys::owner_of_target(&file.hooks_folder))
 }
 
 fn distrust(file: &ConfigFile, folder: &Path) -> Option<String> {
-    told(file, folder, sys::owner(folder))
+    reason(file, folder, sys::owner(folder))
 }
 
-fn told(file: &ConfigFile, folder: &Path, owner: io::Result<Owner>) -> Option<String> {
+fn reason(file: &ConfigFile, folder: &Path, owner: io::Result<Owner>) -> Option<String> {
     match owner {
         Ok(owner) => {
             let why = owner.distrust().filter(|_| !file.safe.cover(folder))?;

@@ -308,11 +308,19 @@ fn doctor_repairs_modes_after_asking() {
     );
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&hooks), mode(&log), mode(&state)), (0o755, 0o600, 0o700));
-    assert!(project.ok(&["doctor", "--fix"]).stderr.contains("there is no mode to repair"));
+    assert!(project.ok(&["doctor", "--fix"]).stderr.contains("no file or folder needs its mode repaired"));
     open();
     let document = project.json(&["doctor", "--fix", "--yes", "--json"]);
     assert_eq!(document["fixed"].as_array().unwrap().len(), 6, "{document}");
     assert_eq!((document["errors"].clone(), strict()), (0.into(), 0));
+    // A hard link has the same mode elsewhere.
+    let elsewhere = project.home().join("elsewhere");
+    fs::write(&elsewhere, "version: '1.0'\nhooks: []\n").unwrap();
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::hard_link(&elsewhere, hooks.join("hooks.local.yaml")).unwrap();
+    let ran = project.run(&["doctor", "--fix", "--yes"]);
+    assert!(mode(&elsewhere) == 0o666 && ran.stderr.contains("a hard link"), "{ran:?}");
+    fs::remove_file(hooks.join("hooks.local.yaml")).unwrap();
     if is_root() {
         // What belongs to somebody else is left alone.
         give(&hooks.join("sub/h.sh"), OTHER, OTHER);

@@ -105,10 +105,14 @@ fn the_worktrees_of_one_repository_share_trust_in_the_same_content() {
     fs::remove_file(linked.join(".knockon/hooks.local.yaml")).unwrap();
     let ran = run_in(&linked, &["untrust"]);
     assert!(
-        ran.stdout == "it was not trusted\n" && ran.stderr.contains("still trusted here through the worktree"),
+        ran.stdout == format!("it was not trusted: {}\n", linked.display())
+            && ran.stderr.contains("still trusted here through the worktree"),
         "{ran:?}"
     );
-    assert_eq!(run_in(&linked, &["untrust", "--project-root", root.to_str().unwrap()]).stdout, "no longer trusted\n");
+    assert_eq!(
+        run_in(&linked, &["untrust", "--project-root", root.to_str().unwrap()]).stdout,
+        format!("no longer trusted: {}\n", root.display())
+    );
     assert_eq!((emit(&root), emit(&linked)), (3, 3));
     assert_eq!(run_in(&linked, &["trust", "--hash", hash.trim()]).code, 0);
     assert_eq!(emit(&root), 0);
@@ -119,7 +123,7 @@ fn trust_is_taken_back_of_what_is_gone() {
     let project = project();
     project.trust();
     fs::remove_file(project.hooks_folder().join("hooks.yaml")).unwrap();
-    assert_eq!(project.ok(&["untrust"]).stdout, "no longer trusted\n");
+    assert_eq!(project.ok(&["untrust"]).stdout, format!("no longer trusted: {}\n", project.root().display()));
     // A nested project without its file is meant, not the outer one that is found then.
     let project = crate::trust::project();
     project.trust();
@@ -134,13 +138,16 @@ fn trust_is_taken_back_of_what_is_gone() {
     let hash = run_in(&nested, &["trust", "--print-hash"]);
     run_in(&nested, &["trust", "--hash", hash.trim()]);
     fs::remove_file(nested.join(".knockon/hooks.yaml")).unwrap();
-    assert_eq!(run_in(&nested, &["untrust"]), "no longer trusted\n");
+    assert_eq!(run_in(&nested, &["untrust"]), format!("no longer trusted: {}\n", nested.display()));
     assert_eq!(project.run(&["emit", "spec.created", "--strict"]).code, 0, "the outer project is trusted still");
     // From any folder, of a folder that is gone.
     let root = project.root();
     let moved = project.home().join("moved");
     fs::rename(&root, &moved).unwrap();
-    assert_eq!(run_in(&moved, &["untrust", "--project-root", root.to_str().unwrap()]), "no longer trusted\n");
+    assert_eq!(
+        run_in(&moved, &["untrust", "--project-root", root.to_str().unwrap()]),
+        format!("no longer trusted: {}\n", root.display())
+    );
     assert_eq!(run_in(&moved, &["trust", "--list"]), "nothing is trusted\n");
     fs::rename(&moved, &root).unwrap();
 }

@@ -153,4 +153,16 @@ fn colours_of_a_hook_are_shown_on_a_terminal_and_stripped_elsewhere() {
         let (_, shown) = project.on_a_terminal(arguments, "");
         assert!(shown.contains("\u{1b}[31mred\u{1b}[0m ␛[2Jx"), "{shown:?}");
     }
+    // What the log kept of a failure, in every form.
+    project.hooks(&format!(
+        "- {{name: h, events: [{{type: '*'}}], command: \"{}; exit 3\"}}\n",
+        line.replace('\\', "\\\\")
+    ));
+    project.trust();
+    let document = project.json(&["emit", "a.b", "--json"]);
+    let id = document["event"]["event_id"].as_str().unwrap();
+    project.ok(&["report", "-o", "page.html"]);
+    for shown in [project.ok(&["audit", "show", id]).stdout, project.read("page.html")] {
+        assert!(shown.contains("red ␛[2Jx") && !shown.contains("␛[31m"), "{shown}");
+    }
 }

@@ -169,8 +169,8 @@ fn untrust_and_list() {
     assert_eq!(listed["trusted"][0]["hash"], hash(&project));
     assert_eq!(listed["trusted"][0]["project"], project.root().to_string_lossy().as_ref());
     assert!(project.ok(&["trust", "--list"]).stdout.contains(".knockon/hooks.yaml"));
-    assert_eq!(project.ok(&["untrust"]).stdout, "no longer trusted\n");
-    assert_eq!(project.ok(&["untrust"]).stdout, "it was not trusted\n");
+    assert_eq!(project.ok(&["untrust"]).stdout, format!("no longer trusted: {}\n", project.root().display()));
+    assert_eq!(project.ok(&["untrust"]).stdout, format!("it was not trusted: {}\n", project.root().display()));
     assert!(!runs(&project));
 }
 
