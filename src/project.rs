@@ -259,6 +259,11 @@ impl Project {
         &self.start
     }
 
+    /// The folders from where the project was looked for up to its root, which is left out.
+    pub fn below_root(&self) -> impl Iterator<Item = &Path> + Clone {
+        self.start.ancestors().take_while(|folder| *folder != self.root)
+    }
+
     /// The project that this one lies in: the next folder upward with hooks, if there is one.
     pub fn outer(&self, home: Option<&Path>) -> Option<Project> {
         let above = Self::upward(self.root.parent()?, home).ok()?;
@@ -271,7 +276,7 @@ impl Project {
     /// # Errors
     /// A folder on the way cannot be read.
     pub fn for_setup(self) -> io::Result<Self> {
-        for folder in self.start.ancestors().take_while(|folder| *folder != self.root) {
+        for folder in self.below_root() {
             if folder.join(".git").exists() || layout_of(folder)?.1.is_some() {
                 return Self::at(folder);
             }

@@ -37,15 +37,13 @@ pub(super) fn remembered(
 ) -> Vec<Remembered> {
     let file = plan.loaded.project_file();
     let explicit = explicit.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-    let root = project.root();
     let records = match (&explicit, file) {
         (Some(path), _) => store.find(project, path).ok().flatten().into_iter().collect(),
         // With nothing here, the project may have been one of the folders above.
         (None, None) => store.of_projects(project.start().ancestors(), Layout::CONFIG_FILES),
         (None, Some(_)) => {
             // What lies between was a project of its own, if it was trusted as one.
-            let between = project.start().ancestors().take_while(|folder| *folder != root);
-            store.of_projects(between.chain([root]), Layout::CONFIG_FILES)
+            store.of_projects(project.below_root().chain([project.root()]), Layout::CONFIG_FILES)
         }
     };
     let with_guards = records.into_iter().filter(|record| !record.guards.is_empty());
@@ -58,8 +56,7 @@ pub(super) fn remembered(
 
 /// The guards of projects between a project's root and where it was looked for, which are none any more.
 pub(super) fn lost_between(project: &Project, store: &TrustStore) -> Vec<Remembered> {
-    let between = project.start().ancestors().take_while(|folder| *folder != project.root());
-    let records = store.of_projects(between, Layout::CONFIG_FILES).into_iter();
+    let records = store.of_projects(project.below_root(), Layout::CONFIG_FILES).into_iter();
     let lost = records.filter(|record| !record.guards.is_empty()).map(|record| Remembered {
         why: format!("{} does not exist any more", one_line(&record.config)),
         guards: record.guards,

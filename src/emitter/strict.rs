@@ -104,7 +104,7 @@ impl Emitter {
 
     /// A project between here and where it was looked for, which was trusted and is none any more.
     fn lost_nested(&self) -> Option<String> {
-        let between = self.project.start().ancestors().take_while(|folder| *folder != self.project.root());
+        let between = self.project.below_root();
         if self.options.config.is_some() || between.clone().next().is_none() {
             return None;
         }
