@@ -234,7 +234,7 @@ impl Project {
     }
 
     /// Whether one of the files is there that may be its configuration, whatever it is.
-    fn has_hooks_file(&self) -> bool {
+    pub fn has_hooks_file(&self) -> bool {
         let mut names = self.config_files().flatten();
         names.any(|name| self.root.join(name).symlink_metadata().is_ok())
     }
@@ -266,8 +266,12 @@ impl Project {
 
     /// The project that this one lies in: the next folder upward with hooks, if there is one.
     pub fn outer(&self, home: Option<&Path>) -> Option<Project> {
-        let above = Self::upward(self.root.parent()?, home).ok()?;
-        (above.layout != Layout::Bare && above.has_hooks_file()).then_some(above)
+        self.around(home).filter(Self::has_hooks_file)
+    }
+
+    /// What the folder above the root is in: the next project upward, or a folder without hooks.
+    pub fn around(&self, home: Option<&Path>) -> Option<Project> {
+        Self::upward(self.root.parent()?, home).ok()
     }
 
     /// The project to set up from here: the nearest folder upward with `.flowspec/`, `.knockon/` or `.git`, though hooks be

@@ -3,7 +3,7 @@
 use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, require_own};
 use super::terminal::{Paint, Terminal};
-use crate::config::{Origin, load};
+use crate::config::load;
 use crate::project::{Project, UserFolders};
 use crate::scaffold::{self, Written};
 use crate::text::one_line;
@@ -64,7 +64,7 @@ impl super::Command for Init {
 fn trust(project: &Project, user: &UserFolders, terminal: &mut Terminal) -> bool {
     let only_project = UserFolders { state: user.state.clone(), ..UserFolders::default() };
     let loaded = load(project, &only_project, None);
-    let Some(file) = loaded.files.iter().find(|file| file.origin == Origin::Project) else { return false };
+    let Some(file) = loaded.project_file() else { return false };
     // What lies over hooks.yaml was there before: somebody else's.
     if !file.layers.is_empty() {
         return false;

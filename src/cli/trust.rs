@@ -9,7 +9,9 @@ use crate::emitter::Emitter;
 use crate::project::{Project, UserFolders};
 use crate::text::one_line;
 use crate::time::Timestamp;
-use crate::trust::{ContentHash, Manifest, Review, ReviewLine, Tone, TrustStore, Trusted, Verdict, verdict};
+use crate::trust::{
+    ContentHash, Manifest, Review, ReviewLine, Tone, TrustStore, Trusted, Verdict, hash_of_all, verdict,
+};
 use clap::Args;
 use serde_json::json;
 use std::io::IsTerminal;
@@ -64,35 +66,40 @@ impl super::Command for Trust {
         }
         require_sound(&emitter, terminal)?;
         let loaded = emitter.loaded();
-        let file = loaded.project_file().ok_or_else(no_hooks)?;
-        let manifest = Manifest::of(file);
-        let hash = manifest.hash();
+        let hash = hash_of_all(loaded).ok_or_else(no_hooks)?;
+        let all: Vec<(&ConfigFile, Manifest)> = loaded.project_files().map(|file| (file, Manifest::of(file))).collect();
+        let entries = || all.iter().flat_map(|(_, manifest)| manifest.entries());
         if self.print_hash {
             let hash = if self.without_local { self.hash_without_local(&emitter)? } else { hash };
-            let has_local = manifest.entries().iter().any(|entry| entry.path == LOCAL_FILE);
+            let has_local = entries().any(|entry| entry.path == LOCAL_FILE);
             if has_local && !self.without_local {
                 let note = format!("this hash includes {LOCAL_FILE}; for a checkout without it, use `--without-local`");
                 terminal.warning(&note);
             }
             if self.json {
-                terminal.json(&json!({ "hash": hash, "files": manifest.entries() }));
+                terminal.json(&json!({ "hash": hash, "files": entries().collect::<Vec<_>>() }));
             } else {
                 terminal.line(&hash.to_string());
             }
             return Ok(Exit::Fine);
         }
-        let (before, _) = verdict(emitter.project(), file, None, emitter.store());
-        if let Verdict::Refused(why) = &before {
-            let error = CliError::new(Exit::Untrusted, format!("it cannot be trusted: {}", one_line(why)));
-            return Err(error.hint("take ownership of it, and run `chmod go-w` on it"));
+        if let Some(given) = self.hash.as_ref().filter(|given| **given != hash) {
+            let error = format!("the content here has the hash {hash}, not {given}");
+            let hint = "review it with `knockon trust` on a terminal";
+            return Err(CliError::new(Exit::Untrusted, error).hint(hint));
         }
-        if let Some(why) = manifest.refusal() {
-            return Err(CliError::new(Exit::Untrusted, format!("it cannot be trusted: {}", one_line(why))));
+        // Where nobody can be asked, all of it is shown: the hash to give stands for all.
+        let goes_on = self.hash.is_none() && !std::io::stdin().is_terminal();
+        let mut refused = None;
+        for (file, manifest) in &all {
+            match self.trust(&emitter, file, manifest, terminal) {
+                Err(error) if goes_on => refused = Some(error),
+                trusted => trusted?,
+            }
         }
-        self.consent(&emitter, &manifest, &before, terminal)?;
-        let stored = emitter.store().trust(emitter.project(), loaded, file, &manifest, Timestamp::now());
-        stored.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
-        record_decision(emitter.audit(), "trusted", Some(hash.to_string()), terminal);
+        if let Some(error) = refused {
+            return Err(error);
+        }
         if self.json {
             terminal.json(&json!({ "trusted": true, "hash": hash, "project": emitter.project().root() }));
         } else {
@@ -103,31 +110,45 @@ impl super::Command for Trust {
 }
 
 impl Trust {
+    /// Trusts one configuration: the project's own, or one that it inherits.
+    fn trust(
+        &self,
+        emitter: &Emitter,
+        file: &ConfigFile,
+        manifest: &Manifest,
+        terminal: &mut Terminal,
+    ) -> Result<(), CliError> {
+        let (project, store) = (file.project(emitter.project()), emitter.store());
+        let (before, _) = verdict(project, file, None, store);
+        if let Verdict::Refused(why) = &before {
+            let error = CliError::new(Exit::Untrusted, format!("it cannot be trusted: {}", one_line(why)));
+            return Err(error.hint("take ownership of it, and run `chmod go-w` on it"));
+        }
+        if let Some(why) = manifest.refusal() {
+            return Err(CliError::new(Exit::Untrusted, format!("it cannot be trusted: {}", one_line(why))));
+        }
+        self.consent(emitter, (file, manifest), &before, terminal)?;
+        let stored = store.trust(project, emitter.loaded(), file, manifest, Timestamp::now());
+        stored.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
+        record_decision(emitter.audit(), "trusted", Some(manifest.hash().to_string()), terminal);
+        Ok(())
+    }
+
     /// The given hash, or a yes on the terminal.
     fn consent(
         &self,
         emitter: &Emitter,
-        manifest: &Manifest,
+        (file, manifest): (&ConfigFile, &Manifest),
         before: &Verdict,
         terminal: &mut Terminal,
     ) -> Result<(), CliError> {
-        let hash = manifest.hash();
-        if let Some(given) = &self.hash {
-            return if *given == hash {
-                Ok(())
-            } else {
-                let error = CliError::new(Exit::Untrusted, format!("the content here has another hash: {hash}"));
-                Err(error.hint("review it with `knockon trust` on a terminal"))
-            };
-        }
-        if *before == Verdict::Trusted {
+        if self.hash.is_some() || *before == Verdict::Trusted {
             return Ok(());
         }
-        let loaded = emitter.loaded();
-        let file = loaded.project_file().ok_or_else(no_hooks)?;
-        let trusted = emitter.store().find(emitter.project(), &file.path);
+        let (project, loaded) = (file.project(emitter.project()), emitter.loaded());
+        let trusted = emitter.store().find(project, &file.path);
         let trusted = trusted.map_err(|error| CliError::new(Exit::Io, error.to_string()))?;
-        let texts = emitter.store().texts(emitter.project(), &file.path);
+        let texts = emitter.store().texts(project, &file.path);
         let review = Review::of(loaded, file, manifest, trusted.as_ref(), &texts);
         show(&review.overview, terminal);
         let asks = std::io::stdin().is_terminal();
@@ -139,9 +160,10 @@ impl Trust {
         terminal.line("A command or script can call other files of this project; those are not covered.");
         if !asks {
             let error = CliError::usage("there is no terminal to ask on");
+            let hash = hash_of_all(loaded).ok_or_else(no_hooks)?;
             return Err(error.hint(format!("if you reviewed this content: knockon trust --hash {hash}")));
         }
-        if is_yes(emitter, &review, &hash, terminal) {
+        if is_yes(emitter.store(), project, (&review, &manifest.hash()), terminal) {
             Ok(())
         } else {
             Err(CliError::new(Exit::Untrusted, "not trusted; nothing was changed"))
@@ -155,15 +177,20 @@ impl Trust {
         let located = config::find(emitter.project(), &UserFolders::of_this_process(), named);
         let found: Vec<_> = located.found.into_iter().map(config::Found::without_local).collect();
         let loaded = config::read(&found, located.problems);
-        Ok(Manifest::of(loaded.project_file().ok_or_else(no_hooks)?).hash())
+        hash_of_all(&loaded).ok_or_else(no_hooks)
     }
 }
 
 /// Asks; the files are shown when the answer is `d`. Content that this user trusted elsewhere was reviewed before: there,
 /// yes is the default.
-fn is_yes(emitter: &Emitter, review: &Review, hash: &ContentHash, terminal: &mut Terminal) -> bool {
-    let here = emitter.project().root_text();
-    let same = emitter.store().list().into_iter().find(|trusted| trusted.hash == *hash && trusted.project != here);
+fn is_yes(
+    store: &TrustStore,
+    project: &Project,
+    (review, hash): (&Review, &ContentHash),
+    terminal: &mut Terminal,
+) -> bool {
+    let here = project.root_text();
+    let same = store.list().into_iter().find(|trusted| trusted.hash == *hash && trusted.project != here);
     let (question, default) = match same {
         Some(same) => {
             (format!("You trust the same content in {}. Trust it here? [Y/n/d]", one_line(&same.project)), "y")

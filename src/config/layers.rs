@@ -55,6 +55,10 @@ pub struct Composed {
     pub sources: Vec<Source>,
     /// The `version` of the main file.
     pub version: Option<String>,
+    /// `inherit` of the main file.
+    pub inherit: Option<Node>,
+    /// Whether the main file has it in the form that [`inherits`] finds.
+    pub inherit_is_plain: bool,
     /// `concurrency`, from the main file or the local one.
     pub concurrency: Option<Node>,
     /// Every `defaults`, the one it builds on before it.
@@ -96,8 +100,15 @@ pub(super) fn compose(
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let main = Source { path: path.to_owned(), name: name.clone(), bytes: bytes.to_vec() };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let composed =
-        Composed { sources: vec![main], version: None, concurrency: None, scopes: Vec::new(), hooks: Vec::new() };
+    let composed = Composed {
+        sources: vec![main],
+        version: None,
+        inherit: None,
+        inherit_is_plain: inherits(bytes),
+        concurrency: None,
+        scopes: Vec::new(),
+        hooks: Vec::new(),
+    };
     let mut layers = Layers { folder, open, composed, found: Vec::new(), regions: Vec::new() };
     let complete = layers.file(0, None, &mut vec![name]).is_some();
     if complete {
@@ -107,6 +118,17 @@ pub(super) fn compose(
     }
     problems.append(&mut layers.found);
     complete.then_some(layers.composed)
+}
+
+/// Whether a hooks.yaml says `inherit: true`, on a line of its own: found without reading it as YAML, which takes longer
+/// than all else that an emit does.
+pub fn inherits(bytes: &[u8]) -> bool {
+    let is_it = |line: &[u8]| {
+        let value = line.strip_prefix(b"inherit:").filter(|value| value.starts_with(b" "));
+        let value = value.map(|value| value.split(|byte| *byte == b'#').next().unwrap_or_default());
+        value.is_some_and(|value| value.trim_ascii() == b"true")
+    };
+    memchr::memmem::find(bytes, b"inherit:").is_some() && bytes.split(|byte| *byte == b'\n').any(is_it)
 }
 
 impl ComposedHook {
@@ -207,12 +229,16 @@ impl Layers<'_, '_> {
         if base.is_none() {
             self.composed.version = version;
             self.composed.concurrency = tree.get("concurrency").cloned();
-        } else if let Some(node) = tree.get("concurrency") {
-            let message = "`concurrency` is ignored in an included file";
-            self.read(|reader| {
-                let help = "write it into hooks.yaml itself";
-                reader.warning(node.span, "ignored-key", message).help = Some(help.into());
-            });
+            self.composed.inherit = tree.get("inherit").cloned();
+        } else {
+            for key in ["concurrency", "inherit"] {
+                let Some(node) = tree.get(key) else { continue };
+                let message = format!("`{key}` is ignored in an included file");
+                self.read(|reader| {
+                    let help = "write it into hooks.yaml itself";
+                    reader.warning(node.span, "ignored-key", message).help = Some(help.into());
+                });
+            }
         }
         let scope = self.composed.scopes.len();
         self.composed.scopes.push(Scope { base, defaults: tree.get("defaults").cloned() });
@@ -362,7 +388,7 @@ impl Layers<'_, '_> {
             Opened::Refused(why) => return self.unreadable(LOCAL_FILE, &why),
         };
         let Some(tree) = self.tree(source) else { return };
-        let known: Vec<&str> = TOP_KEYS.iter().copied().filter(|key| *key != "include").collect();
+        let known: Vec<&str> = TOP_KEYS.iter().copied().filter(|key| !["include", "inherit"].contains(key)).collect();
         self.read(|reader| {
             reader.known_keys(tree.entries(), &known, &format!("`{LOCAL_FILE}`"));
             reader.version(&tree);

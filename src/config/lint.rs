@@ -26,7 +26,7 @@ pub fn lint(loaded: &Loaded, project: &Project, search: &OsStr, strict: bool) ->
         let hook = &loaded_hook.hook;
         action(file, hook, search, &mut problems);
         danger(file, hook, &mut problems);
-        working_directory(file, hook, project, &mut problems);
+        working_directory(file, hook, file.project(project), &mut problems);
         if hook.timeout > LONG_TIMEOUT {
             let message = format!(
                 "the timeout of `{}` is {}; more than {} keeps the caller waiting for long",

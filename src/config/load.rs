@@ -2,6 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::MAX_CONFIG_BYTES;
+use super::inherited::Inherited;
 use super::layers::{self, Composed, LOCAL_FILE, ONE_LINE_FILE, Opened, Source};
 use super::model::{Concurrency, Hook, ScriptPath};
 use super::parse::{Read, read_layers};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Whose a configuration file is, which decides what it takes to run its hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Found {
     distrust: Option<String>,
     /// What the user says yes to.
     safe: SafeDirectories,
+    /// The outer project that it is of, where the project's own configuration inherits it.
+    inherited: Option<Arc<Inherited>>,
 }
 
 /// What a configuration file turned out to hold, apart from its hooks.
@@ -76,6 +80,8 @@ pub struct ConfigFile {
     pub distrust: Option<String>,
     /// What the user says yes to all the same.
     pub safe: SafeDirectories,
+    /// The outer project that it is of, where the project's own configuration inherits it.
+    pub inherited: Option<Arc<Inherited>>,
 }
 
 /// A hook and the file it came from.
@@ -131,7 +137,12 @@ impl Loaded {
 
     /// The configuration of the project, or the one named with `--config`.
     pub fn project_file(&self) -> Option<&ConfigFile> {
-        self.files.iter().find(|file| file.origin != Origin::User)
+        self.project_files().find(|file| file.inherited.is_none())
+    }
+
+    /// The same with what it inherits, the outermost first.
+    pub fn project_files(&self) -> impl Iterator<Item = &ConfigFile> {
+        self.files.iter().filter(|file| file.origin != Origin::User)
     }
 
     /// The path of the file that a place of `file` is in.
@@ -162,8 +173,8 @@ impl ConfigFile {
     /// A file that stands for rules that are not in one.
     pub fn without_content(origin: Origin) -> Self {
         let (path, bytes) = ("hooks.yaml".into(), Vec::new());
-        Found { origin, path, bytes, beside: &[], distrust: None, safe: SafeDirectories::default() }
-            .into_file(Parts::default())
+        let (distrust, safe, inherited) = (None, SafeDirectories::default(), None);
+        Found { origin, path, bytes, beside: &[], distrust, safe, inherited }.into_file(Parts::default())
     }
 
     /// Where a hook of this file is disabled: `hooks.yaml:15`.
@@ -171,6 +182,11 @@ impl ConfigFile {
         let span = hook.enabled_at.unwrap_or(hook.span);
         let name = self.path_of(span).file_name().unwrap_or_default().to_string_lossy();
         format!("{name}:{}", span.line)
+    }
+
+    /// The project that its paths are of: `here`, unless it is inherited.
+    pub fn project<'p>(&'p self, here: &'p Project) -> &'p Project {
+        self.inherited.as_ref().map_or(here, |inherited| &inherited.project)
     }
 
     /// The path of the file that a place is in: this one, or one of its layers.
@@ -208,7 +224,7 @@ pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Orig
     ];
     for path in own.into_iter().flatten() {
         let opened = open_anywhere(&path);
-        search.add(Origin::User, &[], path, opened);
+        search.add((Origin::User, &[], None), path, opened);
     }
     match explicit {
         Some((path, origin)) => {
@@ -219,10 +235,10 @@ pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Orig
                     search.located.problems.push(missing.help("give the path of a hooks.yaml"));
                 }
                 // A file named on the command line is read as it stands.
-                opened => search.add(origin, &[], path, opened),
+                opened => search.add((origin, &[], None), path, opened),
             }
         }
-        None => search.add_project(project),
+        None => search.add_projects(project, user),
     }
     search.located
 }
@@ -340,6 +356,7 @@ impl Found {
             concurrency: parts.concurrency,
             distrust: self.distrust.or(parts.distrust),
             safe: self.safe,
+            inherited: self.inherited,
         }
     }
 }
@@ -355,6 +372,9 @@ pub struct Located {
     pub ignored: Option<Found>,
 }
 
+/// Whose a file is, what is laid over it, and the outer project it is inherited from.
+type Whose = (Origin, &'static [&'static str], Option<Arc<Inherited>>);
+
 /// The files found so far.
 #[derive(Default)]
 struct Search {
@@ -365,7 +385,33 @@ struct Search {
 }
 
 impl Search {
-    fn add_project(&mut self, project: &Project) {
+    /// The project's configuration, and before it those that it inherits.
+    fn add_projects(&mut self, project: &Project, user: &UserFolders) {
+        let first = self.located.found.len();
+        self.add_project(project, None);
+        let mut inner = project.clone();
+        while self.located.found.get(first).is_some_and(|found| layers::inherits(&found.bytes)) {
+            let outer = match Inherited::around(&inner, project, user) {
+                Ok(outer) => Arc::new(outer),
+                Err(why) => {
+                    let path = &self.located.found[first].path;
+                    let missing = Diagnostic::error(path, None, "nothing-to-inherit", why);
+                    return self.located.problems.push(missing.help("remove `inherit`, or set the outer project up"));
+                }
+            };
+            let (before, ignored) = (self.located.found.len(), self.located.ignored.take());
+            self.add_project(&outer.project, Some(&outer));
+            self.located.ignored = ignored;
+            if self.located.found.len() == before {
+                // It cannot be read, which is a problem already, or it is the user's own.
+                return;
+            }
+            self.located.found[first..].rotate_right(1);
+            inner = outer.project.clone();
+        }
+    }
+
+    fn add_project(&mut self, project: &Project, inherited: Option<&Arc<Inherited>>) {
         let mut folders = project.config_files().peekable();
         if folders.peek().is_none_or(|names| names.is_empty()) {
             return;
@@ -394,12 +440,13 @@ impl Search {
                             beside: &Found::BESIDE,
                             distrust: None,
                             safe: self.safe.clone(),
+                            inherited: None,
                         });
                         return;
                     }
                     Err(_) if is_read => return,
                     opened => {
-                        self.add(Origin::Project, &Found::BESIDE, path, opened);
+                        self.add((Origin::Project, &Found::BESIDE, inherited.cloned()), path, opened);
                         is_read = true;
                         break;
                     }
@@ -408,7 +455,7 @@ impl Search {
         }
     }
 
-    fn add(&mut self, origin: Origin, beside: &'static [&'static str], path: PathBuf, opened: Result<File, OpenFault>) {
+    fn add(&mut self, (origin, beside, inherited): Whose, path: PathBuf, opened: Result<File, OpenFault>) {
         let read = |file: File| {
             let owner = Owner::of_open(&file)?;
             Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES)?))
@@ -426,7 +473,12 @@ impl Search {
             return;
         }
         self.seen.push(owner.identity);
-        let mut found = Found { origin, path, bytes, beside, distrust: None, safe: self.safe.clone() };
+        if beside.is_empty() && layers::inherits(&bytes) {
+            let message = "`inherit` has no effect here: it is for the hooks.yaml of a project inside another";
+            let problem = Diagnostic::error(&path, None, "nothing-to-inherit", message);
+            self.located.problems.push(problem.help("remove it; what it would add does not run"));
+        }
+        let mut found = Found { origin, path, bytes, beside, distrust: None, safe: self.safe.clone(), inherited };
         found.distrust = found.distrust_of(&found.path, owner);
         self.located.found.push(found);
     }

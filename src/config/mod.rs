@@ -4,7 +4,7 @@
 //! `layers` lays included files and the local override over each other, `parse` turns the result into the
 //! `model` (`words`: its choices) and reports every problem at once: `settings` reads the keys that hooks and defaults share,
 //! `action` what a hook does, `policy` how it is run, `sandbox` what it may touch, `fixture` what it is tried with, `reader` collects
-//! what is wrong. `load` finds and reads the files, `script` opens a hook's script, `lint` makes the checks
+//! what is wrong. `load` finds and reads the files, `inherited` those of the project around a nested one, `script` opens a hook's script, `lint` makes the checks
 //! that only `validate` needs, `limits` reads what the user or the machine allows at most, `user` what the user prefers, `flowspec` says what flowspec would refuse, `diagnostic` is how a problem is told. Filter values and globs stay as
 //! written: the matcher room owns their meaning.
 
@@ -15,6 +15,7 @@ mod diagnostic;
 mod document;
 mod fixture;
 mod flowspec;
+mod inherited;
 mod layers;
 mod limits;
 mod lint;
@@ -38,6 +39,7 @@ pub use diagnostic::{Diagnostic, Related, Severity};
 pub use document::MAX_CONFIG_BYTES;
 pub use fixture::{EXPECT_KEYS, FIXTURE_KEYS, RECORDED_FILE, recorded};
 pub use flowspec::flowspec_refusals;
+pub use inherited::Inherited;
 pub use layers::{Composed, ComposedHook, LOCAL_FILE, ONE_LINE_FILE, Open, Opened, Scope, Source};
 pub use limits::{Limits, POLICY_KEYS};
 pub use lint::lint;

@@ -22,6 +22,8 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 pub struct HooksConfig {
     /// The format version as written, such as `1.0`.
     pub version: String,
+    /// Whether the hooks of the project around this one run first.
+    pub inherit: bool,
     /// How many independent hooks may run side by side.
     pub concurrency: Concurrency,
     /// The hooks in the order they run, defaults merged into them.

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// The keys of the file itself.
-pub const TOP_KEYS: &[&str] = &["version", "include", "defaults", "hooks", "concurrency"];
+pub const TOP_KEYS: &[&str] = &["version", "include", "inherit", "defaults", "hooks", "concurrency"];
 /// The keys of a hook.
 pub const HOOK_KEYS: &[&str] = &[
     "name",
@@ -128,7 +128,19 @@ impl Reader<'_> {
         self.combinations(&mut hooks, &composed.hooks);
         self.hook = None;
         let concurrency = concurrency.unwrap_or(Concurrency::Limit(1));
-        HooksConfig { version: composed.version.clone().unwrap_or_default(), concurrency, hooks }
+        let inherit = composed.inherit.as_ref().is_some_and(|node| self.inherit(node, composed.inherit_is_plain));
+        HooksConfig { version: composed.version.clone().unwrap_or_default(), inherit, concurrency, hooks }
+    }
+
+    /// Which files there are is known before they are read as YAML, so that there is one way to write it.
+    fn inherit(&mut self, node: &Node, is_plain: bool) -> bool {
+        let Some(inherit) = self.boolean(node) else { return false };
+        if inherit != is_plain {
+            let message = "`inherit` cannot be read here";
+            let help = "write `inherit: true` on a line of its own, with nothing before it";
+            self.error(node.span, "bad-value", message).help = Some(help.into());
+        }
+        inherit
     }
 
     pub(super) fn version(&mut self, tree: &Node) -> Option<String> {

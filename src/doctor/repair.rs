@@ -60,7 +60,7 @@ pub fn repairs(emitter: &Emitter, user: &UserFolders) -> Vec<Repair> {
         }
     }
     for file in &emitter.loaded().files {
-        trust::open_to_others(project, file).into_iter().for_each(|path| add(path, WRITING));
+        trust::open_to_others(file.project(project), file).into_iter().for_each(|path| add(path, WRITING));
     }
     if let Ok(Some(state)) = emitter.audit().state() {
         for (path, _) in state.distrust {

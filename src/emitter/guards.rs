@@ -46,12 +46,25 @@ pub(super) fn remembered(
             store.of_projects(project.below_root().chain([project.root()]), Layout::CONFIG_FILES)
         }
     };
-    let with_guards = records.into_iter().filter(|record| !record.guards.is_empty());
-    with_guards
-        .filter_map(|record| {
-            Some(Remembered { why: why_gone(&record, file, plan, (project, store))?, guards: record.guards })
-        })
-        .collect()
+    let own = records.into_iter().map(|record| (record, file, project));
+    let inherited = plan.loaded.project_files().filter_map(|file| {
+        let outer = &file.inherited.as_ref()?.project;
+        Some((store.find(outer, &file.path).ok().flatten()?, Some(file), outer))
+    });
+    // What is inherited is judged by its own record.
+    let is_inherited = |guard: &TrustedGuard| {
+        let hooks = plan.loaded.hooks.iter().filter(|hook| plan.loaded.file_of(hook).inherited.is_some());
+        hooks.into_iter().any(|hook| hook.hook.name.as_str() == guard.name)
+    };
+    let inherited = inherited.map(|inherited| (inherited, false));
+    let all = own.map(|own| (own, true)).chain(inherited);
+    let gone = all.filter_map(|((record, file, project), is_own)| {
+        let mut guards = record.guards.clone();
+        guards.retain(|guard| !(is_own && is_inherited(guard)));
+        (!guards.is_empty()).then_some(())?;
+        Some(Remembered { why: why_gone(&record, file, plan, (project, store))?, guards })
+    });
+    gone.collect()
 }
 
 /// The guards of projects between a project's root and where it was looked for, which are none any more.

@@ -117,8 +117,11 @@ impl Emitter {
         &self.project
     }
 
-    /// The root of the project that this one lies in, if there is one: its hooks do not run here.
+    /// The root of the project that this one lies in and inherits nothing from, if there is one: its hooks do not run here.
     pub fn outer_project(&self) -> Option<PathBuf> {
+        if self.loaded().files.iter().any(|file| file.inherited.is_some()) {
+            return None;
+        }
         let outer = self.project.outer(self.user.home.as_deref())?;
         Some(outer.root().to_owned())
     }

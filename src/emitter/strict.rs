@@ -4,7 +4,7 @@ use super::Emitter;
 use crate::config::{Origin, Severity};
 use crate::project::Layout;
 use crate::text::one_line;
-use crate::trust::{Manifest, Verdict, verdict};
+use crate::trust::{Verdict, hash_for, hash_of_all, verdict};
 use std::fmt;
 
 /// Why it is not the reviewed content that decides.
@@ -39,8 +39,7 @@ impl Emitter {
     /// Whether the content is that of the given hash, compared on bytes.
     fn check_given_hash(&self) -> Result<(), Unreviewed> {
         let Some(given) = &self.options.trust_hash else { return Ok(()) };
-        let manifest = self.loaded().project_file().map(Manifest::of);
-        match manifest.map(|manifest| manifest.hash()) {
+        match hash_of_all(self.loaded()) {
             None => Err(Unreviewed::Untrusted(self.absent("but a trust hash was given"))),
             Some(hash) if hash == *given => Ok(()),
             Some(hash) => Err(Unreviewed::Untrusted(format!("the content has the hash {hash}, not {given}"))),
@@ -70,23 +69,25 @@ impl Emitter {
             return Err(Unreviewed::Invalid(one_line(&error.to_string())));
         }
         let given = self.options.trust_hash.as_ref();
+        for file in self.loaded().project_files().filter(|file| file.origin == Origin::Project) {
+            let given = given.map(|given| hash_for(self.loaded(), given, file));
+            match verdict(file.project(&self.project), file, given.as_ref(), &self.store).0 {
+                Verdict::Trusted => {}
+                Verdict::Refused(why) => return Err(Unreviewed::Untrusted(one_line(&why))),
+                verdict => {
+                    let (path, verdict) = (file.path.to_string_lossy(), verdict.to_string());
+                    return Err(Unreviewed::Untrusted(format!("{}: {}", one_line(&path), one_line(&verdict))));
+                }
+            }
+        }
         match file.filter(|file| file.origin == Origin::Project) {
-            Some(file) => match verdict(&self.project, file, given, &self.store).0 {
-                Verdict::Trusted => match self.lost_nested() {
-                    Some(root) if given.is_none() => {
-                        let root = one_line(&root);
-                        Err(Unreviewed::Untrusted(format!(
-                            "{root} was trusted as a project, and has no hooks.yaml any more"
-                        )))
-                    }
-                    _ => Ok(()),
-                },
-                Verdict::Refused(why) => Err(Unreviewed::Untrusted(one_line(&why))),
-                verdict => Err(Unreviewed::Untrusted(format!(
-                    "{}: {}",
-                    one_line(&file.path.to_string_lossy()),
-                    one_line(&verdict.to_string())
-                ))),
+            Some(_) => match self.lost_nested().filter(|_| given.is_none()) {
+                Some(root) => {
+                    let root = one_line(&root);
+                    let why = format!("{root} was trusted as a project, and has no hooks.yaml any more");
+                    Err(Unreviewed::Untrusted(why))
+                }
+                None => Ok(()),
             },
             None if file.is_none() && self.was_trusted() => {
                 Err(Unreviewed::Untrusted(self.absent("but this project was trusted")))

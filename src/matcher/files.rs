@@ -18,6 +18,8 @@ pub struct FileGlobs {
     written: Vec<String>,
     wanted: Vec<PathGlob>,
     unwanted: Vec<PathGlob>,
+    /// Where the event's project is below the one that the globs are of; empty where that is the same.
+    below: String,
 }
 
 impl FileGlobs {
@@ -26,7 +28,8 @@ impl FileGlobs {
     /// # Errors
     /// One of them is none; the index says which.
     pub fn parse<'g>(globs: impl IntoIterator<Item = &'g str>) -> Result<Self, (usize, InvalidGlob)> {
-        let mut files = FileGlobs { written: Vec::new(), wanted: Vec::new(), unwanted: Vec::new() };
+        let mut files =
+            FileGlobs { written: Vec::new(), wanted: Vec::new(), unwanted: Vec::new(), below: String::new() };
         for (index, text) in globs.into_iter().enumerate() {
             let (list, glob, skipped) = match text.strip_prefix('!') {
                 Some(glob) => (&mut files.unwanted, glob, 1),
@@ -41,6 +44,11 @@ impl FileGlobs {
         Ok(files)
     }
 
+    /// The same for the events of a nested project that lies in `below`.
+    pub fn for_nested(self, below: &str) -> Self {
+        FileGlobs { below: below.to_owned(), ..self }
+    }
+
     /// Whether a path fits.
     pub fn fit(&self, path: &str) -> bool {
         let path = path.strip_prefix("./").unwrap_or(path);
@@ -53,7 +61,14 @@ impl FileGlobs {
         let Some(artifacts) = event.get("artifacts") else { return false };
         let root = event.get("project_root").and_then(Json::as_str).unwrap_or_default();
         let mut paths = artifacts.items().filter_map(artifact_path);
-        paths.any(|path| self.fit(&normal_path(&path, &root)))
+        if self.below.is_empty() {
+            return paths.any(|path| self.fit(&normal_path(&path, &root)));
+        }
+        let outer = root.strip_suffix(&self.below).unwrap_or(&root);
+        paths.any(|path| match normal_path(&path, &root) {
+            path if path.starts_with('/') => self.fit(&normal_path(&path, outer)),
+            path => self.fit(&normal_path(&format!("{}/{path}", self.below), outer)),
+        })
     }
 
     /// The globs as they are written.

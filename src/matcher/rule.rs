@@ -42,10 +42,14 @@ impl Rule {
                 let span = glob.span.inside(&glob.name, invalid.at);
                 problems.push(Diagnostic::error(file.path_of(span), Some(span), "bad-glob", invalid.to_string()));
             });
+        let nested = file.inherited.as_ref();
         Some(Rule {
             kind: kind.ok().filter(|_| impossible.is_none())?,
             filter: filter?,
-            files: files.ok().filter(|_| !matcher.files.is_empty()),
+            files: files.ok().filter(|_| !matcher.files.is_empty()).map(|files| match nested {
+                Some(nested) => files.for_nested(&nested.below),
+                None => files,
+            }),
         })
     }
 

@@ -49,6 +49,13 @@ pub struct Surroundings<'a> {
     pub limits: &'a Limits,
 }
 
+impl<'a> Surroundings<'a> {
+    /// Those of one hook: one that is inherited runs in the outer project.
+    pub(super) fn of(self, delivery: &Delivery<'a>) -> Self {
+        Surroundings { project: delivery.file.project(self.project), ..self }
+    }
+}
+
 /// Runs hooks, any number side by side, in one thread.
 ///
 /// Dropping it ends what still runs, at once.
@@ -306,12 +313,12 @@ impl<'a> Runner<'a> {
 
     /// What became of the program; returns whether there was news.
     fn news(&mut self, slot: usize) -> bool {
-        let Surroundings { project, caller, .. } = self.surroundings;
+        let surroundings = self.surroundings;
         let Some(running) = self.at(slot) else { return false };
         match running.child.news() {
             None => return false,
             Some(News::Failed(error)) => {
-                let (id, fault, took) = running.could_not_start(error, project, caller.search_path());
+                let (id, fault, took) = running.could_not_start(error, surroundings);
                 if let Some(running) = self.leave(slot) {
                     self.surroundings.platform.finish(running.child);
                 }

@@ -59,6 +59,7 @@ pub(super) fn launch<'a>(
     surroundings: Surroundings<'a>,
     trusted: Option<Vec<u8>>,
 ) -> Result<Running<'a>, ProgramFault> {
+    let surroundings = surroundings.of(&delivery);
     let Surroundings { project, caller, platform, .. } = surroundings;
     let mut program = Program::of(&delivery, project, caller.search_path())?;
     if !platform.lacks().is_empty() {
@@ -116,9 +117,10 @@ impl Running<'_> {
     pub(super) fn could_not_start(
         &self,
         error: SpawnError,
-        project: &Project,
-        search: &OsStr,
+        surroundings: Surroundings<'_>,
     ) -> (RunId, ProgramFault, Duration) {
+        let Surroundings { project, caller, .. } = surroundings.of(&self.delivery);
+        let search = caller.search_path();
         (self.id, explain(error, &self.delivery, project, search), self.started.elapsed())
     }
 

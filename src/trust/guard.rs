@@ -3,7 +3,7 @@
 
 use super::manifest::{Changed, ContentHash, Manifest};
 use super::owners::{distrust_of_file, distrust_of_script};
-use super::{TrustStore, Verdict, verdict};
+use super::{TrustStore, Verdict, hash_for, verdict};
 use crate::config::{Loaded, Origin, ScriptFile};
 use crate::project::Project;
 
@@ -93,7 +93,10 @@ impl<'a> Guard<'a> {
         let at = self.loaded.hooks[index].file;
         let file = &self.loaded.files[at];
         self.decided[at].get_or_insert_with(|| match file.origin {
-            Origin::Project => verdict(self.project, file, self.given, self.store),
+            Origin::Project => {
+                let given = self.given.map(|given| hash_for(self.loaded, given, file));
+                verdict(file.project(self.project), file, given.as_ref(), self.store)
+            }
             Origin::User | Origin::Commit => {
                 (distrust_of_file(self.project, file).map_or(Verdict::Trusted, Verdict::Refused), None)
             }

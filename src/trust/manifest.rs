@@ -43,6 +43,16 @@ impl FromStr for ContentHash {
     }
 }
 
+impl ContentHash {
+    /// One that stands for several.
+    pub(super) fn of_several(hashes: &[ContentHash]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"knockon trust manifests 1\n");
+        hashes.iter().for_each(|one| hash.update(format!("{one}\n")));
+        ContentHash(format!("sha256:{}", hex(&hash.finalize())))
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

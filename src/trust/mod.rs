@@ -17,7 +17,7 @@ pub use owners::open_to_others;
 pub use review::{Review, ReviewLine, Tone};
 pub use store::{StoreError, TrustStore, Trusted, TrustedGuard};
 
-use crate::config::ConfigFile;
+use crate::config::{ConfigFile, Loaded};
 use crate::project::Project;
 use std::fmt;
 
@@ -53,6 +53,20 @@ impl fmt::Display for Verdict {
             Verdict::Refused(why) => f.write_str(why),
         }
     }
+}
+
+/// The hash that stands for all that a project runs: its configuration, and with `inherit: true` those of the projects around
+/// it; nothing where there is none.
+pub fn hash_of_all(loaded: &Loaded) -> Option<ContentHash> {
+    let hashes: Vec<ContentHash> = loaded.project_files().map(|file| Manifest::of(file).hash()).collect();
+    loaded.project_file()?;
+    if let [hash] = &*hashes { Some(hash.clone()) } else { Some(ContentHash::of_several(&hashes)) }
+}
+
+/// The hash that `given` demands of one file: where it stands for several, its own if they are what `given` stands for.
+pub fn hash_for(loaded: &Loaded, given: &ContentHash, file: &ConfigFile) -> ContentHash {
+    let stands_for_several = loaded.project_files().nth(1).is_some() && hash_of_all(loaded).as_ref() == Some(given);
+    if stands_for_several { Manifest::of(file).hash() } else { given.clone() }
 }
 
 /// Decides about the hooks of `file`, the project's configuration. `given` is the hash from the

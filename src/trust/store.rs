@@ -211,10 +211,13 @@ fn is_bound(record: &Trusted, root: &Path, config: &Path) -> bool {
     record.project == root.to_string_lossy() && record.config == config.to_string_lossy()
 }
 
-/// The enabled hooks of `file` that stop the caller when they fail.
+/// The enabled hooks of `file`, and of what it inherits, that stop the caller when they fail.
 fn guards_of(loaded: &Loaded, file: &ConfigFile) -> Vec<TrustedGuard> {
-    let of_file = loaded.hooks.iter().filter(|hook| std::ptr::eq(loaded.file_of(hook), file)).map(|hook| &hook.hook);
-    let guards = of_file.filter(|hook| hook.enabled && hook.fail_mode == FailMode::Stop);
+    let up_to_it = loaded.hooks.iter().filter(|hook| {
+        let of = loaded.file_of(hook);
+        std::ptr::eq(of, file) || (file.inherited.is_none() && of.inherited.is_some())
+    });
+    let guards = up_to_it.map(|hook| &hook.hook).filter(|hook| hook.enabled && hook.fail_mode == FailMode::Stop);
     guards.map(|hook| TrustedGuard { name: hook.name.to_string(), events: hook.events.clone() }).collect()
 }
 

@@ -19,6 +19,7 @@ mod explain;
 mod fixtures;
 mod flowspec;
 mod from_ref;
+mod inherit;
 mod kitty;
 mod layers;
 mod library;
