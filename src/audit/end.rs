@@ -109,6 +109,7 @@ impl Open {
                 let segments = place.segments(&self.folder).map_err(|error| io::Error::other(error.to_string()))?;
                 match segments.iter().find(|segment| segment.number > 0) {
                     Some(before) => end_of(before)?,
+                    None if self.fresh => seal.and_then(Seal::begin_anew).unwrap_or(Point::START),
                     None => seal.and_then(|seal| seal.read().ok()??.base_point()).unwrap_or(Point::START),
                 }
             }

@@ -72,6 +72,17 @@ pub struct Lost {
     pub(super) at: u64,
 }
 
+/// All files of the log were gone at once, as `git clean` leaves it, and it began anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reset {
+    /// The last record that was sealed before.
+    pub to: u64,
+    /// When that was sealed, in milliseconds since 1970.
+    pub(super) at: u64,
+    /// When the files were missed, in milliseconds since 1970.
+    pub(super) missed: u64,
+}
+
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seals {
@@ -85,6 +96,9 @@ pub(super) struct Seals {
     pub(super) base: Option<(u64, String)>,
     /// What was lost when the machine went down.
     pub(super) lost: Vec<Lost>,
+    /// How often the whole log was gone.
+    #[serde(default)]
+    pub(super) resets: Vec<Reset>,
     /// When old files were last looked for, in milliseconds since 1970.
     pub(super) swept: u64,
     /// When a seal was found that could not be read, in milliseconds since 1970.
@@ -110,6 +124,18 @@ impl Seals {
     pub(super) fn base_point(&self) -> Option<Point> {
         let (seq, hash) = self.base.as_ref()?;
         Some(Point { seq: *seq, hash: Hash::from_hex(hash).ok()? })
+    }
+
+    /// Takes note that no file of the log is there. What was missed before stays on record: removing all of a log makes no
+    /// cut undone.
+    pub(super) fn reset(&mut self, now: Timestamp) {
+        let Some(last) = self.heads.last().filter(|last| !self.covers(last.seq)) else { return };
+        let reset = Reset { to: last.seq, at: last.at, missed: now.as_millis() };
+        self.heads.pop();
+        (self.synced, self.base) = (None, None);
+        self.resets.push(reset);
+        let surplus = self.resets.len().saturating_sub(MOST_HEADS);
+        self.resets.drain(..surplus);
     }
 
     /// The name of the start of the machine in which `head` was made. That of the last head, when the clock says that
@@ -204,6 +230,17 @@ impl Seal {
             return Ok(None);
         }
         parse(&bytes).map(Some).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "it is damaged"))
+    }
+
+    /// The line that a log without any file goes on from: the last that was removed because it was old. Where records are
+    /// missing that were not, there is none, and that is kept.
+    pub(super) fn begin_anew(&self) -> Option<Point> {
+        let seals = self.read().ok()??;
+        let is_reset = seals.heads.last().is_some_and(|last| !seals.covers(last.seq));
+        if is_reset && self.change(|seals| seals.reset(Timestamp::now())).is_ok() {
+            return None;
+        }
+        seals.base_point()
     }
 
     /// Changes what is sealed, one process at a time.

@@ -6,7 +6,7 @@ use super::lines::each_line;
 use super::link::{Hash, Link, Point};
 use super::pieces::{Break, Piece, Seen, read};
 use super::place::Segment;
-use super::seal::{Head, Lost, Seals};
+use super::seal::{Head, Lost, Reset, Seals};
 use crate::sys;
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,6 +122,13 @@ impl AuditLog {
         let before = self.sealed(&mut found)?;
         let segments = self.segments()?;
         let after = self.sealed(&mut Verified::default())?;
+        found.sealed = before.as_ref().and_then(|seals| seals.heads.last().cloned());
+        let before = before.map(|mut seals| {
+            if segments.is_empty() {
+                seals.reset(Timestamp::now());
+            }
+            seals
+        });
         let marks = marks(before.as_ref(), kept);
         let marked: BTreeSet<u64> = marks.keys().copied().collect();
         let mut whole = Piece::default();
@@ -137,7 +144,6 @@ impl AuditLog {
         }
         (found.records, found.bytes) = (whole.records, whole.bytes);
         found.range = whole.first.zip(whole.last).map(|(first, (_, last))| (first.link.seq, last.seq));
-        found.sealed = before.as_ref().and_then(|seals| seals.heads.last().cloned());
         let oldest = segments.last();
         if !found.is_broken {
             let base = after.as_ref().and_then(Seals::base_point);
@@ -150,6 +156,7 @@ impl AuditLog {
         self.check_marks(&marks, &whole, after.as_ref(), &mut found);
         if let Some(seals) = &before {
             found.notes.extend(seals.lost.iter().map(lost));
+            found.notes.extend(seals.resets.iter().map(reset));
         }
         Ok(found)
     }
@@ -390,5 +397,14 @@ fn lost(lost: &Lost) -> String {
     format!(
         "records {} to {}, sealed at {at}, were gone when this machine came up again; their numbers were given anew",
         lost.from, lost.to
+    )
+}
+
+fn reset(reset: &Reset) -> String {
+    let (at, missed) = (Timestamp::from_millis(reset.at), Timestamp::from_millis(reset.missed));
+    format!(
+        "the log was reset: all of its files were removed, as `git clean` does, with the records up to {}, sealed at {at}; missed \
+         at {missed}",
+        reset.to
     )
 }

@@ -97,12 +97,38 @@ fn what_is_written_afterwards_covers_nothing() {
 }
 
 #[test]
-fn a_log_that_is_gone_is_missed() {
+fn a_log_that_is_gone_as_a_whole_is_a_reset_and_is_noted() {
     let project = project(4);
+    let line = project.ok(&["audit", "seal", "--print"]).stdout.trim().to_owned();
+    let noted = |records: &str| {
+        let ran = verify(&project);
+        assert!(ran.code == 0 && ran.stdout.contains(records), "{ran:?}");
+        let note = "the log was reset: all of its files were removed, as `git clean` does, with the records up to 4, sealed at 20";
+        assert_eq!(ran.stderr.matches(note).count(), 1, "{ran:?}");
+        let doctor = project.run(&["doctor"]);
+        assert!(doctor.stdout.contains(note) && !doctor.stdout.contains("all is well"), "{doctor:?}");
+        let kept = project.run(&["audit", "verify", "--seal", &line]);
+        assert_eq!(kept.code, 1, "a line kept elsewhere shows it: {kept:?}");
+    };
     fs::remove_file(log(&project)).unwrap();
-    found(&project, "all records are missing: knockon sealed record 4");
+    noted("0 records");
     project.ok(&["emit", "task.completed", "--quiet"]);
-    found(&project, "record 4, that knockon sealed at 20");
+    noted("1 record");
+    project.ok(&["emit", "task.completed", "--quiet"]);
+    noted("2 records (1 to 2)");
+    project.ok(&["audit", "seal", "--accept"]);
+    assert!(verify(&project).stderr.is_empty());
+}
+
+#[test]
+fn a_reset_makes_no_cut_undone() {
+    let project = project(5);
+    edit(&project, |lines| lines.truncate(2));
+    project.ok(&["emit", "task.completed", "--quiet"]);
+    fs::remove_file(log(&project)).unwrap();
+    found(&project, "knockon sealed record 5 at 20");
+    project.ok(&["emit", "task.completed", "--quiet"]);
+    found(&project, "record 5, that knockon sealed at 20");
 }
 
 #[test]
