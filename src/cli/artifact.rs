@@ -1,9 +1,10 @@
 //! Artifacts given on the command line: their paths become relative to the project.
 
 use crate::event::EventDraft;
+use crate::sys;
 use crate::text::one_line;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 /// Adds a file to an event: its path relative to the project at `root`, and as it was given where that differs. Returns
 /// what to report: a path outside of the project is kept absolute, one that is not UTF-8 is escaped.
@@ -16,7 +17,7 @@ pub(super) fn add(draft: EventDraft, given: &Path, root: &Path) -> (EventDraft, 
         }
         text
     };
-    let absolute = resolve(given);
+    let absolute = sys::resolve(given);
     let path = match absolute.as_deref().map(|absolute| absolute.strip_prefix(root)) {
         Some(Ok(inside)) if inside.as_os_str().is_empty() => ".".to_owned(),
         Some(Ok(inside)) => text(inside),
@@ -34,37 +35,6 @@ pub(super) fn add(draft: EventDraft, given: &Path, root: &Path) -> (EventDraft, 
         false => draft.artifact_given_as("file", path, original),
     };
     (draft, warnings)
-}
-
-/// The absolute path, links on the way to the file followed, as far as there is something; nothing where a relative path
-/// has no working folder to start in.
-fn resolve(given: &Path) -> Option<PathBuf> {
-    let absolute = std::path::absolute(given).ok()?;
-    let name = match absolute.components().next_back() {
-        Some(Component::Normal(name)) => Some(name.to_owned()),
-        _ => None,
-    };
-    let folder = if name.is_some() { absolute.parent().unwrap_or(&absolute) } else { &absolute };
-    // What does not exist has no links: the nearest folder that does is resolved, the rest is taken as it is written.
-    let mut resolved = folder.ancestors().find_map(|there| {
-        let rest = folder.strip_prefix(there).ok()?;
-        Some(there.canonicalize().ok()?.join(rest))
-    })?;
-    resolved.extend(name);
-    Some(without_dots(&resolved))
-}
-
-/// The path without `.` and `..`.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 /// The path as text, bytes that are not UTF-8 as `\xNN`; and whether it has none.

@@ -184,8 +184,10 @@ impl Emitter {
     /// [`Emitter::emit`]. Of several events that are prepared, the clock has the order in which they were.
     pub fn prepare(&self, draft: EventDraft) -> Prepared {
         let mut report = self.admit(&draft);
+        let is_document = draft.is_document();
         let made = self.make(draft, &mut report);
         report.warnings.extend(made.as_ref().ok().and_then(|event| self.foreign_id(event)));
+        report.warnings.extend(made.iter().filter(|_| is_document).flat_map(Self::foreign_files));
         Prepared { report, made }
     }
 

@@ -77,6 +77,11 @@ impl EventDraft {
         EventDraft { body: Body::Fields(Box::new(fields)), causality: None }
     }
 
+    /// Whether it is a JSON object that its producer wrote.
+    pub fn is_document(&self) -> bool {
+        matches!(self.body, Body::Document(..))
+    }
+
     /// A draft from a JSON object that may lack the fields the emitter adds; everything in it stays
     /// byte for byte. `kind` is the type when the object names none.
     ///

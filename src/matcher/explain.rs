@@ -3,6 +3,7 @@
 
 use super::condition::{Condition, Test};
 use super::field::FieldPath;
+use super::files::place_in;
 use super::filter::Filter;
 use super::operator::{Operator, TextTest, fold, listed};
 use super::rule::Rule;
@@ -80,7 +81,8 @@ pub fn explain(rule: &Rule, event: &Event) -> Explanation {
         checks.extend(rule.files.as_ref().map(|files| {
             let artifacts = event.json().get("artifacts").map(|artifacts| artifacts.items().collect::<Vec<_>>());
             let paths = artifacts.unwrap_or_default().into_iter().filter_map(artifact_path);
-            let paths: Vec<String> = paths.map(|path| path.into_owned()).collect();
+            let root = event.json().get("project_root").and_then(Json::as_str).unwrap_or_default();
+            let paths: Vec<String> = paths.map(|path| place_in(&path, &root).into_owned()).collect();
             Check {
                 subject: "the files".into(),
                 wanted: format!("one that fits {files}"),

@@ -6,7 +6,10 @@
 use super::glob::{InvalidGlob, Pattern};
 use crate::event::{artifact_path, normal_path};
 use crate::json::Json;
+use crate::sys;
+use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
 /// The most globs that the choices of one glob may multiply to.
 const MAX_CHOICES: usize = 64;
@@ -62,12 +65,12 @@ impl FileGlobs {
         let root = event.get("project_root").and_then(Json::as_str).unwrap_or_default();
         let mut paths = artifacts.items().filter_map(artifact_path);
         if self.below.is_empty() {
-            return paths.any(|path| self.fit(&normal_path(&path, &root)));
+            return paths.any(|path| self.fit(&place_in(&path, &root)));
         }
         let outer = root.strip_suffix(&self.below).unwrap_or(&root);
-        paths.any(|path| match normal_path(&path, &root) {
-            path if path.starts_with('/') => self.fit(&normal_path(&path, outer)),
-            path => self.fit(&normal_path(&format!("{}/{path}", self.below), outer)),
+        paths.any(|path| match place_in(&path, &root) {
+            path if path.starts_with('/') => self.fit(&place_in(&path, outer)),
+            path => self.fit(&place_in(&format!("{}/{path}", self.below), outer)),
         })
     }
 
@@ -75,6 +78,20 @@ impl FileGlobs {
     pub fn written(&self) -> &[String] {
         &self.written
     }
+}
+
+/// The normal form of an artifact's path in a project at `root`. One that leads out of it by its text may lead into it by a
+/// link.
+pub fn place_in<'p>(path: &'p str, root: &str) -> Cow<'p, str> {
+    let plain = normal_path(path, root);
+    if !(plain.starts_with('/') || plain.starts_with("..")) {
+        return plain;
+    }
+    let resolved = || {
+        let place = sys::resolve(&Path::new(root).join(path))?;
+        Some(place.strip_prefix(Path::new(root).canonicalize().ok()?).ok()?.to_str()?.to_owned())
+    };
+    resolved().map_or(plain, Cow::Owned)
 }
 
 impl fmt::Display for FileGlobs {

@@ -33,7 +33,7 @@ pub use condition::{Condition, Test};
 pub use eventbridge::{Exported, export};
 pub use explain::{Check, Explanation, explain};
 pub use field::FieldPath;
-pub use files::FileGlobs;
+pub use files::{FileGlobs, place_in};
 pub use filter::{Filter, OR};
 pub use finder::Finder;
 pub use glob::{InvalidGlob, TypeGlob};

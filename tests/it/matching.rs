@@ -1,6 +1,7 @@
 //! Which hooks run: globs, filters, order, once each.
 
 use crate::support::TestProject;
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 fn ran(hooks: &str, arguments: &[&str]) -> Vec<String> {
@@ -130,4 +131,35 @@ fn a_value_that_a_list_holds_many_times_is_looked_up_once() {
     };
     // With a look for each it is 400 times 20,000 candidates.
     assert!(seconds(20_000) < Duration::from_secs(10));
+}
+
+#[test]
+fn files_of_an_event_that_arrives_whole_are_found_by_where_they_are() {
+    let project = TestProject::trusted(
+        "- name: sources\n  events: [{type: task.completed, files: ['src/**']}]\n  command: echo >> ran\n",
+    );
+    let root = project.root().display().to_string();
+    let link = project.home().join("link");
+    std::os::unix::fs::symlink(&root, &link).unwrap();
+    std::fs::create_dir_all(project.root().join("src/deep")).unwrap();
+    let link = link.display();
+    let forms = [
+        ("src/a.rs".to_owned(), true),
+        (format!("{root}/src/a.rs"), true),
+        (format!("{root}//src/../src/./a.rs"), true),
+        (format!("{link}/src/a.rs"), true),
+        (format!("{link}/src/new/not-there.rs"), true),
+        (format!("{link}/docs/a.rs"), false),
+        ("../src/a.rs".to_owned(), false),
+        ("/src/a.rs".to_owned(), false),
+    ];
+    for (path, fits) in forms {
+        let _ = std::fs::remove_file(project.root().join("ran"));
+        let given = json!({ "event_type": "task.completed", "artifacts": [{ "type": "file", "path": path }] });
+        let ran = project.ok(&["run", "--payload", &given.to_string(), "--json"]);
+        assert_eq!(project.exists("ran"), fits, "{path}");
+        assert!(ran.stdout.contains(&format!("\"path\":\"{path}\"")), "its bytes are kept: {}", ran.stdout);
+        let is_outside = path.starts_with("../") || path.starts_with("/src");
+        assert_eq!(ran.stderr.contains("is outside of the project"), is_outside, "{path}: {}", ran.stderr);
+    }
 }
