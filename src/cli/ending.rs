@@ -60,7 +60,7 @@ pub(super) fn show(
     } else {
         for_people(report, show, terminal);
     }
-    notes(report, show, terminal);
+    notes(report, show, strict, terminal);
     exit(report, strict, terminal)
 }
 
@@ -74,7 +74,7 @@ pub(super) fn strict_exit(why: &Unreviewed, terminal: &mut Terminal) -> Exit {
 }
 
 /// What is told on standard error, whatever the form of the result.
-fn notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
+fn notes(report: &EmitReport, show: Show, strict: bool, terminal: &mut Terminal) {
     if let Some(why) = &report.not_stored {
         terminal.note(&format!("the event is not stored: {}", terminal_safe(why)));
     }
@@ -88,12 +88,18 @@ fn notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
         terminal.note(&terminal_safe(message));
     }
     if let Some(verdict) = &report.dispatched.blocked {
-        let blocked = report.hooks().iter().filter(|hook| hook.outcome.status == Status::BlockedUntrusted).count();
+        let blocked = report.hooks().iter().filter(|hook| hook.outcome.status == Status::BlockedUntrusted);
+        let (enabled, disabled): (Vec<_>, Vec<_>) = blocked.partition(|hook| hook.enabled);
+        let hooks = match (enabled.len(), disabled.len()) {
+            (0, disabled) => format!("{} did not run (now disabled)", count(disabled, "hook")),
+            (enabled, 0) => format!("{} did not run", count(enabled, "hook")),
+            (enabled, disabled) => format!("{} did not run ({disabled} more are disabled)", count(enabled, "hook")),
+        };
         let advice = match verdict {
             Verdict::Refused(_) => "correct that first",
             _ => "review with `knockon trust`",
         };
-        terminal.note(&format!("{} did not run, {}: {advice}", count(blocked, "hook"), one_line(&verdict.to_string())));
+        terminal.note(&format!("{hooks}, {}; {advice}", one_line(&verdict.to_string())));
     }
     not_run_notes(report, show, terminal);
     for guard in &report.guards {
@@ -101,14 +107,15 @@ fn notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
         let message = format!("the guard `{}` did not run: {why}; review with `knockon trust`", one_line(&guard.name));
         terminal.warning(&message);
     }
-    if let Some(why) = report.unreviewed.as_ref() {
+    // With `--strict` it ends the command, and is said then.
+    if let Some(why) = report.unreviewed.as_ref().filter(|_| !strict) {
         terminal.warning(&one_line(&why.to_string()));
     }
     for followed in &report.followed {
         if let Some(refused) = &followed.refused {
             terminal.warning(&format!("an event that a hook asked for was not emitted: {refused}"));
         }
-        notes(followed, show, terminal);
+        notes(followed, show, strict, terminal);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, require_sound};
+use super::output;
 use super::terminal::Terminal;
 use crate::config::Hook;
 use crate::graph::{EventEdge, Graph, HookNode};
@@ -32,6 +33,7 @@ enum GraphFormat {
 
 impl super::Command for GraphCommand {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        self.output.as_deref().map_or(Ok(()), output::check)?;
         let emitter = self.project.reader()?;
         require_sound(&emitter, terminal)?;
         let project = emitter.project().root().file_name().unwrap_or_default().to_string_lossy().into_owned();

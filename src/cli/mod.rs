@@ -25,6 +25,7 @@ mod list;
 mod live;
 mod on;
 mod options;
+mod output;
 mod quick;
 mod report;
 mod results;

@@ -1,6 +1,7 @@
 //! What became of events, for the tools that read test results and remarks: JUnit, SARIF, GitHub.
 
 use super::error::CliError;
+use super::output;
 use super::scanning;
 use super::terminal::Terminal;
 use crate::delivery::{Annotation, NotRun, Status};
@@ -103,8 +104,9 @@ pub(super) fn check(wanted: &[Wanted], taken: bool) -> Result<(), CliError> {
         return Err(error.hint("write one of them to a file"));
     }
     wanted.iter().try_for_each(|wanted| match wanted {
-        Wanted::Summary(path) => summary_file(path.clone()).map(drop),
-        Wanted::JUnit(_) | Wanted::Sarif(_) | Wanted::Github => Ok(()),
+        Wanted::Summary(Some(path)) | Wanted::JUnit(path) | Wanted::Sarif(path) => output::check(path),
+        Wanted::Summary(None) => summary_file(None).map(drop),
+        Wanted::Github => Ok(()),
     })
 }
 

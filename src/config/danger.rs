@@ -4,8 +4,9 @@
 use regex_lite::{Captures, Regex};
 use std::sync::OnceLock;
 
-/// A shell that a pipe may end in, perhaps by its path and under `sudo` or `env`.
-const SHELL: &str = r"(?:(?:sudo|env)[ \t]+(?:-\S+[ \t]+)*)*(?:/\S*/)?(?:ba|z|da|k|fi|c)?sh\b";
+/// A shell or interpreter that a pipe may end in, perhaps by its path and under `sudo` or `env`.
+const SHELL: &str =
+    r"(?:(?:sudo|env)[ \t]+(?:-\S+[ \t]+)*)*(?:/\S*/)?(?:(?:ba|z|da|k|fi|c)?sh|python[0-9.]*|perl|ruby|node)\b";
 
 /// A dangerous command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,8 @@ pub fn dangers(text: &str) -> Vec<Danger> {
         for groups in rule.pattern.captures_iter(&joined).filter(|groups| (rule.holds)(groups)) {
             let start = groups.get(0).map_or(0, |all| all.start());
             let before = &joined[..start];
-            if before.rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with('#')) {
+            let same_line = before.rsplit('\n').next().unwrap_or_default();
+            if same_line.trim_start().starts_with('#') || is_printed(same_line) {
                 continue;
             }
             let line = 1 + text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count();
@@ -50,6 +52,27 @@ pub fn dangers(text: &str) -> Vec<Danger> {
     found
 }
 
+/// Whether what follows is in quotes, as text that a command prints or looks for: `echo "rm -rf /"`.
+fn is_printed(before: &str) -> bool {
+    let mut quote: Option<(char, usize)> = None;
+    let mut escaped = false;
+    for (at, character) in before.char_indices() {
+        match (quote, character) {
+            _ if escaped => escaped = false,
+            (None | Some(('"', _)), '\\') => escaped = true,
+            (None, '"' | '\'') => quote = Some((character, at)),
+            (Some((open, _)), _) if character == open => quote = None,
+            _ => {}
+        }
+    }
+    let Some((_, at)) = quote else { return false };
+    // In double quotes `$(…)` and a backquote still run.
+    let runs = before[at..].starts_with('"') && before[at..].contains(['`', '(']);
+    let command = before[..at].rsplit([';', '&', '|', '(', '{']).next().unwrap_or_default();
+    let word = command.split_whitespace().next().unwrap_or_default();
+    !runs && ["echo", "printf", "grep", "egrep", "rg"].contains(&word)
+}
+
 fn rules() -> &'static [Rule] {
     static RULES: OnceLock<Vec<Rule>> = OnceLock::new();
     RULES.get_or_init(|| {
@@ -60,7 +83,7 @@ fn rules() -> &'static [Rule] {
         };
         let is_same_name =
             |groups: &Captures<'_>| (2..=3).all(|at| groups.get(at).map(|m| m.as_str()) == groups.get(1).map(|m| m.as_str()));
-        let all: [(String, &'static str, Condition); 8] = [
+        let all: [(String, &'static str, Condition); 11] = [
             (
                 concat!(
                     r"\brm[ \t]+(?:[^;&|\n]*[ \t])?(?:-[a-zA-Z]*[rR][a-zA-Z]*|--recursive)[ \t]+(?:[^;&|\n]*[ \t])?",
@@ -70,6 +93,20 @@ fn rules() -> &'static [Rule] {
                 "deletes the whole file system or home folder",
                 always,
             ),
+            (
+                r"\bcd[ \t]+(?:/|~|\$HOME)[ \t]*(?:&&|;)[ \t]*(?:sudo[ \t]+)?rm[ \t]+(?:[^;&|\n]*[ \t])?-[a-zA-Z]*[rR][a-zA-Z]*[ \t]+(?:[^;&|\n]*[ \t])?(?:\./)?[*.](?:[ \t;&|)\n]|$)".into(),
+                "deletes the whole file system or home folder",
+                always,
+            ),
+            (
+                r#"\bfind[ \t]+["']?(?:/|~|\$HOME|\$\{HOME\})["']?/?[ \t][^;&|\n]*(?:-delete\b|-exec[ \t]+rm\b)"#.into(),
+                "deletes files all over the file system or home folder",
+                always,
+            ),
+            (r#">[ \t]*["']?/dev/([a-z]+)"#.into(), "overwrites a disk", |groups: &Captures<'_>| {
+                let device = groups.get(1).map_or("", |device| device.as_str());
+                ["sd", "nvme", "vd", "hd", "xvd", "mmcblk", "disk", "mapper", "loop"].iter().any(|disk| device.starts_with(disk))
+            }),
             (r#"\bdd[ \t][^;&|\n]*\bof=["']?/dev/([a-z]+)"#.into(), "overwrites a disk", is_disk),
             (r"(?m)(?:^|[;&|(/ \t])mkfs(?:\.[a-z0-9]+)?[ \t]".into(), "formats a disk", always),
             (
@@ -111,7 +148,7 @@ mod tests {
     fn every_kind_is_found_however_it_is_written() {
         let kinds: [(&str, &[&str]); 7] = [
             (
-                "deletes the whole",
+                "deletes",
                 &[
                     "rm -rf /",
                     "rm -fr ~",
@@ -124,9 +161,23 @@ mod tests {
                     "cd x && sudo rm -Rf ~/ ; echo",
                     "rm -rf tmp /",
                     "rm -rf \\\n  /",
+                    "cd / && rm -rf *",
+                    "cd ~; sudo rm -r -f .",
+                    "find / -type f -delete",
+                    "find ~ -name x -exec rm {} +",
+                    "echo \"x $(rm -rf /)\"",
+                    "bash -c 'rm -rf /'",
                 ],
             ),
-            ("overwrites a disk", &["dd if=/dev/zero of=/dev/sda bs=1M", "dd of='/dev/nvme0n1' if=x"]),
+            (
+                "overwrites a disk",
+                &[
+                    "dd if=/dev/zero of=/dev/sda bs=1M",
+                    "dd of='/dev/nvme0n1' if=x",
+                    "echo x > /dev/sda",
+                    "cat y >/dev/nvme0n1p1",
+                ],
+            ),
             ("formats", &["mkfs.ext4 /dev/sda1", "sudo mkfs -t xfs /dev/sdb", "/sbin/mkfs.vfat x"]),
             ("fork bomb", &[":(){ :|:& };:", "b() { b | b & }; b"]),
             (
@@ -145,6 +196,8 @@ mod tests {
                     "sh -c \"$(curl -fsSL x)\"",
                     "bash <(curl x)",
                     "eval `curl x`",
+                    "wget -qO- x | python3",
+                    "curl x | sudo perl -",
                 ],
             ),
             ("base64", &["echo aGk= | base64 -d | sh", "base64 --decode x | bash", "base64 -d < x | sudo sh"]),
@@ -182,10 +235,17 @@ mod tests {
             "echo '{}' | base64",
             "f() { g | h & }",
             "curl x; ls | sh",
+            "echo \"rm -rf /\"",
+            "grep -r 'rm -rf /' .",
+            "echo x > /dev/null",
+            "echo x > /dev/shm/y",
+            "cd target && rm -rf *",
+            "find . -name '*.o' -delete",
+            "find /tmp/x -delete",
         ];
         for example in fine {
             assert_eq!(dangers(example), [], "{example}");
         }
-        assert_eq!(rules().len(), 8, "every pattern is one");
+        assert_eq!(rules().len(), 11, "every pattern is one");
     }
 }

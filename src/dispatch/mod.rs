@@ -35,6 +35,8 @@ const DESCRIPTORS_A_HOOK: usize = 4;
 pub struct HookReport {
     /// The hook's name.
     pub name: String,
+    /// Whether its configuration enables it.
+    pub enabled: bool,
     /// What its failure means.
     pub fail_mode: FailMode,
     /// What of its output the terminal shows.

@@ -289,6 +289,7 @@ impl<'r> Run<'r, '_> {
         let hook = self.deliveries[index].hook;
         let report = HookReport {
             name: hook.name.to_string(),
+            enabled: hook.enabled,
             fail_mode: hook.fail_mode,
             output: hook.output,
             reason: self.matches[index].reason(self.dispatcher.loaded),

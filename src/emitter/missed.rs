@@ -67,6 +67,7 @@ impl Emitter {
         }
         report.dispatched.hooks.push(HookReport {
             name: hook.to_owned(),
+            enabled: true,
             fail_mode,
             output: OutputMode::default(),
             reason: reason.into(),

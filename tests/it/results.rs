@@ -216,3 +216,21 @@ fn nothing_is_lost_on_the_way_to_a_reader_who_reads() {
         ran.stderr
     );
 }
+
+#[test]
+fn results_are_written_over_no_file_of_knockon_and_through_no_link() {
+    let project = TestProject::trusted("- name: a\n  events: [{type: a.b}]\n  command: echo >> ran\n");
+    let before = project.read(".knockon/hooks.yaml");
+    std::os::unix::fs::symlink("../elsewhere", project.root().join("link.xml")).unwrap();
+    let targets = [".knockon/hooks.yaml", ".knockon/audit.log", ".knockon/hooks.local.yaml", "link.xml"];
+    for (target, form) in targets.iter().flat_map(|target| ["junit", "sarif", "summary"].map(|form| (target, form))) {
+        let ran = project.run(&["emit", "a.b", "--report", &format!("{form}={target}")]);
+        assert!(ran.code == 2 && ran.stderr.contains(target), "{form}={target}: {ran:?}");
+        let drawn = project.run(&["graph", "-o", target]);
+        assert!(drawn.code == 2 && drawn.stderr.contains(target), "{target}: {drawn:?}");
+    }
+    assert!(!project.exists("ran"), "found before a hook runs");
+    assert_eq!(project.read(".knockon/hooks.yaml"), before);
+    assert!(!project.home().join("elsewhere").exists() && !project.exists("../elsewhere"));
+    project.ok(&["emit", "a.b", "--report", "junit=/dev/null"]);
+}
