@@ -120,15 +120,17 @@ pub(super) fn compose(
     complete.then_some(layers.composed)
 }
 
-/// Whether a hooks.yaml says `inherit: true`, on a line of its own: found without reading it as YAML, which takes longer
-/// than all else that an emit does.
+/// Whether a hooks.yaml says `inherit: true`, on a line of its own above its hooks: found without reading it as YAML, which
+/// takes longer than all else that an emit does.
 pub fn inherits(bytes: &[u8]) -> bool {
     let is_it = |line: &[u8]| {
         let value = line.strip_prefix(b"inherit:").filter(|value| value.starts_with(b" "));
         let value = value.map(|value| value.split(|byte| *byte == b'#').next().unwrap_or_default());
         value.is_some_and(|value| value.trim_ascii() == b"true")
     };
-    memchr::memmem::find(bytes, b"inherit:").is_some() && bytes.split(|byte| *byte == b'\n').any(is_it)
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let mut above = lines.take_while(|line| !line.starts_with(b"hooks:"));
+    above.any(is_it)
 }
 
 impl ComposedHook {

@@ -137,7 +137,7 @@ impl Reader<'_> {
         let Some(inherit) = self.boolean(node) else { return false };
         if inherit != is_plain {
             let message = "`inherit` cannot be read here";
-            let help = "write `inherit: true` on a line of its own, with nothing before it";
+            let help = "write `inherit: true` on a line of its own, above `hooks`";
             self.error(node.span, "bad-value", message).help = Some(help.into());
         }
         inherit

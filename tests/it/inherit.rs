@@ -169,6 +169,7 @@ fn inherit_where_it_has_no_effect_is_an_error() {
         ("alone", "version: '1.1'\ninherit: true\nhooks: []\n", "no folder above"),
         ("word", "version: '1.1'\ninherit: yes please\nhooks: []\n", "true or false"),
         ("quoted", "version: '1.1'\n'inherit': true\nhooks: []\n", "write `inherit: true` on a line of its own"),
+        ("below", "version: '1.1'\nhooks: []\ninherit: true\n", "write `inherit: true` on a line of its own"),
         ("flow", "{version: '1.1', inherit: true, hooks: []}\n", "write `inherit: true` on a line of its own"),
     ];
     for (name, text, says) in checks {
