@@ -67,19 +67,11 @@ impl UserFolders {
         match of_other {
             None => Self::from_environment(variable),
             Some(theirs) => Self::from_environment(|name| match name {
-                "HOME" => Some(home_of_root().into()),
+                "HOME" => Some(sys::home_of_root().into()),
                 _ => variable(name).filter(|value| !Path::new(value).starts_with(&theirs)),
             }),
         }
     }
-}
-
-/// The home folder of root, as the system's table of users says.
-fn home_of_root() -> String {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
-    let root = users.lines().map(fields).find(|user| user.get(2).is_some_and(|id| id == "0"));
-    root.and_then(|user| user.get(5).cloned()).filter(|home| home.starts_with('/')).unwrap_or_else(|| "/root".into())
 }
 
 /// Which tool's folder a project has.

@@ -1,6 +1,7 @@
 //! Opening files without being led astray: no link out of a folder, no device or pipe in place of a
 //! file, no more bytes than asked for; and whose a file is.
 
+use super::users::{is_private_group, user_id};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, openat, openat2, statat};
 use rustix::io::Errno;
 use std::fmt;
@@ -8,7 +9,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
-use std::sync::OnceLock;
 
 /// What an opened thing has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,29 +272,6 @@ impl Owner {
     }
 }
 
-/// Whether a group is this user's own: their primary one, which no other user is in. What the files of the system do not
-/// know, such as a group of a directory service, may have others in it.
-pub fn is_private_group(gid: u32) -> bool {
-    if gid != rustix::process::getegid().as_raw() {
-        return false;
-    }
-    let lines = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let (groups, users) = (lines("/etc/group"), lines("/etc/passwd"));
-    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
-    let is_of = |fields: &[String], at: usize, id: u32| fields.get(at).is_some_and(|text| text.parse() == Ok(id));
-    let users: Vec<Vec<String>> = users.lines().map(fields).collect();
-    let own: Vec<&str> = users.iter().filter(|user| is_of(user, 2, user_id())).map(|user| user[0].as_str()).collect();
-    // A user's primary group has that user as a member, too.
-    let shared = users.iter().any(|user| is_of(user, 3, gid) && !is_of(user, 2, user_id()));
-    let mut group = groups.lines().map(fields).filter(|group| is_of(group, 2, gid)).peekable();
-    let is_known = group.peek().is_some();
-    let others = group.any(|group| {
-        let members = group.get(3).map(String::as_str).unwrap_or_default();
-        members.split(',').map(str::trim).any(|member| !member.is_empty() && !own.contains(&member))
-    });
-    is_known && !shared && !others
-}
-
 /// File systems whose files all have the same owner and mode, whatever was asked for (statfs(2)): FAT, exFAT, NTFS, CIFS,
 /// SMB, 9P (the disks of Windows under WSL) and those of FUSE.
 const FIXED_MODES: [u64; 8] =
@@ -330,12 +307,6 @@ pub fn owner_of_target(path: &Path) -> io::Result<Owner> {
 /// Whether nothing may be executed from the file system that a file lies on.
 pub fn is_noexec(file: &impl AsFd) -> bool {
     rustix::fs::fstatvfs(file).is_ok_and(|of| of.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
-}
-
-/// The effective user id of this process, asked once: a program that changes its user does so before it uses this library.
-pub fn user_id() -> u32 {
-    static ID: OnceLock<u32> = OnceLock::new();
-    *ID.get_or_init(|| rustix::process::geteuid().as_raw())
 }
 
 #[cfg(test)]
