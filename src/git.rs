@@ -7,15 +7,24 @@ use crate::project::Layout;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// The most files of a hooks folder, and how many bytes they may have together.
 const MOST_FILES: usize = 10_000;
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The most that git may say at once: the files, and a line about each.
+const MOST_OUTPUT: u64 = MOST_BYTES + 16 * 1024 * 1024;
+/// The most of an error of git that is read.
+const MOST_MESSAGE: u64 = 64 * 1024;
+/// How long git may take for one answer.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 
 /// Why a commit's hooks cannot be read.
 #[derive(Debug)]
@@ -24,8 +33,12 @@ pub enum GitError {
     NoGit(io::Error),
     /// `git` refused; what it said.
     Git(String),
+    /// It did not answer in time.
+    TooSlow,
     /// The name stands for no commit.
     NoCommit(String),
+    /// The name stands for more than one: a branch and a tag, for instance.
+    Ambiguous(String, Vec<String>),
     /// The commit has no hooks.yaml.
     NoConfig(String),
     /// The hooks folder is larger than any.
@@ -41,6 +54,11 @@ impl fmt::Display for GitError {
         match self {
             GitError::NoGit(error) => write!(f, "git cannot be started: {error}"),
             GitError::Git(said) => write!(f, "git says: {said}"),
+            GitError::TooSlow => write!(f, "git did not answer within {} seconds", LONGEST_ANSWER.as_secs()),
+            GitError::Ambiguous(name, refs) => {
+                let refs = refs.join(" and ");
+                write!(f, "`{name}` is ambiguous, it is {refs}: write the full name of the one that you mean")
+            }
             GitError::NoCommit(name) => write!(f, "`{name}` is no commit of this repository"),
             GitError::NoConfig(name) => {
                 write!(f, "`{name}` has no .flowspec/hooks/hooks.yaml and no .knockon/hooks.yaml")
@@ -64,6 +82,8 @@ pub struct Exported {
     pub config: PathBuf,
     /// The commit, as 40 or 64 hexadecimal digits.
     pub commit: String,
+    /// The full name of the reference that was taken, such as `refs/remotes/origin/main`; that of the commit where none was.
+    pub reference: String,
     /// The folder of the project whose hooks they are.
     pub root: PathBuf,
 }
@@ -111,7 +131,8 @@ impl Entry {
 pub fn export(start: &Path, exact: bool, name: &str, base: &Path) -> Result<Exported, GitError> {
     let git = Git { root: start };
     let shown = || crate::text::one_line(name);
-    let wanted = format!("{name}^{{commit}}");
+    let reference = git.full_name(name)?;
+    let wanted = format!("{reference}^{{commit}}");
     let commit = git.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted], b"");
     let commit = commit.map_err(|error| {
         if matches!(&error, GitError::Git(said) if said.is_empty()) { GitError::NoCommit(shown()) } else { error }
@@ -136,7 +157,7 @@ pub fn export(start: &Path, exact: bool, name: &str, base: &Path) -> Result<Expo
             let folder = base.join(format!("knockon-ref-{random:016x}"));
             DirBuilder::new().mode(0o700).create(&folder).map_err(unnamed)?;
             let root = Path::new(&top).join(&prefix);
-            let exported = Exported { config: folder.join(config), folder, commit, root };
+            let exported = Exported { config: folder.join(config), folder, commit, reference, root };
             git.write(&entries, &exported.folder, hooks_folder)?;
             return Ok(exported);
         }
@@ -170,6 +191,14 @@ pub fn calls_safe(folder: &Path) -> bool {
 pub fn tracks(root: &Path, path: &Path) -> bool {
     let Some(path) = path.to_str().filter(|_| path.starts_with(root)) else { return false };
     Git { root }.run(&["ls-files", "--error-unmatch", "--", path], b"").is_ok()
+}
+
+/// What a stream of git has, up to one byte more than `most`.
+fn read_some_of(stream: Option<impl Read>, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What was read before it failed is all there is.
+    let _ = stream.map(|stream| stream.take(most + 1).read_to_end(&mut bytes));
+    bytes
 }
 
 struct Git<'a> {
@@ -209,16 +238,63 @@ impl Git<'_> {
         command.arg("-C").arg(self.root).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(GitError::NoGit)?;
-        let stdin = child.stdin.take();
-        let output = std::thread::scope(|scope| {
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        std::thread::scope(|scope| {
             // Git answers while it reads: somebody has to write meanwhile. One that refused reads no more.
             scope.spawn(|| stdin.map(|mut stdin| stdin.write_all(input)));
-            child.wait_with_output()
-        });
-        let output = output.map_err(GitError::NoGit)?;
-        match output.status.success() {
-            true => Ok(output.stdout),
-            false => Err(GitError::Git(crate::text::one_line(String::from_utf8_lossy(&output.stderr).trim()))),
+            let said = scope.spawn(|| read_some_of(stderr, MOST_MESSAGE));
+            let (done, is_done) = mpsc::channel();
+            let answer = scope.spawn(move || {
+                let answer = read_some_of(stdout, MOST_OUTPUT);
+                // Nobody listens any more when it was too slow.
+                let _ = done.send(());
+                answer
+            });
+            let in_time = is_done.recv_timeout(LONGEST_ANSWER).is_ok();
+            if !in_time {
+                // The readers end with it.
+                let _ = child.kill();
+            }
+            let answer = answer.join().unwrap_or_default();
+            let too_large = answer.len() as u64 > MOST_OUTPUT;
+            if too_large {
+                let _ = child.kill();
+            }
+            let said = said.join().unwrap_or_default();
+            let status = child.wait().map_err(GitError::NoGit)?;
+            match status.success() {
+                _ if !in_time => Err(GitError::TooSlow),
+                _ if too_large => Err(GitError::TooLarge),
+                true => Ok(answer),
+                false => Err(GitError::Git(crate::text::one_line(String::from_utf8_lossy(&said).trim()))),
+            }
+        })
+    }
+
+    /// The full name of the reference that `name` begins with (`main`, `origin/main~2`), so that nothing else is taken for it:
+    /// git itself prefers a tag to a branch. `name` itself where it is no reference, as a commit is none.
+    fn full_name(&self, name: &str) -> Result<String, GitError> {
+        // What gitrevisions(7) has after a name.
+        let end = name.find(['^', '~', ':', '@']).filter(|end| *end > 0).unwrap_or(name.len());
+        let (base, rest) = name.split_at(end);
+        let places = ["", "refs/", "refs/tags/", "refs/heads/", "refs/remotes/"].map(|above| format!("{above}{base}"));
+        let places: Vec<String> = places.into_iter().chain([format!("refs/remotes/{base}/HEAD")]).collect();
+        let mut line = vec!["for-each-ref", "--format=%(refname)", "--"];
+        line.extend(places.iter().map(String::as_str).filter(|place| place.starts_with("refs/")));
+        let listed = self.run(&line, b"")?;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        // A pattern stands for what is below it, too.
+        let mut refs: Vec<&str> = listed.lines().filter(|name| places.iter().any(|place| place == name)).collect();
+        if base == "HEAD" {
+            refs.push("HEAD");
+        }
+        match refs[..] {
+            [] => Ok(name.to_owned()),
+            [only] => Ok(format!("{only}{rest}")),
+            _ => Err(GitError::Ambiguous(
+                crate::text::one_line(base),
+                refs.iter().map(|name| (*name).to_owned()).collect(),
+            )),
         }
     }
 

@@ -72,6 +72,7 @@ pub struct AuditRecord<'a> {
     stdout_tail_base64: Option<String>,
     stderr_tail_base64: Option<String>,
     config_commit: Option<&'a str>,
+    config_ref: Option<&'a str>,
     /// The event's exact bytes, when they are one line.
     event: Option<&'a str>,
     /// The event's exact bytes as a string, when a line could not hold them as they are.
@@ -123,15 +124,17 @@ impl<'a> AuditRecord<'a> {
             stdout_tail_base64: None,
             stderr_tail_base64: None,
             config_commit: None,
+            config_ref: None,
             event: None,
             event_text: None,
         }
     }
 
     /// That an event was made, with its exact bytes: enough to run its hooks again later.
-    /// `commit`: where the hooks were read from, when they are not those of the project as it lies there.
+    /// `commit`: where the hooks were read from, and the reference that led there, when they are not those of the project as it
+    /// lies there.
     /// `overhead`: what it took to make it.
-    pub fn emitted(event: &'a Event, commit: Option<&'a str>, overhead: Duration, now: Timestamp) -> Self {
+    pub fn emitted(event: &'a Event, commit: Option<(&'a str, &'a str)>, overhead: Duration, now: Timestamp) -> Self {
         let text = event.json().text();
         // All of it, without stopping at the first: that is done sixteen at a time.
         let lines = text.bytes().fold(false, |lines, byte| lines | (byte == b'\n') | (byte == b'\r'));
@@ -141,7 +144,8 @@ impl<'a> AuditRecord<'a> {
         AuditRecord {
             event: as_it_is.then_some(text),
             event_text,
-            config_commit: commit,
+            config_commit: commit.map(|(commit, _)| commit),
+            config_ref: commit.map(|(_, reference)| reference),
             overhead_ms,
             ..Self::new(event, "emitted", now)
         }
@@ -286,6 +290,7 @@ impl AuditRecord<'_> {
         fields.text(b",\"stdout_tail_base64\":\"", self.stdout_tail_base64.as_deref());
         fields.text(b",\"stderr_tail_base64\":\"", self.stderr_tail_base64.as_deref());
         fields.text(b",\"config_commit\":\"", self.config_commit);
+        fields.text(b",\"config_ref\":\"", self.config_ref);
         fields.json(b",\"event\":", self.event);
         fields.text(b",\"event_text\":\"", self.event_text);
         fields.0.push(b'}');
@@ -369,7 +374,8 @@ mod tests {
             let record = read(&AuditRecord::given_up(&event, "h", text, now));
             assert_eq!((&record["error"], &record["status"]), (&Value::from(text), &Value::from("error")));
         }
-        let record = read(&AuditRecord::emitted(&event, Some("abc"), Duration::from_micros(1500), now));
+        let record =
+            read(&AuditRecord::emitted(&event, Some(("abc", "refs/heads/main")), Duration::from_micros(1500), now));
         assert_eq!((&record["overhead_ms"], &record["config_commit"]), (&1.5.into(), &"abc".into()));
         assert_eq!(record["event"], serde_json::from_slice::<Value>(event.bytes()).unwrap());
         assert!(record.get("hook").is_none() && record.get("leaky").is_none(), "absent, not null: {record}");

@@ -313,6 +313,10 @@ impl EmitOptions {
             let (root, outer) = (emitter.project().root().display().to_string(), outer.display().to_string());
             terminal.note(&one_line(&format!("{root} lies in the project {outer}, whose hooks do not run here")));
         }
+        if let Some(commit) = emitter.commit().filter(|_| !self.quiet) {
+            let (reference, id) = (one_line(&commit.reference), commit.commit.get(..12).unwrap_or(&commit.commit));
+            terminal.note(&format!("these are the hooks of {reference}, commit {id}"));
+        }
         let exit = ending::show(report, self.shown(), explained, self.strict, terminal);
         if let Some(event) = &report.event {
             self.explain(emitter, event, terminal);

@@ -126,6 +126,11 @@ impl Emitter {
         Some(outer.root().to_owned())
     }
 
+    /// The commit that its hooks are read from, if one was named.
+    pub fn commit(&self) -> Option<&crate::git::Exported> {
+        self.options.commit.as_ref()
+    }
+
     /// Its hooks and the files they are in.
     pub fn loaded(&self) -> &Loaded {
         &self.whole().loaded
@@ -270,7 +275,7 @@ impl Emitter {
             appended
         };
         let now = Timestamp::now();
-        let commit = self.options.commit.as_ref().map(|commit| commit.commit.as_str());
+        let commit = self.options.commit.as_ref().map(|commit| (commit.commit.as_str(), commit.reference.as_str()));
         let emitted = AuditRecord::emitted(&event, commit, course.begun.elapsed(), now);
         let emitted = emitted.made_by(course.occasion.source).by(self.caller.user_name(), self.host());
         let recorded = record(&emitted);

@@ -172,3 +172,52 @@ print(commit)"##,
     assert_eq!(ran.code, 2, "{ran:?}");
     assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 0, "nothing was written through the link");
 }
+
+#[test]
+fn the_reference_that_is_taken_is_named_and_never_guessed() {
+    let project = repository(".knockon");
+    let commit = git(&project, &["rev-parse", "main"]);
+    git(&project, &["update-ref", "refs/remotes/origin/main", &commit]);
+    let taken = |name: &str| {
+        let ran = project.run(&["emit", "a.b", "--json", "--config-from-ref", name]);
+        let records = project.audit();
+        let record = records.iter().rev().find(|record| record["status"] == "emitted");
+        (ran.code, ran.stderr, record.map(|record| record["config_ref"].clone()).unwrap_or_default())
+    };
+    for (name, full) in [
+        ("origin/main", "refs/remotes/origin/main"),
+        ("main", "refs/heads/main"),
+        ("heads/main", "refs/heads/main"),
+        ("refs/heads/main", "refs/heads/main"),
+        ("main~0", "refs/heads/main~0"),
+        ("HEAD", "HEAD"),
+        (commit.as_str(), commit.as_str()),
+        (&commit[..10], &commit[..10]),
+    ] {
+        let (code, stderr, recorded) = taken(name);
+        assert_eq!((code, recorded), (0, json!(full)), "{name}: {stderr}");
+        let id = &commit[..12];
+        assert!(stderr.contains(&format!("these are the hooks of {full}, commit {id}")), "{name}: {stderr}");
+    }
+    // What somebody pushes: a tag, a branch or a remote of the same name.
+    project.hooks("- {name: evil, events: [{type: '*'}], command: touch evil}\n");
+    git(&project, &["add", "-A"]);
+    git(&project, &["commit", "-q", "-m", "evil"]);
+    let evil = git(&project, &["rev-parse", "HEAD"]);
+    git(&project, &["update-ref", "refs/heads/main", &commit]);
+    for (planted, name) in [
+        ("refs/tags/main", "main"),
+        ("refs/tags/origin/main", "origin/main"),
+        ("refs/heads/origin/main", "origin/main"),
+        ("refs/remotes/main/HEAD", "main"),
+        ("refs/main", "main"),
+        ("refs/tags/main", "main^{commit}"),
+        ("refs/tags/HEAD", "HEAD"),
+    ] {
+        git(&project, &["update-ref", planted, &evil]);
+        let (code, stderr, _) = taken(name);
+        assert!(code == 2 && stderr.contains("is ambiguous") && stderr.contains(planted), "{planted} {name}: {stderr}");
+        git(&project, &["update-ref", "-d", planted]);
+        assert!(!project.exists("evil"), "{planted}");
+    }
+}
