@@ -30,6 +30,8 @@ pub struct Outcome {
     /// Whether the hook said no, or was kept from saying so, or cannot run with this build at all: it is
     /// never tried again.
     pub blocked: bool,
+    /// Whether nothing was started because its script is open for writing (`ETXTBSY`).
+    pub busy: bool,
     /// Whether it failed for now only (exit 75, or an answer that says so).
     pub temporary: bool,
     /// Why it did not run, if it did not.
@@ -72,6 +74,7 @@ impl Outcome {
             exit_code: None,
             signal: None,
             blocked: false,
+            busy: false,
             temporary: false,
             not_run: None,
             skipped_by: None,

@@ -184,6 +184,7 @@ impl<'a> Dispatcher<'a> {
             asked: vec![None; deliveries.len()],
             begun: vec![None; deliveries.len()],
             last: deliveries.iter().map(|_| None).collect(),
+            busy: vec![None; deliveries.len()],
             stopped: None,
             dispatched: &mut dispatched,
             converted: &converted,

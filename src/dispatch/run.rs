@@ -16,6 +16,10 @@ use crate::trust::{Guard, Verdict};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// How long a script that is open for writing is waited for: first so long, then twice that, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(128);
+
 /// Whether a hook may start now, as far as its group goes.
 enum Entry {
     /// It may.
@@ -46,6 +50,8 @@ pub(super) struct Run<'r, 'a> {
     pub(super) begun: Vec<Option<(Instant, Duration)>>,
     /// How the last attempt ended of those that are to be tried again.
     pub(super) last: Vec<Option<Outcome>>,
+    /// The next pause of those whose script is still open for writing.
+    pub(super) busy: Vec<Option<Duration>>,
     /// The hook whose failure ended it.
     pub(super) stopped: Option<usize>,
     pub(super) dispatched: &'r mut Dispatched,
@@ -107,6 +113,10 @@ impl<'r> Run<'r, '_> {
             Entry::Refused(outcome) => return self.finish(index, *outcome),
         }
         let delivery = self.delivery(index);
+        if self.busy[index].is_some() {
+            // It is on record that it starts.
+            return self.launch(index, delivery);
+        }
         let for_group = self.asked[index].take().map_or(Duration::ZERO, |asked| asked.elapsed());
         let first = self.attempts[index] == 1;
         let waited = self.in_queue().filter(|_| first).unwrap_or(for_group);
@@ -116,6 +126,10 @@ impl<'r> Run<'r, '_> {
         if let Some(watcher) = self.dispatcher.watcher {
             watcher.started(delivery.hook, delivery.attempt);
         }
+        self.launch(index, delivery);
+    }
+
+    fn launch(&mut self, index: usize, delivery: Delivery<'r>) {
         let limits = self.dispatcher.surroundings.limits;
         let strict = limits.rules(delivery.hook).level == Sandbox::Strict;
         let trusted = if strict { self.guard.trusted_bytes(self.matches[index].hook) } else { None };
@@ -240,6 +254,10 @@ impl<'r> Run<'r, '_> {
     }
 
     fn finish(&mut self, index: usize, mut outcome: Outcome) {
+        if outcome.busy && self.waits_for_writer(index) {
+            return;
+        }
+        self.busy[index] = None;
         if self.dispatcher.once && self.plan.ends_with(index) {
             // It ends while the rest is written down.
             self.dispatcher.surroundings.platform.rest();
@@ -251,6 +269,18 @@ impl<'r> Run<'r, '_> {
         self.record(&AuditRecord::finished(&self.delivery(index), &outcome, Timestamp::now()));
         self.tell_end(index, &outcome);
         self.conclude(index, outcome);
+    }
+
+    /// A script that was written a moment ago is often closed a moment later. It is looked at again then: who has it open may
+    /// change it.
+    fn waits_for_writer(&mut self, index: usize) -> bool {
+        let pause = self.busy[index].unwrap_or(FIRST_PAUSE);
+        if pause > LONGEST_PAUSE || self.runner.interrupted().is_some() {
+            return false;
+        }
+        self.busy[index] = Some(pause * 2);
+        self.plan.defer(index, Instant::now() + pause);
+        true
     }
 
     /// What an ending means for the rest.

@@ -6,7 +6,7 @@ use super::launch::{Running, feed, launch};
 use super::program::ProgramFault;
 use super::sandbox::Sandboxes;
 use super::scratch::Scratch;
-use crate::config::Limits;
+use crate::config::{Limits, ScriptFault};
 use crate::delivery::{Delivery, Outcome, SkippedBy, Status, Stream};
 use crate::project::Project;
 use crate::sys::{self, Interest, Interrupts, News, PIPE_CAPACITY, Platform, Poller, Signal, Transfer};
@@ -426,6 +426,7 @@ fn not_started(fault: &ProgramFault, took: Duration) -> Outcome {
             outcome = Outcome { blocked: true, ..Outcome::skipped(SkippedBy::Unsupported, fault.to_string()) };
         }
         ProgramFault::Sandbox(_) => outcome.blocked = true,
+        ProgramFault::Script(ScriptFault::Busy(_)) => outcome.busy = true,
         _ => {}
     }
     outcome.help = fault.help();

@@ -148,6 +148,7 @@ impl Running<'_> {
             not_run: None,
             skipped_by: None,
             enforced: self.enforced,
+            busy: false,
             blocked: stalled,
             reason,
             help: None,

@@ -27,9 +27,6 @@ const CONTROL: c_int = 0;
 
 /// How often it looks for adopted processes that have ended by themselves.
 const LOOK_EVERY_MS: i64 = 500;
-/// How long it waits for a file that is still open for writing (`ETXTBSY`): a script written a moment ago is
-/// often closed a moment later.
-const LONGEST_BUSY_NS: i64 = 128_000_000;
 
 /// What the two processes share. Each field is written by one side only.
 #[derive(Debug)]
@@ -211,29 +208,20 @@ unsafe fn see_through(shared: &Shared, pid: c_int, pidfd: c_int) -> bool {
 // SAFETY: to be called in the small process only, which makes system calls by hand, with valid orders.
 unsafe fn start(orders: *mut Orders, pidfd: &mut c_int) -> c_int {
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let mut pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-    loop {
-        // SAFETY: the stack is the new process's own; CLONE_VFORK keeps this one still until it has executed or
-        // exited.
-        unsafe {
-            note_failure(orders, Step::Clone, 0);
-            let pid = clone_onto(flags, (*orders).stack, pidfd, ptr::null_mut(), become_program, orders.cast());
-            if pid < 0 {
-                note_failure(orders, Step::Clone, (-pid) as c_int);
-                return 0;
-            }
-            let failed = failure(orders);
-            if failed.1 == 0 {
-                return pid as c_int;
-            }
-            system_call(libc::SYS_wait4, [pid as usize, 0, libc::__WALL as usize, 0, 0]);
-            system_call(libc::SYS_close, [*pidfd as usize, 0, 0, 0, 0]);
-            if failed != (Step::Execute, libc::ETXTBSY) || pause.tv_nsec > LONGEST_BUSY_NS {
-                return 0;
-            }
-            system_call(libc::SYS_nanosleep, [&raw const pause as usize, 0, 0, 0, 0]);
-            pause.tv_nsec *= 2;
+    // SAFETY: the stack is the new process's own; CLONE_VFORK keeps this one still until it has executed or exited.
+    unsafe {
+        note_failure(orders, Step::Clone, 0);
+        let pid = clone_onto(flags, (*orders).stack, pidfd, ptr::null_mut(), become_program, orders.cast());
+        if pid < 0 {
+            note_failure(orders, Step::Clone, (-pid) as c_int);
+            return 0;
         }
+        if failure(orders).1 == 0 {
+            return pid as c_int;
+        }
+        system_call(libc::SYS_wait4, [pid as usize, 0, libc::__WALL as usize, 0, 0]);
+        system_call(libc::SYS_close, [*pidfd as usize, 0, 0, 0, 0]);
+        0
     }
 }
 

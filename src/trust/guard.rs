@@ -45,7 +45,7 @@ impl<'a> Guard<'a> {
         let file = loaded.file_of(loaded_hook);
         let is_first = self.decided[loaded_hook.file].is_none();
         let (verdict, manifest) = self.decide(index);
-        if is_first && manifest.is_some() {
+        if is_first && manifest.is_some() && file.scripts.len() == 1 {
             // Its script was hashed this very moment.
             return verdict.clone();
         }

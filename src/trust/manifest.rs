@@ -21,6 +21,9 @@ const MAX_SCRIPT_BYTES: u64 = 256 * 1024 * 1024;
 const MAX_SANDBOXED_BYTES: usize = 64 * 1024 * 1024;
 /// For how long a file must not have changed, so that its next change has another time, in milliseconds.
 const SETTLED_MS: u64 = 100;
+/// Up to this size a script is hashed again before each start, in bytes: a change through a mapping of the file shows in its
+/// time late.
+const MAX_HASHED_AGAIN: u64 = 1024 * 1024;
 /// How much of one file is kept for a review, and of all files together.
 const MAX_TEXT_BYTES: usize = 1024 * 1024;
 const MAX_TEXTS_BYTES: usize = 16 * 1024 * 1024;
@@ -78,7 +81,7 @@ pub struct Manifest {
     /// The hash, once it was asked for.
     hash: OnceLock<ContentHash>,
     refusal: Option<String>,
-    /// Of each script that nobody else can change, the file as it was when it was hashed.
+    /// Of each large script that nobody else can change, the file as it was when it was hashed.
     seen: Vec<(ScriptPath, Owner)>,
 }
 
@@ -119,7 +122,7 @@ impl Manifest {
                 }
             };
             manifest.add(path.as_str().to_owned(), script.is_executable(), sha256);
-            if is_ours && is_settled(script.owner, now) {
+            if is_ours && script.owner.size > MAX_HASHED_AGAIN && is_settled(script.owner, now) {
                 manifest.seen.push((path.clone(), script.owner));
             }
         }

@@ -62,12 +62,12 @@ fn trust_ends_with_any_change_and_names_it() {
 
     project.script("touch.sh", "#!/bin/sh\ntouch ran # changed\n");
     let ran = project.ok(&["emit", "spec.created", "--quiet"]);
-    assert!(ran.stderr.contains("changed since it was trusted: touch.sh:"), "{ran:?}");
+    assert!(ran.stderr.contains("changed since it was trusted: touch.sh;"), "{ran:?}");
     project.script("touch.sh", "#!/bin/sh\ntouch ran\n");
     assert!(runs(&project), "the very same content again");
 
     project.hooks(&format!("{HOOK}# a comment\n"));
-    assert!(project.ok(&["emit", "spec.created"]).stderr.contains("trusted: hooks.yaml:"));
+    assert!(project.ok(&["emit", "spec.created"]).stderr.contains("trusted: hooks.yaml;"));
     project.hooks(HOOK);
     fs::set_permissions(project.hooks_folder().join("touch.sh"), fs::Permissions::from_mode(0o644)).unwrap();
     assert!(!runs(&project), "a mode is content");
@@ -429,4 +429,55 @@ fn what_the_users_own_file_includes_has_to_be_the_users_alone() {
     assert_eq!((ran.code, project.exists("ran")), (3, false), "{ran:?}");
     let explained = project.ok(&["explain", "spec.created"]).stdout;
     assert!(explained.contains("it is refused: ") && explained.contains("can be written by"), "{explained}");
+}
+
+/// What has a script open when it is hashed could change it right before it is started.
+#[test]
+fn a_script_that_changes_while_it_is_waited_for_does_not_run() {
+    use std::io::Write;
+    let project = TestProject::new();
+    project.hooks("- {name: fresh, events: [{type: '*'}], script: fresh.sh}\n");
+    project.script("fresh.sh", "#!/bin/sh\necho fine\n");
+    project.trust();
+    let path = project.hooks_folder().join("fresh.sh");
+    for (changes, wanted) in [(false, "success"), (true, "blocked_untrusted")] {
+        let mut open = std::fs::File::options().append(true).open(&path).unwrap();
+        let closing = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            if changes {
+                open.write_all(b"touch evil\n").unwrap();
+            }
+        });
+        let document = project.json(&["emit", "a.b", "--json"]);
+        closing.join().unwrap();
+        assert_eq!(document["results"][0]["status"], wanted, "{document}");
+        let attempts = document["results"][0]["attempts"].clone();
+        assert!(attempts.is_null() || attempts == 1, "{document}");
+    }
+    assert!(!project.exists("evil"));
+    let story = project.audit_story();
+    assert_eq!(story.iter().filter(|line| line.contains("started")).count(), 2, "{story:?}");
+}
+
+/// A change through a mapping shows in a file's time when it is written back, which may be minutes later.
+#[test]
+fn a_script_that_changed_through_a_mapping_does_not_run() {
+    let project = TestProject::new();
+    project.hooks(
+        "- {name: first, events: [{type: '*'}], script: first.py, timeout: 20}\n\
+         - {name: second, events: [{type: '*'}], script: second.sh}\n",
+    );
+    project.script(
+        "first.py",
+        "#!/usr/bin/env python3\nimport mmap, os\nfile = os.open('.knockon/second.sh', os.O_RDWR)\n\
+         before = os.stat(file).st_ctime_ns\nview = mmap.mmap(file, 0)\nview[10:15] = b'touch'\n\
+         print('unseen' if os.stat(file).st_ctime_ns == before else 'seen')\n",
+    );
+    project.script("second.sh", "#!/bin/sh\n: ran  evil\n");
+    project.trust();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let document = project.json(&["emit", "a.b", "--json"]);
+    assert_eq!(document["results"][0]["status"], "success", "{document}");
+    assert_eq!(document["results"][1]["status"], "blocked_untrusted", "{document}");
+    assert!(!project.exists("evil"));
 }
