@@ -328,7 +328,7 @@ fn power_cut(durability: &str, seed: u64) -> Option<(usize, usize)> {
     assert!(place.run(&["emit", "spec.created"]).status.success());
     let output = place.run(&["audit", "--since", "1h", "--status", "emitted", "--json"]);
     assert!(!String::from_utf8_lossy(&output.stderr).contains("cannot be read"), "{output:?}");
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     let there: BTreeSet<&str> =
         document["entries"].as_array().unwrap().iter().filter_map(|entry| entry["event_id"].as_str()).collect();
     let lost = acknowledged.iter().filter(|id| !there.contains(id.as_str())).count();
