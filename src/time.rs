@@ -58,9 +58,12 @@ impl Timestamp {
             [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].iter().all(|digit| digit.is_ascii_digit()),
             _ => false,
         };
+        if !head_fits || !offset_fits {
+            return false;
+        }
         // The fraction says nothing about whether the rest is a date.
         let plain = format!("{}T{}{offset}", &head[..10], &head[11..]);
-        head_fits && offset_fits && plain.to_uppercase().parse::<jiff::Timestamp>().is_ok()
+        plain.to_uppercase().parse::<jiff::Timestamp>().is_ok()
     }
 
     /// The time as it is written: by hand, because every event and every record has one.
@@ -233,6 +236,20 @@ mod tests {
         for text in ["", "m", "7", "-7d", "7 d", "7D", "1.5h", "18446744073709551616s", "yesterday", "2025-13-01", "²d"]
         {
             assert_eq!(read_since(text, now), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_any_characters_is_a_time_or_none() {
+        let time = "2025-12-01T15:30:45.123Z";
+        assert!(Timestamp::is_rfc3339(time));
+        for at in 0..time.len() {
+            for put in ["\u{36b}", "\u{20ac}", "\u{1f980}", ""] {
+                for taken in 0..=put.len().min(time.len() - at) {
+                    let text = format!("{}{put}{}", &time[..at], &time[at + taken..]);
+                    assert!(!Timestamp::is_rfc3339(&text) || text.is_ascii(), "{text}");
+                }
+            }
         }
     }
 

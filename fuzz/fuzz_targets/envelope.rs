@@ -20,6 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(Kind::of(event.kind()).is_some());
     let origin = Origin {
         team_slug: "team".into(),
+        replaces_team: false,
         project_uuid: Some("6b0f3c5e-3a1f-4f53-9a51-0d8a9c1c2b3d".into()),
         project_slug: Some("p".into()),
         build_id: Some("b".into()),
