@@ -4,6 +4,8 @@
 
 mod worktree;
 
+pub use worktree::{linked_repository, small_file};
+
 use crate::sys;
 use rustix::io::Errno;
 use std::ffi::OsString;

@@ -10,7 +10,7 @@ use crate::sys;
 use crate::text::hex;
 use crate::time::Timestamp;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -82,7 +82,10 @@ impl Groups {
         let waiting = folder.join(format!("{name}.waiting"));
         let since = before.as_ref().map_or(now, |before| before.since);
         let token = before.and_then(|before| before.token);
-        if token.as_ref().is_some_and(|token| fs::read_to_string(&waiting).is_ok_and(|newest| newest != *token)) {
+        if token
+            .as_ref()
+            .is_some_and(|token| sys::read_regular(&waiting, 4096).is_ok_and(|newest| newest != token.as_bytes()))
+        {
             return Err(Kept::Out(format!("a newer run took its place in the group `{group}`")));
         }
         if sys::try_lock(&lock).map_err(unknown)? {

@@ -441,6 +441,7 @@ impl Emitter {
         Dispatcher {
             surroundings: Surroundings {
                 project: &self.project,
+                here: &self.project,
                 caller: &self.caller,
                 platform: &*self.platform,
                 scratch: &self.scratch,

@@ -1,9 +1,10 @@
 //! The worktrees of a git repository, read from git's own files (gitrepository-layout(5)).
 
+use crate::sys;
 use std::path::{Path, PathBuf};
 
 /// The longest file that git writes in place of a `.git` folder, in bytes.
-const LONGEST_GIT_FILE: u64 = 8 * 1024;
+const LONGEST_GIT_FILE: usize = 8 * 1024;
 
 /// The worktree that a path lies in, and the path below it.
 fn of_path(path: &Path) -> Option<(&Path, &Path)> {
@@ -27,7 +28,8 @@ pub(super) fn in_others(path: &Path) -> Vec<PathBuf> {
     let common = if is_folder { git.canonicalize().ok() } else { common_folder(&git) };
     let Some(common) = common else { return Vec::new() };
     let linked = std::fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
-    let linked = linked.filter_map(|entry| PathBuf::from(line(&entry.path().join("gitdir"))?).canonicalize().ok());
+    let linked =
+        linked.filter_map(|entry| PathBuf::from(small_file(&entry.path().join("gitdir"))?).canonicalize().ok());
     let linked = linked.filter(|git| common_folder(git).as_ref() == Some(&common));
     let linked: Vec<PathBuf> = linked.filter_map(|git| git.parent().map(Path::to_owned)).collect();
     let all = main_of(&common).map(Path::to_owned).into_iter().chain(linked);
@@ -38,9 +40,9 @@ pub(super) fn in_others(path: &Path) -> Vec<PathBuf> {
 /// name each other, so that a file alone claims nothing.
 fn common_folder(git: &Path) -> Option<PathBuf> {
     let worktree = git.parent()?;
-    let own = worktree.join(line(git)?.strip_prefix("gitdir: ")?).canonicalize().ok()?;
-    let back = PathBuf::from(line(&own.join("gitdir"))?).canonicalize().ok()?;
-    let common = own.join(line(&own.join("commondir"))?).canonicalize().ok()?;
+    let own = worktree.join(small_file(git)?.strip_prefix("gitdir: ")?).canonicalize().ok()?;
+    let back = PathBuf::from(small_file(&own.join("gitdir"))?).canonicalize().ok()?;
+    let common = own.join(small_file(&own.join("commondir"))?).canonicalize().ok()?;
     (back == git.canonicalize().ok()? && own.starts_with(&common)).then_some(common)
 }
 
@@ -49,11 +51,20 @@ fn main_of(common: &Path) -> Option<&Path> {
     if common.ends_with(".git") { common.parent() } else { None }
 }
 
-/// What a small file of git's says.
-fn line(path: &Path) -> Option<String> {
-    let of = path.symlink_metadata().ok()?;
-    let fits = of.is_file() && of.len() <= LONGEST_GIT_FILE;
-    fits.then(|| std::fs::read_to_string(path).ok()).flatten().map(|text| text.trim_end().to_owned())
+/// What a small file of git's says, without the end of its line; nothing where something else is there.
+pub fn small_file(path: &Path) -> Option<String> {
+    // A link to what another worktree has makes this one none.
+    path.symlink_metadata().is_ok_and(|of| of.is_file()).then_some(())?;
+    let bytes = sys::read_regular(path, LONGEST_GIT_FILE).ok()?;
+    let text = String::from_utf8(bytes).ok().filter(|text| text.len() <= LONGEST_GIT_FILE)?;
+    Some(text.trim_end().to_owned())
+}
+
+/// Where the `.git` file of a linked worktree leads: its own folder, and the one that all worktrees of the repository share.
+pub fn linked_repository(git: &Path) -> Option<[PathBuf; 2]> {
+    let common = common_folder(git)?;
+    let own = git.parent()?.join(small_file(git)?.strip_prefix("gitdir: ")?).canonicalize().ok()?;
+    Some([own, common])
 }
 
 fn inside(worktree: &Path, below: &Path) -> PathBuf {

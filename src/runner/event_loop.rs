@@ -35,8 +35,10 @@ pub type Listener<'a> = dyn Fn(RunId, Stream, &[u8]) + 'a;
 /// What a runner needs to know, whatever it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
-    /// The project.
+    /// The project that the hook is of.
     pub project: &'a Project,
+    /// The project of the event: the same, unless that one inherits the hook.
+    pub here: &'a Project,
     /// The environment that hooks get a part of.
     pub caller: &'a CallerEnvironment,
     /// Starts programs.

@@ -11,6 +11,7 @@ mod environment;
 mod event_loop;
 mod launch;
 mod program;
+mod repository;
 mod sandbox;
 mod scratch;
 mod trace;

@@ -6,9 +6,11 @@
 
 use super::event_loop::Surroundings;
 use super::program::{Program, ProgramFault};
+use super::repository::{Repository, inner};
 use super::scratch::ScratchFolder;
 use crate::config::{Action, Sandbox, SandboxRules, find_in_path};
 use crate::delivery::{Delivery, Enforced};
+use crate::project::Layout;
 use crate::sys::{self, Confinement, ReadRules, Spawning};
 use std::ffi::{CString, OsString};
 use std::fs;
@@ -124,6 +126,7 @@ impl Sandboxes {
         // They may lie right in a folder that has keys in it, and be newer than the rules.
         readable.push(places.project.to_owned());
         readable.extend(places.temporary.parent().map(Path::to_owned));
+        readable.extend(places.script.clone());
         let for_what = [places.keys.clone(), readable.clone()];
         if let Some((.., rules)) =
             known.as_ref().filter(|(since, what, _)| since.elapsed() < KNOWN_FOR && *what == for_what)
@@ -134,6 +137,7 @@ impl Sandboxes {
         for folder in let_in.iter().map(PathBuf::as_path).chain([Path::new("/")]) {
             allow(folder, &places.keys, &mut readable);
         }
+        readable.extend(places.script.clone());
         let Some(rules) = ReadRules::new(paths(&readable))? else { return Ok(None) };
         Ok(Some(known.insert((Instant::now(), for_what, Arc::new(rules))).2.clone()))
     }
@@ -152,6 +156,8 @@ struct Places<'a> {
     readable: Vec<PathBuf>,
     writable: Vec<PathBuf>,
     temporary: PathBuf,
+    /// Its script, where that lies in what is not read otherwise, as the user's own do.
+    script: Option<PathBuf>,
 }
 
 /// The sandbox for `delivery`; `strict` changes the program, whose script has the bytes `trusted`.
@@ -215,10 +221,19 @@ impl<'a> Places<'a> {
             rights.collect()
         };
         let (readable, mut writable) = (resolve(&rules.read)?, resolve(&rules.write)?);
-        let repository = repository(project);
-        if writable.contains(&project.join(".git")) {
-            // Where it is a file, it stands for what it names.
-            writable.extend(repository.iter().cloned());
+        let repository = Repository::of(project);
+        let git = project.join(".git");
+        if writable.contains(&git) && repository.writable != [git.as_path()] {
+            // Where it is a file, it stands for what it names, and stays as it is.
+            if repository.writable.is_empty() {
+                let why = format!(
+                    "the right to `.git` is refused: {} does not lead to a repository of this project",
+                    git.display()
+                );
+                return Err(ProgramFault::Sandbox(why));
+            }
+            writable.retain(|path| *path != git);
+            writable.extend(repository.writable);
         }
         let mut keys = surroundings.sandboxes.keys(home.as_deref(), own);
         keys.retain(|key| own.contains(key) || !readable.contains(key) && !writable.contains(key));
@@ -227,10 +242,22 @@ impl<'a> Places<'a> {
         let linked = [&project.join(".git"), hooks_folder]
             .into_iter()
             .any(|path| path.starts_with(project) && path.canonicalize().is_ok_and(|real| real != **path));
-        let mut kept = repository;
+        let mut kept = repository.kept;
+        kept.extend(inner(project));
         kept.extend(hooks_folder.canonicalize());
+        // Whatever file the hook is from: the hooks and the log of the project, and of the one that inherits them.
+        let layouts = [Layout::Flowspec, Layout::Knockon].into_iter().filter_map(Layout::hooks_folder);
+        let roots = [project, surroundings.here.root()];
+        kept.extend(
+            layouts.flat_map(|folder| roots.map(|root| root.join(folder))).filter_map(|path| path.canonicalize().ok()),
+        );
+        kept.sort();
+        kept.dedup();
         kept.retain(|path| path.starts_with(project) && path != project && !writable.contains(path));
-        Ok(Places { kept, keys, linked, temporary: temporary.to_owned(), project, home, readable, writable })
+        let script = delivery.hook.action.script().map(|script| hooks_folder.join(script.as_path()));
+        let script = script.and_then(|script| script.canonicalize().ok());
+        let script = script.filter(|script| keys.iter().any(|key| script.starts_with(key)));
+        Ok(Places { script, kept, keys, linked, temporary: temporary.to_owned(), project, home, readable, writable })
     }
 
     /// The folders between the project and what stays read-only in it: mounted themselves, so that none can be renamed.
@@ -281,17 +308,6 @@ fn right(path: &str, project: &Path, home: Option<&Path>, own: &[PathBuf]) -> Re
         }
         _ => Ok(wanted),
     }
-}
-
-/// The parts of the repository that the project is in: `.git`, and where it leads.
-fn repository(project: &Path) -> Vec<PathBuf> {
-    let own = project.join(".git");
-    let mut parts: Vec<PathBuf> = own.canonicalize().into_iter().collect();
-    // In a worktree and in a submodule it is a file that names the folder.
-    let text = fs::read_to_string(&own).unwrap_or_default();
-    let named = text.strip_prefix("gitdir:").map(|path| project.join(path.trim()));
-    parts.extend(named.and_then(|path| path.canonicalize().ok()));
-    parts
 }
 
 /// Adds everything beneath `folder` but `excluded`, by as few paths as possible.
@@ -380,6 +396,10 @@ fn strict(
         text.as_ref()
     }
     add(&[word("--unshare-all"), word("--die-with-parent"), word("--cap-drop"), word("ALL")]);
+    if sys::user_id() == 0 && sys::has_user_namespaces() {
+        // Who is nobody inside is not asked to be careful with what is root's.
+        add(&[word("--unshare-user"), word("--uid"), word("65534"), word("--gid"), word("65534")]);
+    }
     if rules.network {
         add(&[word("--share-net")]);
     }
@@ -387,6 +407,10 @@ fn strict(
         add(&[word("--ro-bind-try"), word(path), word(path)]);
     }
     add(&[word("--proc"), word("/proc"), word("--dev"), word("/dev"), word("--tmpfs"), word("/tmp")]);
+    // Settings of the whole machine, which root could change.
+    for path in ["/proc/sys", "/proc/irq", "/proc/fs", "/proc/bus", "/proc/sysrq-trigger"] {
+        add(&[word("--ro-bind-try"), word(path), word(path)]);
+    }
     if let Some(home) = &places.home {
         add(&[word("--dir"), word(home)]);
     }

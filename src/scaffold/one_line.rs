@@ -134,9 +134,8 @@ fn line_for(wanted: &OneLine, name: &str) -> String {
 /// Adds the line and returns the length of the file before; 0 for a new one.
 fn append(path: &Path, line: &str) -> Result<u64, ScaffoldError> {
     let failed = |error| ScaffoldError::Io(path.to_owned(), error);
-    let readable = |there: fs::Metadata| there.is_file() && there.len() <= crate::config::MAX_CONFIG_BYTES as u64;
-    let there = fs::symlink_metadata(path).is_ok_and(readable).then(|| fs::read(path));
-    if there.and_then(Result::ok).is_some_and(|bytes| bytes.trim_ascii_end().ends_with(b"\nhooks: []")) {
+    let there = sys::read_regular(path, crate::config::MAX_CONFIG_BYTES);
+    if there.is_ok_and(|bytes| bytes.trim_ascii_end().ends_with(b"\nhooks: []")) {
         let message = format!("{}: write `hooks:` instead of `hooks: []`", path.display());
         return Err(ScaffoldError::Configuration(message));
     }

@@ -2,7 +2,6 @@
 
 use crate::sys;
 use crate::work_package::Origin;
-use std::fs::File;
 use std::path::Path;
 
 /// The most bytes of a file that is looked into.
@@ -27,10 +26,7 @@ pub(super) fn origin(project: &Path, team: &str) -> Origin {
 }
 
 fn text(path: &Path) -> Option<String> {
-    // Looked at first: a pipe in its place must not hold us.
-    path.is_file()
-        .then(|| sys::read_capped(&File::open(path).ok()?, MOST_BYTES).ok())?
-        .and_then(|bytes| String::from_utf8(bytes).ok())
+    String::from_utf8(sys::read_regular(path, MOST_BYTES).ok()?).ok()
 }
 
 /// The URL of `origin` in git's configuration (git-config(1)), without user and password.

@@ -3,16 +3,14 @@
 //!
 //! What the kernel cannot do is told, not hidden: the caller decides whether it goes on without.
 
+use super::calls;
 use super::execute::Step;
 use super::raw::{clone_onto, system_call};
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, Scope,
 };
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-};
-use std::collections::BTreeMap;
+use seccompiler::BpfProgram;
 use std::ffi::{CString, c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,9 +27,6 @@ const LANDLOCK: ABI = ABI::V3;
 const MOUNT_ATTR_RDONLY: u64 = 1;
 const OPEN_TREE_CLONE: usize = 1;
 const MOVE_MOUNT_F_EMPTY_PATH: usize = 4;
-/// The bit of system calls of the x32 ABI.
-#[cfg(target_arch = "x86_64")]
-const X32: i64 = 0x4000_0000;
 
 /// What is taken from a program.
 #[derive(Debug, Default)]
@@ -99,9 +94,10 @@ struct Mount {
 
 /// The most mounts of one program.
 const MOST_MOUNTS: usize = 64;
-/// Capabilities that root keeps: those about files of other users, and those that programs ask for which give up
-/// being root (capabilities(7): CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID).
-const KEPT_CAPABILITIES: usize = 8;
+/// Capabilities that root keeps, by number: those about files of other users, and those that programs ask for which give up
+/// being root (capabilities(7): CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID). Not DAC_READ_SEARCH: it opens files
+/// by handle, past every mount.
+const KEPT_CAPABILITIES: [usize; 7] = [0, 1, 3, 4, 5, 6, 7];
 const LAST_CAPABILITY: usize = 63;
 
 impl Confinement {
@@ -123,8 +119,9 @@ impl Confinement {
         Ok(self.writable.is_some())
     }
 
-    /// Keeps the program from the limits of other processes, and without `network` from the network: it can make no
-    /// socket but those of its machine's file system, by whichever door. Returns whether the system can do that.
+    /// Keeps the program from system calls that reach beyond it: the limits and the priority of other processes, key rings,
+    /// files by handle, set-uid files; and without `network` from the network: it can make no socket but those of its machine's
+    /// file system, by whichever door. Returns whether the system can do that.
     pub fn calls(&mut self, network: bool) -> bool {
         self.filter = filter(network).clone();
         !self.filter.is_empty()
@@ -184,40 +181,7 @@ fn filter(network: bool) -> &'static BpfProgram {
     static WITHOUT: OnceLock<BpfProgram> = OnceLock::new();
     static WITH: OnceLock<BpfProgram> = OnceLock::new();
     // A processor that the library does not know has none.
-    if network { &WITH } else { &WITHOUT }.get_or_init(|| build_filter(network).unwrap_or_default())
-}
-
-fn build_filter(network: bool) -> Result<BpfProgram, Box<dyn std::error::Error>> {
-    let local = u64::try_from(libc::AF_UNIX)?;
-    let foreign = || -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-        let family = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, local)?;
-        Ok(vec![SeccompRule::new(vec![family])?])
-    };
-    // Requests through a ring are no system calls, and would pass by.
-    // And the limits of another process are nobody's business: without one it can be made to fail.
-    let others = || -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-        let process = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
-        Ok(vec![SeccompRule::new(vec![process])?])
-    };
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    if network {
-        rules.insert(libc::SYS_prlimit64, others()?);
-    } else {
-        rules.extend([
-            (libc::SYS_prlimit64, others()?),
-            (libc::SYS_socket, foreign()?),
-            (libc::SYS_io_uring_setup, Vec::new()),
-        ]);
-    }
-    #[cfg(target_arch = "x86_64")]
-    {
-        let same: Vec<(i64, Vec<SeccompRule>)> =
-            rules.iter().map(|(number, rules)| (number | X32, rules.clone())).collect();
-        rules.extend(same);
-    }
-    let refused = SeccompAction::Errno(u32::try_from(libc::EACCES)?);
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    Ok(SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()?)
+    if network { &WITH } else { &WITHOUT }.get_or_init(|| calls::filter(network).unwrap_or_default())
 }
 
 /// What a user namespace needs to leave the user who they are.
@@ -272,7 +236,7 @@ pub(super) unsafe fn give_up(confinement: &Confinement, rulesets: [c_int; 2]) ->
         }
         // What a hook of root could do beyond files of others: it is gone once the program is executed. Nobody
         // else has any to lose.
-        for capability in KEPT_CAPABILITIES..=LAST_CAPABILITY {
+        for capability in (0..=LAST_CAPABILITY).filter(|capability| !KEPT_CAPABILITIES.contains(capability)) {
             system_call(libc::SYS_prctl, [libc::PR_CAPBSET_DROP as usize, capability, 0, 0, 0]);
         }
         for (ruleset, wanted) in rulesets.into_iter().zip(confinement.rulesets()) {

@@ -9,6 +9,7 @@
 //! knows what a hook is.
 
 mod arena;
+mod calls;
 mod confine;
 mod entry;
 mod execute;
@@ -40,7 +41,7 @@ pub use folder::Folder;
 pub use lock::{Holder, LockError, lock_exclusive, lock_holder, lock_shared, try_lock, unlock};
 pub use path::{
     OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, fixed_modes, is_noexec,
-    make_folder_beneath, open_beneath, open_folder, open_straight, owner, owner_of_target, read_capped,
+    make_folder_beneath, open_beneath, open_folder, open_straight, owner, owner_of_target, read_capped, read_regular,
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use platform::{Child, Idle, News, Platform, Poller, SpawnError, Spawning, platform};
@@ -54,7 +55,7 @@ pub use resolve::resolve;
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
 pub use sqlite::lend_memory_to_sqlite;
 pub use stdio::StandardStream;
-pub use users::{home_of_root, is_private_group, user_id};
+pub use users::{has_user_namespaces, home_of_root, is_private_group, user_id};
 
 /// The name of this machine, as `hostname` prints it.
 pub fn host_name() -> String {

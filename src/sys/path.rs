@@ -208,6 +208,17 @@ pub fn read_capped(file: &File, cap: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads the first bytes of a file whose place somebody else may have chosen, at most `cap` + 1 of them. A pipe or a device is an
+/// error, and holds nobody.
+///
+/// # Errors
+/// It is no regular file, or the system's reason.
+pub fn read_regular(path: &Path, cap: usize) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = checked(openat(CWD, path, flags, Mode::empty())?, OpenMode::File);
+    read_capped(&file.map_err(|fault| io::Error::other(fault.to_string()))?, cap)
+}
+
 /// Creates `path` for writing with mode 0600; an existing file is an error.
 ///
 /// # Errors

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// The largest record that is read, in bytes.
 const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
+/// The largest file of texts for a review, in bytes: those of a manifest, each character escaped.
+const MAX_TEXTS_FILE: usize = 6 * 16 * 1024 * 1024;
 
 /// One decision of the user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,7 +192,7 @@ impl TrustStore {
     pub fn texts(&self, project: &Project, config: &Path) -> BTreeMap<String, String> {
         let read = || {
             let path = self.folder.as_ref()?.join(record_name(project.root(), config)).with_extension("texts");
-            serde_json::from_slice(&fs::read(path).ok()?).ok()
+            serde_json::from_slice(&sys::read_regular(&path, MAX_TEXTS_FILE).ok()?).ok()
         };
         self.find(project, config).ok().flatten().and_then(|_| read()).unwrap_or_default()
     }

@@ -38,6 +38,7 @@ mod report;
 mod results;
 mod review;
 mod sandbox;
+mod sandbox_attacks;
 mod streams;
 mod support;
 mod sync;

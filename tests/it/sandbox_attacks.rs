@@ -1,0 +1,116 @@
+//! Attacks on the sandbox, each tried in `guard` and in `strict`, by root and by a plain user.
+
+use crate::support::TestProject;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::process::Command;
+
+const ATTACKS: &str = include_str!("../fixtures/sandbox_attacks.py");
+/// A user that nobody has.
+const PLAIN: u32 = 61_235;
+
+/// What gets through, and is meant to: a process may change itself.
+const MEANT: [&str; 2] = ["own affinity", "own priority"];
+
+/// Runs all attacks in a hook of `sandbox`; each with whether it got through.
+fn attacked(sandbox: &str, as_user: Option<u32>, own_file: bool) -> BTreeMap<String, bool> {
+    let project = TestProject::new();
+    let name = format!("knockon-test-{}-{sandbox}-{as_user:?}-{own_file}", std::process::id());
+    let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let mut target = Command::new("sleep").arg("60").spawn().unwrap();
+    let hooks = format!(
+        "version: '1.1'\nhooks:\n- name: h\n  events: [{{type: '*'}}]\n  sandbox: {sandbox}\n  output: always\n  \
+         script: attacks.py\n  env: {{TARGET: '{}', ABSTRACT: '{name}', SESSION: /nonexistent}}\n",
+        target.id()
+    );
+    // The user's own hooks are not in the project: what is protected there does not depend on it.
+    let folder = if own_file { project.home().join(".config/knockon") } else { project.hooks_folder() };
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("hooks.yaml"), hooks).unwrap();
+    crate::support::write(&folder.join("attacks.py"), format!("#!/usr/bin/env python3\n{ATTACKS}"), 0o755);
+    for made in [".flowspec/hooks", ".git/hooks", "vendor/lib/.git", "vendor/sub", ".git/modules/sub"] {
+        fs::create_dir_all(project.root().join(made)).unwrap();
+    }
+    fs::create_dir_all(project.hooks_folder()).unwrap();
+    fs::write(project.root().join("vendor/lib/.git/HEAD"), "ref: refs/heads/main\n").unwrap();
+    fs::write(project.root().join("vendor/sub/.git"), "gitdir: ../../.git/modules/sub\n").unwrap();
+    let base = project.root().parent().unwrap().to_owned();
+    let binary = base.join("knockon");
+    fs::copy(env!("CARGO_BIN_EXE_knockon"), &binary).unwrap();
+    let run = |arguments: &[&str]| match as_user {
+        None => project.command(arguments).output().unwrap(),
+        Some(user) => {
+            let id = user.to_string();
+            let mut command = project.program("setpriv", &["--reuid", &id, "--regid", &id, "--clear-groups"]);
+            command.arg(&binary).args(arguments).output().unwrap()
+        }
+    };
+    if let Some(user) = as_user {
+        let owner = format!("{user}:{user}");
+        assert!(Command::new("chown").args(["-R", &owner]).arg(&base).status().unwrap().success());
+    }
+    if !own_file {
+        let hash = String::from_utf8(run(&["trust", "--print-hash"]).stdout).unwrap();
+        assert!(run(&["trust", "--hash", hash.trim()]).status.success());
+    }
+    let output = run(&["emit", "a.b", "--json"]);
+    target.kill().unwrap();
+    target.wait().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(document["results"][0]["status"], "success", "{sandbox} {as_user:?}: {document}");
+    let said = document["results"][0]["stdout"].as_str().unwrap();
+    said.lines().filter_map(|line| line.rsplit_once(": ")).map(|(what, did)| (what.to_owned(), did == "yes")).collect()
+}
+
+/// Whether this machine has what it takes; says what is missing.
+fn is_able(sandbox: &str, as_user: Option<u32>) -> bool {
+    let is_root = knockon::sys::user_id() == 0;
+    if as_user.is_some() && !is_root {
+        eprintln!("SKIPPED: only root can start a program as another user");
+        return false;
+    }
+    let project =
+        TestProject::trusted(&format!("- {{name: h, events: [{{type: '*'}}], sandbox: {sandbox}, command: 'true'}}\n"));
+    let document = project.json(&["emit", "a.b", "--json"]);
+    let record = project.audit().pop().unwrap();
+    let able = document["results"][0]["status"] == "success" && record["unenforced"] == Value::Null;
+    if !able {
+        eprintln!("SKIPPED: this machine cannot do all of `{sandbox}`: {record}");
+    }
+    able
+}
+
+#[test]
+fn no_attack_gets_through() {
+    for sandbox in ["guard", "strict"] {
+        for as_user in [None, Some(PLAIN)].into_iter().filter(|as_user| is_able(sandbox, *as_user)) {
+            for own_file in [false, true] {
+                let tried = attacked(sandbox, as_user, own_file);
+                assert!(tried.len() >= 30, "{sandbox}: {tried:?}");
+                let mut through: Vec<&str> =
+                    tried.iter().filter(|(_, did)| **did).map(|(what, _)| what.as_str()).collect();
+                through.retain(|what| !MEANT.contains(what));
+                // Root may become somebody else, and is nobody more by that.
+                through.retain(|what| !(*what == "setuid" && sandbox == "guard" && as_user.is_none()));
+                assert_eq!(through, Vec::<&str>::new(), "{sandbox} as {as_user:?}, own file {own_file}");
+                assert!(MEANT.iter().all(|what| tried[*what]), "{sandbox} as {as_user:?}: {tried:?}");
+            }
+        }
+    }
+}
+
+/// The attacks are none: without a sandbox most of them work.
+#[test]
+fn without_a_sandbox_the_attacks_work() {
+    if knockon::sys::user_id() != 0 {
+        eprintln!("SKIPPED: only root can do all of it");
+        return;
+    }
+    let tried = attacked("base", None, false);
+    let wanted =
+        ["signal", "audit log", "repository", "nested repository", "set-uid file", "keyctl", "abstract socket"];
+    assert!(wanted.iter().all(|what| tried[*what]), "{}", json!(tried));
+}
