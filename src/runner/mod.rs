@@ -14,6 +14,7 @@ mod program;
 mod repository;
 mod sandbox;
 mod scratch;
+mod sockets;
 mod trace;
 
 pub use environment::CallerEnvironment;

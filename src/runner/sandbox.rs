@@ -8,6 +8,7 @@ use super::event_loop::Surroundings;
 use super::program::{Program, ProgramFault};
 use super::repository::{Repository, inner};
 use super::scratch::ScratchFolder;
+use super::sockets::to_cover;
 use crate::config::{Action, Sandbox, SandboxRules, find_in_path};
 use crate::delivery::{Delivery, Enforced};
 use crate::project::Layout;
@@ -156,6 +157,8 @@ struct Places<'a> {
     readable: Vec<PathBuf>,
     writable: Vec<PathBuf>,
     temporary: PathBuf,
+    /// The socket of the agent that has the user's keys for ssh.
+    agent: Option<PathBuf>,
     /// Its script, where that lies in what is not read otherwise, as the user's own do.
     script: Option<PathBuf>,
 }
@@ -257,7 +260,19 @@ impl<'a> Places<'a> {
         let script = delivery.hook.action.script().map(|script| hooks_folder.join(script.as_path()));
         let script = script.and_then(|script| script.canonicalize().ok());
         let script = script.filter(|script| keys.iter().any(|key| script.starts_with(key)));
-        Ok(Places { script, kept, keys, linked, temporary: temporary.to_owned(), project, home, readable, writable })
+        let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+        Ok(Places {
+            agent,
+            script,
+            kept,
+            keys,
+            linked,
+            temporary: temporary.to_owned(),
+            project,
+            home,
+            readable,
+            writable,
+        })
     }
 
     /// The folders between the project and what stays read-only in it: mounted themselves, so that none can be renamed.
@@ -336,8 +351,15 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> R
     // What lies there would be hidden.
     let used = own.iter().chain(&places.kept).chain(&places.writable).chain(&places.readable);
     let in_use = used.into_iter().any(|path| path.starts_with(everybodys)) || !everybodys.is_dir();
-    let moved = Some((shared_memory.as_path(), everybodys)).filter(|_| !in_use);
-    let kept = confinement.keep(paths(&own), paths(&places.kept), paths(&places.writable), moved);
+    // Something empty of either kind.
+    let (folder, file) = (places.temporary.join("empty"), places.temporary.join("nothing"));
+    fs::create_dir(&folder).and_then(|()| fs::write(&file, "")).map_err(ProgramFault::System)?;
+    let declared: Vec<&Path> = paths(&own).chain(paths(&places.writable)).chain(paths(&places.readable)).collect();
+    let covered = to_cover(places.home.as_deref(), places.agent.clone(), &declared);
+    let covered =
+        covered.iter().map(|path| (if path.is_dir() { folder.as_path() } else { file.as_path() }, path.as_path()));
+    let memory = Some((shared_memory.as_path(), everybodys)).filter(|_| !in_use);
+    let kept = confinement.keep(paths(&own), paths(&places.kept), paths(&places.writable), covered.chain(memory));
     // Landlock knows no exceptions beneath what it allows. Without mounts of its own, and where there are keys, the hook
     // cannot make new entries right in the folders above them.
     let mut excluded = places.keys.clone();
@@ -467,6 +489,8 @@ fn strict(
     let mut arguments = line.into_iter().map(to_c).collect::<Result<Vec<_>, _>>()?;
     arguments.append(&mut program.arguments);
     program.arguments = arguments;
+    // Sockets without a place in the file system are those of the network that is shared.
+    let scoped = Confinement::scopes_alone().map_err(ProgramFault::System)?;
     let mut enforced = Enforced { level: Sandbox::Strict, held: vec!["files", "processes"], missing: Vec::new() };
     if places.linked {
         enforced.missing.push("exchanging the link to its hooks folder or repository");
@@ -477,7 +501,10 @@ fn strict(
     if matches!(delivery.hook.action, Action::Script { .. }) {
         enforced.held.push("trusted bytes");
     }
-    Ok(Boxed { further, enforced, ..Boxed::default() })
+    if scoped.is_none() && rules.network {
+        enforced.missing.push("abstract sockets");
+    }
+    Ok(Boxed { confinement: scoped, further, enforced, ..Boxed::default() })
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub struct Confinement {
     readable: Option<Arc<ReadRules>>,
     writable: Option<OwnedFd>,
     filter: BpfProgram,
+    /// Whether root keeps what it can do.
+    keeps_capabilities: bool,
     /// What stays writable of all mounts, and then what of that is read-only again, and then what is put
     /// somewhere else: each with where it is mounted.
     mounts: Vec<Mount>,
@@ -93,7 +95,7 @@ struct Mount {
 }
 
 /// The most mounts of one program.
-const MOST_MOUNTS: usize = 64;
+const MOST_MOUNTS: usize = 128;
 /// Capabilities that root keeps, by number: those about files of other users, and those that programs ask for which give up
 /// being root (capabilities(7): CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID). Not DAC_READ_SEARCH: it opens files
 /// by handle, past every mount.
@@ -101,6 +103,21 @@ const KEPT_CAPABILITIES: [usize; 7] = [0, 1, 3, 4, 5, 6, 7];
 const LAST_CAPABILITY: usize = 63;
 
 impl Confinement {
+    /// One that keeps the program from signals to and abstract sockets of whoever is not confined with it, and takes nothing
+    /// else: a program that makes a sandbox itself needs its rights. Nothing where the kernel cannot do that.
+    ///
+    /// # Errors
+    /// Out of descriptors or memory.
+    pub fn scopes_alone() -> io::Result<Option<Self>> {
+        let scopes = Scope::from_all(NEWEST);
+        let created =
+            Ruleset::default().set_compatibility(CompatLevel::BestEffort).scope(scopes).and_then(Ruleset::create);
+        let ruleset: Option<OwnedFd> = created.map_err(io::Error::other)?.into();
+        let scoped =
+            |ruleset| Confinement { writable: Some(ruleset), keeps_capabilities: true, ..Confinement::default() };
+        Ok(ruleset.map(scoped))
+    }
+
     /// Lets the program read what `rules` say, and nothing else.
     pub fn read(&mut self, rules: Arc<ReadRules>) {
         self.readable = Some(rules);
@@ -135,7 +152,7 @@ impl Confinement {
         writable: impl Iterator<Item = &'p Path>,
         kept: impl Iterator<Item = &'p Path>,
         declared: impl Iterator<Item = &'p Path>,
-        moved: Option<(&'p Path, &'p Path)>,
+        moved: impl Iterator<Item = (&'p Path, &'p Path)>,
     ) -> bool {
         let mount = |source: &Path, target: &Path, read_only: bool| {
             let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).ok();
@@ -236,7 +253,8 @@ pub(super) unsafe fn give_up(confinement: &Confinement, rulesets: [c_int; 2]) ->
         }
         // What a hook of root could do beyond files of others: it is gone once the program is executed. Nobody
         // else has any to lose.
-        for capability in (0..=LAST_CAPABILITY).filter(|capability| !KEPT_CAPABILITIES.contains(capability)) {
+        let taken = (0..=LAST_CAPABILITY).filter(|capability| !KEPT_CAPABILITIES.contains(capability));
+        for capability in taken.filter(|_| !confinement.keeps_capabilities) {
             system_call(libc::SYS_prctl, [libc::PR_CAPBSET_DROP as usize, capability, 0, 0, 0]);
         }
         for (ruleset, wanted) in rulesets.into_iter().zip(confinement.rulesets()) {

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const ATTACKS: &str = include_str!("../fixtures/sandbox_attacks.py");
 /// A user that nobody has.
@@ -18,13 +19,19 @@ const MEANT: [&str; 2] = ["own affinity", "own priority"];
 /// Runs all attacks in a hook of `sandbox`; each with whether it got through.
 fn attacked(sandbox: &str, as_user: Option<u32>, own_file: bool) -> BTreeMap<String, bool> {
     let project = TestProject::new();
-    let name = format!("knockon-test-{}-{sandbox}-{as_user:?}-{own_file}", std::process::id());
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("knockon-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    // As gpg-agent, ssh-agent, Docker and systemd have them.
+    let session = project.home().join(".gnupg/S.gpg-agent");
+    fs::create_dir_all(session.parent().unwrap()).unwrap();
+    let _session = UnixListener::bind(&session).unwrap();
     let mut target = Command::new("sleep").arg("60").spawn().unwrap();
     let hooks = format!(
         "version: '1.1'\nhooks:\n- name: h\n  events: [{{type: '*'}}]\n  sandbox: {sandbox}\n  output: always\n  \
-         script: attacks.py\n  env: {{TARGET: '{}', ABSTRACT: '{name}', SESSION: /nonexistent}}\n",
-        target.id()
+         script: attacks.py\n  env: {{TARGET: '{}', ABSTRACT: '{name}', SESSION: '{}'}}\n",
+        target.id(),
+        session.display()
     );
     // The user's own hooks are not in the project: what is protected there does not depend on it.
     let folder = if own_file { project.home().join(".config/knockon") } else { project.hooks_folder() };
@@ -85,7 +92,7 @@ fn is_able(sandbox: &str, as_user: Option<u32>) -> bool {
 
 #[test]
 fn no_attack_gets_through() {
-    for sandbox in ["guard", "strict"] {
+    for sandbox in ["guard", "strict", "{level: guard, network: true}", "{level: strict, network: true}"] {
         for as_user in [None, Some(PLAIN)].into_iter().filter(|as_user| is_able(sandbox, *as_user)) {
             for own_file in [false, true] {
                 let tried = attacked(sandbox, as_user, own_file);
@@ -94,7 +101,7 @@ fn no_attack_gets_through() {
                     tried.iter().filter(|(_, did)| **did).map(|(what, _)| what.as_str()).collect();
                 through.retain(|what| !MEANT.contains(what));
                 // Root may become somebody else, and is nobody more by that.
-                through.retain(|what| !(*what == "setuid" && sandbox == "guard" && as_user.is_none()));
+                through.retain(|what| !(*what == "setuid" && sandbox.contains("guard") && as_user.is_none()));
                 assert_eq!(through, Vec::<&str>::new(), "{sandbox} as {as_user:?}, own file {own_file}");
                 assert!(MEANT.iter().all(|what| tried[*what]), "{sandbox} as {as_user:?}: {tried:?}");
             }
@@ -110,7 +117,15 @@ fn without_a_sandbox_the_attacks_work() {
         return;
     }
     let tried = attacked("base", None, false);
-    let wanted =
-        ["signal", "audit log", "repository", "nested repository", "set-uid file", "keyctl", "abstract socket"];
+    let wanted = [
+        "signal",
+        "audit log",
+        "repository",
+        "nested repository",
+        "set-uid file",
+        "keyctl",
+        "abstract socket",
+        "socket of a session",
+    ];
     assert!(wanted.iter().all(|what| tried[*what]), "{}", json!(tried));
 }
