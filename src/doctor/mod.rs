@@ -386,7 +386,7 @@ fn sandbox(emitter: &Emitter, findings: &mut Findings) {
         [] => findings.fine("sandbox", "`guard` can have all of it"),
         missing => {
             let message = format!("`guard` cannot keep hooks from everything here: {}", missing.join(", "));
-            findings.warn("sandbox", message, "it needs Linux 5.13 with Landlock, seccomp and user namespaces");
+            findings.warn("sandbox", message, "all of it needs Linux 6.12 with Landlock, seccomp and user namespaces; `require: true` refuses the hook without");
         }
     }
     if bubblewrap.is_none() {

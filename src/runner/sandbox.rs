@@ -343,6 +343,8 @@ fn all_but(folder: &Path, excluded: &[PathBuf], all: &mut Vec<PathBuf>) {
 
 fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> Result<Boxed, ProgramFault> {
     let mut confinement = Confinement::default();
+    let abilities = sys::abilities();
+    let can = |word: &str| abilities.contains(&(word, true));
     let shared_memory = places.temporary.join("shm");
     fs::create_dir(&shared_memory).map_err(ProgramFault::System)?;
     let mut own = vec![places.project.to_owned(), places.temporary.clone()];
@@ -375,7 +377,7 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> R
     writable.extend(DEVICES.iter().map(PathBuf::from));
     let rules = sandboxes.rules(places).map_err(ProgramFault::System)?;
     let written = confinement.write(paths(&writable)).map_err(ProgramFault::System)?;
-    let files = rules.is_some() && written;
+    let files = rules.is_some() && written && can("files");
     rules.into_iter().for_each(|rules| confinement.read(rules));
     let calls = confinement.calls(wanted.network);
     let mut enforced = Enforced { level: Sandbox::Guard, ..Enforced::default() };
@@ -383,6 +385,7 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> R
         ("files", true, files),
         ("metadata", true, kept),
         ("network", !wanted.network, calls),
+        ("signals", true, can("signals")),
         ("limits of others", wanted.network, calls),
     ] {
         match holds {
@@ -490,6 +493,7 @@ fn strict(
     arguments.append(&mut program.arguments);
     program.arguments = arguments;
     // Sockets without a place in the file system are those of the network that is shared.
+    let has_scopes = sys::abilities().contains(&("signals", true));
     let scoped = Confinement::scopes_alone().map_err(ProgramFault::System)?;
     let mut enforced = Enforced { level: Sandbox::Strict, held: vec!["files", "processes"], missing: Vec::new() };
     if places.linked {
@@ -501,7 +505,7 @@ fn strict(
     if matches!(delivery.hook.action, Action::Script { .. }) {
         enforced.held.push("trusted bytes");
     }
-    if scoped.is_none() && rules.network {
+    if !has_scopes && rules.network {
         enforced.missing.push("abstract sockets");
     }
     Ok(Boxed { confinement: scoped, further, enforced, ..Boxed::default() })

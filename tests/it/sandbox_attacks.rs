@@ -129,3 +129,42 @@ fn without_a_sandbox_the_attacks_work() {
     ];
     assert!(wanted.iter().all(|what| tried[*what]), "{}", json!(tried));
 }
+
+/// An older kernel: the answer to the question for its version of Landlock is another one (strace injects it).
+#[test]
+fn what_an_older_landlock_lacks_is_not_claimed() {
+    if !is_able("guard", None) {
+        return;
+    }
+    let traced = Command::new("strace").args(["-e", "trace=none", "true"]).status();
+    if !traced.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: strace cannot trace here");
+        return;
+    }
+    for (version, missing) in [("5", json!(["signals"])), ("0", json!(["files", "signals"]))] {
+        for require in [false, true] {
+            let project = TestProject::trusted(&format!(
+                "- {{name: h, events: [{{type: '*'}}], sandbox: {{level: guard, require: {require}}}, command: 'true'}}\n"
+            ));
+            let inject = format!("inject=landlock_create_ruleset:retval={version}:when=1");
+            let knockon = env!("CARGO_BIN_EXE_knockon");
+            let traced = ["-f", "-o", "/dev/null", "-e", &inject, knockon];
+            let doctor = project.program("strace", &[&traced[..], &["doctor"]].concat()).output().unwrap();
+            let doctor = String::from_utf8(doctor.stdout).unwrap();
+            assert!(
+                doctor.contains("cannot keep hooks from everything here") && doctor.contains("signals"),
+                "{doctor}"
+            );
+            let emit = [&traced[..], &["emit", "a.b", "--json"]].concat();
+            let output = project.program("strace", &emit).output().unwrap();
+            let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let record = project.audit().pop().unwrap();
+            if require {
+                assert_eq!(document["results"][0]["status"], "error", "{version}: {document}");
+                assert!(document["results"][0]["error"].as_str().unwrap().contains("signals"), "{document}");
+            } else {
+                assert_eq!(record["unenforced"], missing, "{version}: {record}");
+            }
+        }
+    }
+}
