@@ -38,7 +38,12 @@ pub struct UserFolders {
     pub state: Option<PathBuf>,
     /// `$XDG_CACHE_HOME/knockon`, else `~/.cache/knockon`.
     pub cache: Option<PathBuf>,
+    /// Variables of these that lead into the project, and count as unset: a project could bring its own trust with it.
+    pub ignored: Vec<&'static str>,
 }
+
+/// The variables of the XDG base directory specification that are read.
+const XDG_VARIABLES: [&str; 3] = ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"];
 
 impl UserFolders {
     /// Reads the folders from environment variables. A relative path counts as unset, as the
@@ -54,11 +59,13 @@ impl UserFolders {
             config: under("XDG_CONFIG_HOME", ".config"),
             state: under("XDG_STATE_HOME", ".local/state"),
             cache: under("XDG_CACHE_HOME", ".cache"),
+            ignored: Vec::new(),
             home,
         }
     }
 
-    /// The folders of the user who runs this process. For root with the home folder of another user, as under `sudo`, they
+    /// The folders of the user who runs this process. A variable of XDG that leads into the project of the current folder counts
+    /// as unset, unless the home folder lies there, too: a project's `.envrc` could set it. For root with the home folder of another user, as under `sudo`, they
     /// are root's own: what root made there, that user could not use.
     pub fn of_this_process() -> Self {
         let variable = |name: &str| std::env::var_os(name);
@@ -66,14 +73,44 @@ impl UserFolders {
         let home = root.then(|| variable("HOME").map(PathBuf::from)).flatten();
         let of_other =
             home.filter(|home| home.is_absolute()).filter(|home| home.metadata().is_ok_and(|of| of.uid() != 0));
-        match of_other {
+        let mut ignored: Vec<&'static str> =
+            XDG_VARIABLES.into_iter().filter(|name| variable(name).is_some()).collect();
+        if !ignored.is_empty() {
+            let home = variable("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
+            let projects = projects_of_here(home.as_deref());
+            ignored.retain(|name| {
+                let path = PathBuf::from(variable(name).unwrap_or_default());
+                let place = path.canonicalize().ok().or_else(|| sys::resolve(&path));
+                place.is_some_and(|path| projects.iter().any(|project| path.starts_with(project)))
+            });
+        }
+        let variable = |name: &str| if ignored.contains(&name) { None } else { variable(name) };
+        let folders = match of_other {
             None => Self::from_environment(variable),
             Some(theirs) => Self::from_environment(|name| match name {
                 "HOME" => Some(sys::home_of_root().into()),
                 _ => variable(name).filter(|value| !Path::new(value).starts_with(&theirs)),
             }),
-        }
+        };
+        UserFolders { ignored, ..folders }
     }
+
+    /// What to report of variables that lead into the project.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.ignored.iter().map(|name| {
+            format!("{name} leads into the project and is ignored: what a project brings with it says nothing about trust; unset it")
+        })
+    }
+}
+
+/// The folders from the current one upward that are a project or a repository, and that the home folder does not lie in.
+fn projects_of_here(home: Option<&Path>) -> Vec<PathBuf> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let is_project = |folder: &&Path| {
+        [".git", ".knockon", ".flowspec"].iter().any(|name| folder.join(name).symlink_metadata().is_ok())
+            && home.is_none_or(|home| !home.starts_with(folder))
+    };
+    here.ancestors().filter(is_project).map(Path::to_owned).collect()
 }
 
 /// Which tool's folder a project has.

@@ -235,6 +235,13 @@ fn chain(log: &AuditLog, findings: &mut Findings) {
 }
 
 fn state_folders(user: &UserFolders, findings: &mut Findings) {
+    for warning in user.warnings() {
+        findings.warn(
+            "state folder",
+            warning,
+            "unset it, or set it in your own profile to a folder outside of the project",
+        );
+    }
     let Some(state) = &user.state else {
         let help = "set HOME or XDG_STATE_HOME: trust, seals and background hooks need it";
         return findings.error("state folder", "the user has no place for state", help);

@@ -300,6 +300,7 @@ impl Emitter {
             format!("the working folder {folder} was deleted: only your own hooks run")
         }));
         report.warnings.extend(self.project.refused().map(ToString::to_string));
+        report.warnings.extend(self.user.warnings());
         report.warnings.extend(self.unknown_skips());
         self.report_ignored(report, &event, now);
         report.guards = self.missing_guards(&event, report.dispatched.blocked.as_ref());

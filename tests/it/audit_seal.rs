@@ -205,7 +205,13 @@ impl Small {
 
     fn user(&self) -> UserFolders {
         let folder = |name: &str| Some(self.folder.path().join(name).join("knockon"));
-        UserFolders { home: None, config: folder("config"), state: folder("state"), cache: None }
+        UserFolders {
+            home: None,
+            config: folder("config"),
+            state: folder("state"),
+            cache: None,
+            ..UserFolders::default()
+        }
     }
 
     fn emitter(&self) -> Emitter {

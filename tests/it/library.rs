@@ -15,6 +15,7 @@ fn emitter_with(project: &TestProject, options: EmitterOptions) -> Emitter {
         config: None,
         state: Some(project.home().join(".local/state/knockon")),
         cache: None,
+        ..UserFolders::default()
     };
     Emitter::open(Project::at(&project.root()).unwrap(), &user, options)
 }

@@ -481,3 +481,59 @@ fn a_script_that_changed_through_a_mapping_does_not_run() {
     assert_eq!(document["results"][1]["status"], "blocked_untrusted", "{document}");
     assert!(!project.exists("evil"));
 }
+
+/// A project's `.envrc` or a CI file of it can set variables; a record of trust that it brings says nothing.
+#[test]
+fn a_project_cannot_bring_its_own_trust() {
+    let project = TestProject::new();
+    project.hooks("- {name: evil, events: [{type: '*'}], command: touch evil}\n");
+    project.trust();
+    let (state, brought) = (project.home().join(".local/state"), project.root().join(".state"));
+    std::fs::rename(&state, &brought).unwrap();
+    std::fs::create_dir_all(project.root().join("src")).unwrap();
+    std::os::unix::fs::symlink(&brought, project.home().join("link")).unwrap();
+    let link = project.home().join("link");
+    let run = |folder: &str, value: &std::path::Path, home: &std::path::Path| {
+        let mut command = project.command(&["emit", "a.b", "--json"]);
+        command.current_dir(project.root().join(folder)).env("XDG_STATE_HOME", value).env("HOME", home);
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let dots = project.root().join("src/../.state");
+    for (folder, value) in [("", &brought), ("src", &brought), ("", &dots), ("", &link)] {
+        let (stdout, stderr) = run(folder, value, &project.home());
+        assert!(stdout.contains("\"blocked_untrusted\""), "{stdout}");
+        assert!(stderr.contains("XDG_STATE_HOME leads into the project and is ignored"), "{stderr}");
+    }
+    assert!(!project.exists("evil"));
+    let mut doctor = project.command(&["doctor"]);
+    let doctor = doctor.env("XDG_STATE_HOME", &brought).output().unwrap();
+    assert!(String::from_utf8(doctor.stdout).unwrap().contains("XDG_STATE_HOME leads into the project"));
+    // Elsewhere it is the user's word.
+    std::fs::rename(&brought, project.home().join("mine")).unwrap();
+    let (stdout, stderr) = run("", &project.home().join("mine"), &project.home());
+    assert!(stdout.contains("\"success\"") && !stderr.contains("ignored"), "{stdout}{stderr}");
+}
+
+/// Who keeps the home folder in git has it all in one project.
+#[test]
+fn the_default_folders_count_where_the_home_folder_is_a_repository() {
+    let project = TestProject::new();
+    let home = project.home();
+    std::fs::create_dir_all(home.join(".git")).unwrap();
+    std::fs::create_dir_all(home.join("work/.knockon")).unwrap();
+    std::fs::write(
+        home.join("work/.knockon/hooks.yaml"),
+        "version: '1.0'\nhooks:\n- {name: h, events: [{type: '*'}], shell: /bin/sh, command: 'true'}\n",
+    )
+    .unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.current_dir(home.join("work")).env("XDG_STATE_HOME", home.join(".local/state"));
+        command.output().unwrap()
+    };
+    let hash = String::from_utf8(run(&["trust", "--print-hash"]).stdout).unwrap();
+    assert!(run(&["trust", "--hash", hash.trim()]).status.success());
+    let emitted = String::from_utf8(run(&["emit", "a.b", "--json"]).stdout).unwrap();
+    assert!(emitted.contains("\"success\"") && !emitted.contains("ignored"), "{emitted}");
+}
