@@ -90,7 +90,7 @@ impl Setting {
     fn run(&self, count: usize, limit: usize) {
         let Setting { project, caller, scratch, sandboxes, limits, .. } = self;
         let platform = &*self.platform;
-        let surroundings = Surroundings { project, caller, platform, scratch, sandboxes, limits };
+        let surroundings = Surroundings { project, here: project, caller, platform, scratch, sandboxes, limits };
         let mut runner = Runner::new(surroundings, None, None);
         let (mut started, mut ended) = (0, 0);
         while ended < count {

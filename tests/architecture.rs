@@ -315,6 +315,41 @@ fn no_file_is_so_large_that_it_has_two_purposes() {
     );
 }
 
+/// Files whose paths the user gave or that lie in the user's own folders, and that are read in another way for a reason.
+const READERS: &[(&str, &str)] = &[
+    ("src/cli/clock.rs", "a file that the user names may be a pipe"),
+    ("src/cli/options.rs", "a file that the user names may be a pipe"),
+    ("src/cli/report.rs", "an existing report, found to be a plain file"),
+    ("src/metrics.rs", "a file that the user names, found to be a plain file"),
+    ("src/outbound.rs", "certificates that the user's settings name"),
+    ("src/store/mod.rs", "a folder of the user's, to bring it to the disk"),
+    ("src/store/salvage.rs", "a folder of the user's, to bring it to the disk"),
+];
+
+#[test]
+fn a_path_of_a_project_is_read_only_by_the_system_room() {
+    // A pipe or a device in its place would hold the reader, or fill the memory: `sys::read_regular` and `sys::open_beneath`.
+    let mut offences = Vec::new();
+    for source in sources("src").into_iter().filter(|source| source.room() != Some("sys")) {
+        let is_allowed = READERS.iter().any(|(path, _)| *path == source.path);
+        for (number, line) in source.lines().filter(|_| !is_allowed) {
+            for needle in ["fs::read(", "read_to_string(", "File::open("] {
+                let found = line.match_indices(needle).any(|(at, _)| {
+                    let before = line[..at].chars().next_back();
+                    !(needle == "File::open(" && before.is_some_and(is_word))
+                });
+                if found {
+                    offences.push(format!(
+                        "{}:{number}: `{needle}…)`; use `sys::read_regular` or `sys::open_beneath`",
+                        source.path
+                    ));
+                }
+            }
+        }
+    }
+    report(&offences);
+}
+
 #[test]
 fn what_is_forbidden_is_not_there() {
     let mut offences = Vec::new();

@@ -104,7 +104,7 @@ fn notes(report: &EmitReport, show: Show, strict: bool, terminal: &mut Terminal)
     not_run_notes(report, show, terminal);
     for guard in &report.guards {
         let why = one_line(&guard.why);
-        let message = format!("the guard `{}` did not run: {why}; review with `knockon trust`", one_line(&guard.name));
+        let message = format!("the guard `{}` did not run: {why}; {}", one_line(&guard.name), guard.help);
         terminal.warning(&message);
     }
     // With `--strict` it ends the command, and is said then.
@@ -152,7 +152,9 @@ fn not_run_notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
     for (text, times) in reasons {
         terminal.note(&one_line(&format!("{} {text}", count(times, "hook"))));
     }
-    if report.problems.iter().any(Diagnostic::is_of_whole_file) {
+    // What is inherited is another file's.
+    let disables = |problem: &&Diagnostic| problem.is_of_whole_file() && problem.code != "nothing-to-inherit";
+    if report.problems.iter().any(|problem| disables(&problem)) {
         terminal.note("the hooks of that file did not run: `knockon validate` shows what to correct");
     }
 }
@@ -187,7 +189,8 @@ fn exit(report: &EmitReport, strict: bool, terminal: &mut Terminal) -> Exit {
 
 /// How a strict command ends by the hooks of an event that should have run and did not.
 fn strict_exit_of_hooks(report: &EmitReport, terminal: &mut Terminal) -> Exit {
-    let missed = report.hooks().iter().filter(|hook| hook.outcome.is_missed());
+    let did_not_run = |outcome: &Outcome| outcome.is_missed() || outcome.could_not_start();
+    let missed = report.hooks().iter().filter(|hook| did_not_run(&hook.outcome));
     let missed: Vec<String> = missed.map(|hook| format!("`{}`", hook.name)).collect();
     if missed.is_empty() {
         return Exit::Fine;

@@ -91,6 +91,12 @@ impl super::Command for Trust {
         // Where nobody can be asked, all of it is shown: the hash to give stands for all.
         let goes_on = self.hash.is_none() && !std::io::stdin().is_terminal();
         let mut refused = None;
+        if let Some(outer) = emitter.outer_project() {
+            let outer = one_line(&outer.display().to_string());
+            terminal.warning(&format!(
+                "the hooks of the project {outer} do not run here; `inherit: true` in this hooks.yaml adds them"
+            ));
+        }
         for (file, manifest) in &all {
             match self.trust(&emitter, file, manifest, terminal) {
                 Err(error) if goes_on => refused = Some(error),

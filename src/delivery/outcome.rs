@@ -120,6 +120,11 @@ impl Outcome {
         }
     }
 
+    /// Whether the hook's program could not be started: it is missing, or not executable.
+    pub fn could_not_start(&self) -> bool {
+        self.not_run.is_none() && self.status == Status::Error && self.pid.is_none()
+    }
+
     /// Takes what the hook answered into account, in words or by its exit code. What knockon did to it weighs more than
     /// what it said.
     #[must_use]

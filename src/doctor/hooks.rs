@@ -15,7 +15,7 @@ pub(super) fn hooks(emitter: &Emitter, findings: &mut Findings) {
     disabled(emitter, findings);
     for guard in emitter.changed_guards() {
         let message = format!("the guard `{}` does not run: {}", guard.name, one_line(&guard.why));
-        findings.error("guards", message, "review with `knockon trust`; `knockon untrust` forgets it");
+        findings.error("guards", message, guard.help);
     }
     for hook in &emitter.loaded().invalid {
         let message = format!("`{}` does not run: {}", hook.name, one_line(&hook.problem));

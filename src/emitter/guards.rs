@@ -18,13 +18,21 @@ pub struct MissingGuard {
     pub name: String,
     /// Why it did not run.
     pub why: String,
+    /// What to do about it.
+    pub help: &'static str,
 }
+
+const REVIEW: &str = "review with `knockon trust`";
+const CORRECT: &str = "`knockon validate` shows what to correct";
+const GIVE_BACK: &str = "correct that first";
+const BRING_BACK: &str = "bring it back, or give the guard up with `knockon untrust`";
 
 /// Guards of content that is not what was trusted any more.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     guards: Vec<TrustedGuard>,
     why: String,
+    help: &'static str,
 }
 
 /// The guards that the user trusted in this project and that `plan` does not have as they were trusted. `explicit` is the
@@ -62,9 +70,22 @@ pub(super) fn remembered(
         let mut guards = record.guards.clone();
         guards.retain(|guard| !(is_own && is_inherited(guard)));
         (!guards.is_empty()).then_some(())?;
-        Some(Remembered { why: why_gone(&record, file, plan, (project, store))?, guards })
+        let (why, help) = why_gone(&record, file, plan, (project, store))?;
+        Some(Remembered { why, help, guards })
     });
-    gone.collect()
+    gone.flat_map(|gone| apart_by_error(gone, plan)).collect()
+}
+
+/// The same, with each guard whose own configuration has an error by itself: trusting it again does not make it run.
+fn apart_by_error(gone: Remembered, plan: &Plan) -> Vec<Remembered> {
+    let problem = |guard: &TrustedGuard| plan.loaded.invalid.iter().find(|invalid| invalid.name == guard.name);
+    let (invalid, guards): (Vec<_>, Vec<_>) = gone.guards.into_iter().partition(|guard| problem(guard).is_some());
+    let of_error = invalid.into_iter().map(|guard| {
+        let problem = problem(&guard).map(|invalid| one_line(&invalid.problem)).unwrap_or_default();
+        Remembered { why: format!("its configuration has an error: {problem}"), help: CORRECT, guards: vec![guard] }
+    });
+    let rest = (!guards.is_empty()).then_some(Remembered { guards, why: gone.why, help: gone.help });
+    of_error.chain(rest).collect()
 }
 
 /// The guards of projects between a project's root and where it was looked for, which are none any more.
@@ -72,39 +93,42 @@ pub(super) fn lost_between(project: &Project, store: &TrustStore) -> Vec<Remembe
     let records = store.of_projects(project.below_root(), Layout::CONFIG_FILES).into_iter();
     let lost = records.filter(|record| !record.guards.is_empty()).map(|record| Remembered {
         why: format!("{} does not exist any more", one_line(&record.config)),
+        help: BRING_BACK,
         guards: record.guards,
     });
     lost.collect()
 }
 
-/// Why the content of a record is not what runs now; nothing when it is.
+/// Why the content of a record is not what runs now, and what to do; nothing when it is.
 fn why_gone(
     record: &Trusted,
     file: Option<&ConfigFile>,
     plan: &Plan,
     (project, store): (&Project, &TrustStore),
-) -> Option<String> {
+) -> Option<(String, &'static str)> {
     let path = Path::new(&record.config);
     let shown = one_line(&record.config);
     let error = plan.problems.iter().find(|problem| problem.is_of_whole_file() && problem.path == path);
     match file {
-        _ if error.is_some() => error.map(|error| format!("{shown} has an error: {}", one_line(&error.message))),
+        _ if error.is_some() => {
+            error.map(|error| (format!("{shown} has an error: {}", one_line(&error.message)), CORRECT))
+        }
         Some(file) if file.path == path => {
             let manifest = Manifest::of(file);
             match manifest.refusal() {
-                Some(why) => Some(one_line(why)),
+                Some(why) => Some((one_line(why), GIVE_BACK)),
                 None if manifest.hash() == record.hash => match verdict(project, file, None, store).0 {
-                    Verdict::Refused(why) => Some(one_line(&why)),
+                    Verdict::Refused(why) => Some((one_line(&why), GIVE_BACK)),
                     _ => None,
                 },
-                None => Some(Verdict::Changed(manifest.changes_since(record)).to_string()),
+                None => Some((Verdict::Changed(manifest.changes_since(record)).to_string(), REVIEW)),
             }
         }
         Some(file) if path.exists() && file.path.starts_with(&record.project) => {
-            Some(format!("{} is read instead of {shown}", one_line(&file.path.to_string_lossy())))
+            Some((format!("{} is read instead of {shown}", one_line(&file.path.to_string_lossy())), BRING_BACK))
         }
-        _ if path.symlink_metadata().is_ok() => Some(format!("{shown} cannot be read")),
-        _ => Some(format!("{shown} does not exist any more")),
+        _ if path.symlink_metadata().is_ok() => Some((format!("{shown} cannot be read"), GIVE_BACK)),
+        _ => Some((format!("{shown} does not exist any more"), BRING_BACK)),
     }
 }
 
@@ -117,12 +141,12 @@ impl Emitter {
         let found = if late { self.remember(self.whole()) } else { Vec::new() };
         let all = if late { &found } else { &self.remembered };
         let missing = all.iter().flat_map(|remembered| {
-            let why = match blocked {
-                Some(verdict @ Verdict::Refused(_)) => verdict.to_string(),
-                _ => remembered.why.clone(),
+            let (why, help) = match blocked {
+                Some(verdict @ Verdict::Refused(_)) => (verdict.to_string(), GIVE_BACK),
+                _ => (remembered.why.clone(), remembered.help),
             };
             let needed = remembered.guards.iter().filter(|guard| is_for(guard, event));
-            needed.map(move |guard| MissingGuard { name: guard.name.clone(), why: why.clone() })
+            needed.map(move |guard| MissingGuard { name: guard.name.clone(), why: why.clone(), help })
         });
         missing.collect()
     }
@@ -139,7 +163,8 @@ impl Emitter {
     pub fn changed_guards(&self) -> Vec<MissingGuard> {
         let all = self.remember(self.whole());
         let missing = all.iter().flat_map(|remembered| {
-            remembered.guards.iter().map(|guard| MissingGuard { name: guard.name.clone(), why: remembered.why.clone() })
+            let Remembered { guards, why, help } = remembered;
+            guards.iter().map(|guard| MissingGuard { name: guard.name.clone(), why: why.clone(), help })
         });
         missing.collect()
     }

@@ -5,6 +5,7 @@
 //! hooks folder. `strict` shows the hook nothing but the system, the project and the bytes that were trusted.
 
 use super::event_loop::Surroundings;
+use super::keys::usual_places;
 use super::program::{Program, ProgramFault};
 use super::repository::{Repository, inner};
 use super::scratch::ScratchFolder;
@@ -22,43 +23,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Where keys usually are, below the home folder.
-const KEYS_AT_HOME: &[&str] = &[
-    ".ssh",
-    ".gnupg",
-    ".aws",
-    ".azure",
-    ".kube",
-    ".docker",
-    ".netrc",
-    ".git-credentials",
-    ".pypirc",
-    ".pgpass",
-    ".my.cnf",
-    ".vault-token",
-    ".password-store",
-    ".config/knockon",
-    ".cache/knockon",
-    ".cargo/credentials",
-    ".cargo/credentials.toml",
-    ".gem/credentials",
-    ".m2/settings.xml",
-    ".config/gcloud",
-    ".config/gh",
-    ".config/git/credentials",
-    ".config/op",
-    ".config/rclone",
-    ".config/sops",
-    ".local/share/keyrings",
-    ".local/state/knockon",
-    ".mozilla",
-    ".config/chromium",
-    ".config/google-chrome",
-    ".bash_history",
-    ".zsh_history",
-];
-/// And below the root.
-const KEYS_OF_MACHINE: &[&str] = &["/etc/shadow", "/etc/gshadow", "/etc/ssl/private", "/etc/sudoers", "/etc/sudoers.d"];
 /// Devices that a program may write to.
 const DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"];
@@ -111,9 +75,7 @@ impl Sandboxes {
         if let Some((_, keys)) = known.as_ref().filter(|(since, _)| since.elapsed() < KNOWN_FOR) {
             return keys.clone();
         }
-        let mut keys: Vec<PathBuf> =
-            home.iter().flat_map(|home| KEYS_AT_HOME.iter().map(|path| home.join(path))).collect();
-        keys.extend(KEYS_OF_MACHINE.iter().map(PathBuf::from));
+        let mut keys = usual_places(home);
         keys.extend(own.iter().cloned());
         let keys = keys.into_iter().filter(|path| path.symlink_metadata().is_ok());
         let keys: Vec<PathBuf> = keys.flat_map(|path| [path.canonicalize().ok(), Some(path)]).flatten().collect();

@@ -233,7 +233,7 @@ impl Manifest {
             .map(|entry| entry.path.clone())
             .collect();
         let gone = |entry: &&Entry| !self.entries.iter().any(|mine| mine.path == entry.path);
-        changed.extend(trusted.files.iter().filter(gone).map(|entry| entry.path.clone()));
+        changed.extend(trusted.files.iter().filter(gone).map(|entry| format!("{} (removed)", entry.path)));
         changed
     }
 }

@@ -132,9 +132,16 @@ impl Review {
             let place = script.map(|path| format!("{}:{} ", one_line(path.as_str()), danger.line)).unwrap_or_default();
             self.tell(Tone::Warning, format!("    warning: {place}{}", danger.what));
         }
-        let is_there = script.is_none_or(|path| ScriptFile::open(&file.hooks_folder, path).is_ok());
-        if !is_there {
-            self.tell(Tone::Warning, "    warning: the script does not exist".into());
+        match script.map(|path| ScriptFile::open(&file.hooks_folder, path)) {
+            Some(Err(_)) => self.tell(Tone::Warning, "    warning: the script does not exist".into()),
+            Some(Ok(script)) => {
+                let search = std::env::var_os("PATH").unwrap_or_default();
+                let fault = script.diagnose(&search).map(|fault| one_line(&fault.to_string()));
+                fault
+                    .into_iter()
+                    .for_each(|fault| self.tell(Tone::Warning, format!("    warning: it cannot run: {fault}")));
+            }
+            None => {}
         }
     }
 

@@ -575,3 +575,61 @@ fn five_hundred_seeded_edits_never_pass_for_the_reviewed_content() {
     assert!(refused > 200, "{refused} of 500 edits were refused");
     assert!(lost_by_the_control > 100, "the control lost only {lost_by_the_control}");
 }
+
+/// What a guard that did not run is to be helped with depends on why.
+#[test]
+fn a_missing_guard_says_what_helps() {
+    type Edit = fn(&TestProject);
+    let ways: [(&str, Edit, &str); 5] = [
+        (
+            "typo",
+            |project| project.config(GUARD.replace("fail_mode: stop", "fail_mod: stop")),
+            "`knockon validate` shows what to correct",
+        ),
+        (
+            "broken file",
+            |project| project.config("version: '1.0'\nhooks: [}\n"),
+            "`knockon validate` shows what to correct",
+        ),
+        (
+            "removed",
+            |project| fs::remove_dir_all(project.hooks_folder()).unwrap(),
+            "bring it back, or give the guard up with `knockon untrust`",
+        ),
+        ("changed", |project| project.config(GUARD.replace("echo note", "echo other")), "review with `knockon trust`"),
+        (
+            "open to others",
+            |project| {
+                fs::set_permissions(project.hooks_folder().join("guard.sh"), fs::Permissions::from_mode(0o777))
+                    .unwrap();
+            },
+            "correct that first",
+        ),
+    ];
+    for (name, edit, help) in ways {
+        let (project, _) = reviewed();
+        project.trust();
+        edit(&project);
+        let ran = project.run(&["emit", "task.completed"]);
+        let line = ran.stderr.lines().find(|line| line.contains("the guard `guard` did not run")).unwrap_or_default();
+        assert!(line.ends_with(help), "{name}: {}", ran.stderr);
+    }
+}
+
+/// Reviewed as it is, and it cannot run: that is no success under `--strict`.
+#[test]
+fn a_script_that_cannot_be_started_is_no_success_under_strict() {
+    for (script, says) in [("#!/bin/sh\n", "not executable"), ("#!/no/such/shell\n", "/no/such/shell")] {
+        let (project, _) = reviewed();
+        let path = project.hooks_folder().join("guard.sh");
+        write(&path, script, if says == "not executable" { 0o644 } else { 0o755 });
+        project.config(GUARD.replace("  fail_mode: stop\n", ""));
+        let review = project.run(&["trust"]);
+        assert!(review.stdout.contains("warning: it cannot run") && review.stdout.contains(says), "{}", review.stdout);
+        project.trust();
+        let plain = project.run(&["emit", "task.completed"]);
+        assert_eq!(plain.code, 0, "{}", plain.stderr);
+        let strict = project.run(&["emit", "task.completed", "--strict"]);
+        assert!(strict.code == 3 && strict.stderr.contains("--strict: `guard` did not run"), "{}", strict.stderr);
+    }
+}
