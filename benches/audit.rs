@@ -57,7 +57,8 @@ fn main() {
 
 fn open(folder: &Path) -> AuditLog {
     let of = |name: &str| Some(folder.join(name));
-    let user = UserFolders { home: None, config: of("config"), state: of("state"), cache: None, ..UserFolders::default() };
+    let user =
+        UserFolders { home: None, config: of("config"), state: of("state"), cache: None, ..UserFolders::default() };
     AuditLog::of(&Project::at(&folder.join("project")).expect("it was made"), &user)
 }
 

@@ -44,7 +44,13 @@ impl Ground {
         fs::create_dir(root.join("config")).expect("the folder is fresh");
         fs::write(root.join("config/settings.yaml"), settings).expect("the folder can be written");
         let of = |name: &str| Some(root.join(name));
-        let user = UserFolders { home: None, config: of("config"), state: of("state"), cache: of("cache") };
+        let user = UserFolders {
+            home: None,
+            config: of("config"),
+            state: of("state"),
+            cache: of("cache"),
+            ..UserFolders::default()
+        };
         Ground { project: Project::at(&root.join("project")).expect("it was made"), user, _folder: folder }
     }
 

@@ -82,6 +82,7 @@ impl Home {
             config: of(".config/knockon"),
             state: of(".local/state/knockon"),
             cache: of(".cache/knockon"),
+            ..UserFolders::default()
         }
     }
 

@@ -96,7 +96,7 @@ fn project(root: &Path) -> Project {
 
 fn user(root: &Path) -> UserFolders {
     let of = |name: &str| Some(root.join(name));
-    UserFolders { home: None, config: of("config"), state: of("state"), cache: of("cache") }
+    UserFolders { home: None, config: of("config"), state: of("state"), cache: of("cache"), ..UserFolders::default() }
 }
 
 /// How long it takes to emit so many events, each made as a program would.

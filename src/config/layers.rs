@@ -57,7 +57,7 @@ pub struct Composed {
     pub version: Option<String>,
     /// `inherit` of the main file.
     pub inherit: Option<Node>,
-    /// Whether the main file has it in the form that [`inherits`] finds.
+    /// Whether the main file has it in the form that is found without reading it as YAML.
     pub inherit_is_plain: bool,
     /// `concurrency`, from the main file or the local one.
     pub concurrency: Option<Node>,
