@@ -80,7 +80,8 @@ fn obstacles(loaded: &Loaded, index: usize, verdict: &Verdict) -> Vec<String> {
     match verdict {
         Verdict::Trusted => {}
         Verdict::Refused(why) => obstacles.push(format!("it is refused: {why}")),
-        verdict => obstacles.push(format!("its file is {verdict}; review with `knockon trust`")),
+        Verdict::Changed(_) => obstacles.push(format!("its content {verdict}; review with `knockon trust`")),
+        verdict => obstacles.push(format!("its content is {verdict}; review with `knockon trust`")),
     }
     obstacles.extend(hook.upcoming.as_ref().map(ToString::to_string));
     obstacles

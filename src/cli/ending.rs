@@ -99,7 +99,11 @@ fn notes(report: &EmitReport, show: Show, strict: bool, terminal: &mut Terminal)
             Verdict::Refused(_) => "correct that first",
             _ => "review with `knockon trust`",
         };
-        terminal.note(&format!("{hooks}, {}; {advice}", one_line(&verdict.to_string())));
+        let why = match verdict {
+            Verdict::Changed(_) => format!(": the content {verdict}"),
+            _ => format!(", {verdict}"),
+        };
+        terminal.note(&format!("{hooks}{}; {advice}", one_line(&why)));
     }
     not_run_notes(report, show, terminal);
     for guard in &report.guards {

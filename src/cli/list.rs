@@ -45,7 +45,12 @@ impl super::Command for List {
             terminal.note(&one_line(&format!("{root} lies in the project {outer}, whose hooks do not run here")));
         }
         let loaded = emitter.loaded();
-        let shown: Vec<&LoadedHook> = loaded.hooks.iter().filter(|hook| self.wants(&hook.hook)).collect();
+        // One whose matcher has an error is among the invalid ones.
+        let is_invalid = |hook: &&LoadedHook| {
+            loaded.invalid.iter().any(|invalid| invalid.file == hook.file && invalid.name == hook.hook.name.as_str())
+        };
+        let shown = loaded.hooks.iter().filter(|hook| self.wants(&hook.hook) && !is_invalid(hook));
+        let shown: Vec<&LoadedHook> = shown.collect();
         if self.json {
             let hooks = shown.iter().map(|loaded_hook| {
                 let file = loaded.file_of(loaded_hook);

@@ -7,6 +7,7 @@ use super::terminal::{Paint, Terminal, columns};
 use crate::config::{self, ConfigFile, LOCAL_FILE, Origin};
 use crate::emitter::Emitter;
 use crate::project::{Project, UserFolders};
+use crate::registry;
 use crate::text::one_line;
 use crate::time::Timestamp;
 use crate::trust::{
@@ -91,6 +92,9 @@ impl super::Command for Trust {
         // Where nobody can be asked, all of it is shown: the hash to give stands for all.
         let goes_on = self.hash.is_none() && !std::io::stdin().is_terminal();
         let mut refused = None;
+        for problem in registry::unknown_types(loaded) {
+            terminal.problem(&problem);
+        }
         if let Some(outer) = emitter.outer_project() {
             let outer = one_line(&outer.display().to_string());
             terminal.warning(&format!(

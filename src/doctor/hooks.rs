@@ -54,6 +54,11 @@ fn candidates(emitter: &Emitter, findings: &mut Findings) {
             findings.warn("configuration", message, "remove the one that is not meant");
         }
     }
+    let was_trusted = || !emitter.store().of_projects(project.start().ancestors(), Layout::CONFIG_FILES).is_empty();
+    if read.is_none() && loaded.problems.is_empty() && emitter.changed_guards().is_empty() && was_trusted() {
+        let message = "there is no hooks.yaml, but this project was trusted";
+        findings.error("configuration", message, "bring it back, or forget it with `knockon untrust`");
+    }
     if let Some(folder) = project.layout().hooks_folder().filter(|_| read.is_none() && loaded.problems.is_empty()) {
         let message = format!("there is no hooks.yaml in {}", project.root().join(folder).display());
         findings.warn("configuration", message, "`knockon init` writes one");

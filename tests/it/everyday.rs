@@ -149,3 +149,28 @@ fn free_text_may_begin_with_a_dash_in_every_command() {
         }
     }
 }
+
+/// One that is gone for good is not well, also when it had no guard.
+#[test]
+fn a_trusted_configuration_that_is_gone_is_not_well() {
+    let project = TestProject::trusted("- {name: h, events: [{type: task.completed}], command: 'true'}\n");
+    project.ok(&["doctor"]);
+    std::fs::remove_file(project.hooks_folder().join("hooks.yaml")).unwrap();
+    let ran = project.run(&["doctor"]);
+    assert!(ran.code == 1 && ran.stdout.contains("there is no hooks.yaml, but this project was trusted"), "{ran:?}");
+}
+
+#[test]
+fn a_hook_whose_matcher_has_an_error_is_listed_once_and_a_type_that_is_unknown_is_shown_before_trust() {
+    let project = TestProject::new();
+    project.hooks(
+        "- {name: bad, events: [{type: Task.Completed}], command: 'true'}\n\
+         - {name: near, events: [{type: task.complete}], command: 'true'}\n",
+    );
+    let listed = project.run(&["list"]).stdout;
+    assert_eq!(listed.lines().filter(|line| line.contains("bad")).count(), 1, "{listed}");
+    assert!(listed.contains("err bad") && listed.contains("on   near"), "{listed}");
+    project.hooks("- {name: near, events: [{type: task.complete}], command: 'true'}\n");
+    let review = project.run(&["trust"]);
+    assert!(review.stderr.contains("task.complete"), "{review:?}");
+}

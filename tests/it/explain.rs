@@ -33,7 +33,7 @@ fn says_what_stands_in_the_way_of_a_hook_that_matches() {
     let project = project();
     project.ok(&["untrust"]);
     let shown = project.ok(&["explain", "spec.created", "specs"]).stdout;
-    assert!(shown.contains("- specs   matches, and does not run: its file is not trusted yet"), "{shown}");
+    assert!(shown.contains("- specs   matches, and does not run: its content is not trusted yet"), "{shown}");
     project.hooks("- {name: waits, events: [{type: '*'}], command: 'true', after: [first]}\n- {name: first, events: [{type: '*'}], webhook: {url: 'https://example.com'}}\n");
     project.trust();
     let shown = project.ok(&["explain", "spec.created"]).stdout;
