@@ -7,6 +7,7 @@ use super::terminal::Terminal;
 use crate::config::Hook;
 use crate::graph::{EventEdge, Graph, HookNode};
 use clap::{Args, ValueEnum};
+use std::io::Write;
 use std::path::PathBuf;
 
 /// Draw which events run which hooks, and which hooks wait for which: as Mermaid text, or as an SVG file
@@ -43,7 +44,9 @@ impl super::Command for GraphCommand {
         let text = if named_svg || self.format == GraphFormat::Svg { graph.svg() } else { graph.mermaid() };
         match &self.output {
             None => text.lines().for_each(|line| terminal.line(line)),
-            Some(path) => std::fs::write(path, text).map_err(|error| CliError::io(path.display(), &error))?,
+            Some(path) => output::open(path, false)
+                .and_then(|mut file| file.write_all(text.as_bytes()))
+                .map_err(|error| CliError::io(path.display(), &error))?,
         }
         Ok(Exit::Fine)
     }

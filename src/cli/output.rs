@@ -2,7 +2,11 @@
 
 use super::error::CliError;
 use crate::text::one_line;
-use std::path::Path;
+use rustix::fs::OFlags;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path};
 
 /// Files of knockon's own, by name.
 const OWN: &[&str] =
@@ -21,12 +25,44 @@ pub(super) fn check(path: &Path) -> Result<(), CliError> {
             CliError::usage(format!("{shown} has the name of a file that knockon reads")).hint("name another file")
         );
     }
-    // Those of the system are links by themselves: /dev/stdout.
-    let is_of_system = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
-    let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
-    if is_link && !is_of_system {
-        let error = CliError::usage(format!("{shown} is a link, and is not written through"));
-        return Err(error.hint("name the file that it leads to, if that is what you mean"));
+    if is_of_system(path) {
+        return Ok(());
+    }
+    // Of a path that the user wrote out, the folders are the user's word; below the current one they are the repository's.
+    let folders = path.ancestors().skip(1).filter(|folder| path.is_relative() && !folder.as_os_str().is_empty());
+    for step in std::iter::once(path).chain(folders) {
+        if step.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+            let step = one_line(&step.to_string_lossy());
+            let of = if step == shown { String::new() } else { format!("{shown}: ") };
+            let error = CliError::usage(format!("{of}{step} is a link, and is not written through"));
+            return Err(error.hint("name the file that it leads to, if that is what you mean"));
+        }
     }
     Ok(())
+}
+
+/// Those of the system are links and devices by themselves: /dev/stdout.
+fn is_of_system(path: &Path) -> bool {
+    let goes_back = path.components().any(|part| part == Component::ParentDir);
+    !goes_back && ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder))
+}
+
+/// Opens such a file, anew or to add to it. A hook that ran meanwhile may have put something else in its place.
+///
+/// # Errors
+/// It is a link, a pipe or a folder, or the system's reason.
+pub(super) fn open(path: &Path, append: bool) -> io::Result<File> {
+    if is_of_system(path) {
+        return OpenOptions::new().write(true).append(append).open(path);
+    }
+    check(path).map_err(|_| io::Error::other("it is a link, or of knockon's own"))?;
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let mut how = OpenOptions::new();
+    how.create(true).append(append).write(true).truncate(!append).custom_flags(flags as i32);
+    let file = how.open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no plain file")),
+    }
 }

@@ -11,8 +11,7 @@ use crate::text::one_line;
 use crate::time::human;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -105,7 +104,7 @@ pub(super) fn check(wanted: &[Wanted], taken: bool) -> Result<(), CliError> {
     }
     wanted.iter().try_for_each(|wanted| match wanted {
         Wanted::Summary(Some(path)) | Wanted::JUnit(path) | Wanted::Sarif(path) => output::check(path),
-        Wanted::Summary(None) => summary_file(None).map(drop),
+        Wanted::Summary(None) => summary_file(None).and_then(|path| output::check(&path)),
         Wanted::Github => Ok(()),
     })
 }
@@ -119,14 +118,9 @@ fn flatten<'a>(report: &'a EmitReport, all: &mut Vec<&'a EmitReport>) {
 fn replace(path: &Path, text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
     let written = match path == Path::new("-") {
         true => terminal.document(text),
-        false => make_folder(path).and_then(|()| fs::write(path, text)),
+        false => output::open(path, false).and_then(|mut file| file.write_all(text.as_bytes())),
     };
     written.map_err(|error| CliError::io(format!("the report {}", path.display()), &error))
-}
-
-/// Makes the folder of a report.
-fn make_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
 }
 
 fn summary_file(path: Option<PathBuf>) -> Result<PathBuf, CliError> {
@@ -139,10 +133,9 @@ fn summary_file(path: Option<PathBuf>) -> Result<PathBuf, CliError> {
 
 fn append(path: Option<PathBuf>, text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
     let path = summary_file(path)?;
-    let add = || File::options().append(true).create(true).open(&path)?.write_all(text.as_bytes());
     let written = match path == Path::new("-") {
         true => terminal.document(text),
-        false => make_folder(&path).and_then(|()| add()),
+        false => output::open(&path, true).and_then(|mut file| file.write_all(text.as_bytes())),
     };
     written.map_err(|error| CliError::io(format!("the summary {}", path.display()), &error))
 }

@@ -158,16 +158,16 @@ impl Layers<'_, '_> {
         self.regions.extend(tree.entries().iter().map(|(key, _)| (key.span, None)));
     }
 
-    /// The hook whose text a place is in.
+    /// The hook whose text a place is in; the regions are in order.
     fn hook_at(&self, place: Span) -> Option<usize> {
-        let before =
-            |span: &Span| span.source == place.source && (span.line, span.column) <= (place.line, place.column);
-        let regions = self.regions.iter().filter(|(span, _)| before(span));
-        regions.max_by_key(|(span, hook)| (span.line, span.column, hook.is_some()))?.1
+        let at = self.regions.partition_point(|region| order(region) <= (place.source, place.line, place.column, true));
+        let (span, hook) = self.regions.get(at.checked_sub(1)?)?;
+        hook.filter(|_| span.source == place.source)
     }
 
     /// Finds the hooks that errors of the text are in: what else the file says is read all the same.
     fn attribute_errors(&mut self) {
+        self.regions.sort_by_key(order);
         for at in 0..self.found.len() {
             let problem = &self.found[at];
             let hook = problem.span.filter(|_| problem.severity == Severity::Error).and_then(|span| self.hook_at(span));
@@ -434,6 +434,11 @@ impl Layers<'_, '_> {
             }
         }
     }
+}
+
+/// Where a region begins; of two that begin at one place, the hook's comes last.
+fn order((span, hook): &(Span, Option<usize>)) -> (u16, usize, usize, bool) {
+    (span.source, span.line, span.column, hook.is_some())
 }
 
 /// Whether an entry of the local file only changes a hook: it says neither when nor what.

@@ -1,9 +1,10 @@
-//! Which configuration files there are, and what they hold.
+//! What configuration files hold.
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::MAX_CONFIG_BYTES;
 use super::inherited::Inherited;
 use super::layers::{self, Composed, LOCAL_FILE, ONE_LINE_FILE, Opened, Source};
+use super::locate::find;
 use super::model::{Concurrency, Hook, ScriptPath};
 use super::parse::{Read, read_layers};
 use super::safe::SafeDirectories;
@@ -12,7 +13,7 @@ use super::words::FailMode;
 use crate::project::{Project, UserFolders};
 use crate::sys::{self, OpenFault, OpenMode, Owner};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,12 +39,12 @@ pub struct Found {
     /// Its content.
     pub bytes: Vec<u8>,
     /// The files beside it that are laid over it when they are there.
-    beside: &'static [&'static str],
-    distrust: Option<String>,
+    pub(super) beside: &'static [&'static str],
+    pub(super) distrust: Option<String>,
     /// What the user says yes to.
-    safe: SafeDirectories,
+    pub(super) safe: SafeDirectories,
     /// The outer project that it is of, where the project's own configuration inherits it.
-    inherited: Option<Arc<Inherited>>,
+    pub(super) inherited: Option<Arc<Inherited>>,
 }
 
 /// What a configuration file turned out to hold, apart from its hooks.
@@ -215,34 +216,6 @@ pub fn load(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> L
     loaded
 }
 
-/// The files that there are, and those that cannot be read.
-pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Origin)>) -> Located {
-    let mut search = Search { safe: SafeDirectories::of(user), ..Search::default() };
-    let own = [
-        user.config.as_ref().map(|folder| folder.join("hooks.yaml")),
-        user.home.as_ref().map(|home| home.join(".flowspec/hooks/hooks.yaml")),
-    ];
-    for path in own.into_iter().flatten() {
-        let opened = open_anywhere(&path);
-        search.add((Origin::User, &[], None), path, opened);
-    }
-    match explicit {
-        Some((path, origin)) => {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            match open_anywhere(&path) {
-                Err(OpenFault::Missing) => {
-                    let missing = Diagnostic::error(&path, None, "missing-file", "there is no such file");
-                    search.located.problems.push(missing.help("give the path of a hooks.yaml"));
-                }
-                // A file named on the command line is read as it stands.
-                opened => search.add((origin, &[], None), path, opened),
-            }
-        }
-        None => search.add_projects(project, user),
-    }
-    search.located
-}
-
 /// Understands what was found.
 pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
     let mut loaded = Loaded { problems, ..Loaded::default() };
@@ -266,10 +239,16 @@ pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
         let parts = Parts { layers, scripts, concurrency, distrust };
         loaded.files.push(found.clone().into_file(parts));
         let problems = &loaded.problems[first_problem..];
+        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+        // The first of each hook.
+        let mut first: HashMap<&str, &Diagnostic> = HashMap::new();
+        for problem in errors {
+            problem.hook.as_deref().map(|hook| first.entry(hook).or_insert(problem));
+        }
         for (number, hook) in hooks.into_iter().enumerate() {
             let is_broken = broken.contains(&number);
             if is_broken && readable {
-                loaded.invalid.push(InvalidHook::of(index, number, &hook, problems));
+                loaded.invalid.push(InvalidHook::with(index, number, &hook, |name| first.get(name).copied()));
             }
             let list = if is_broken || !readable { &mut loaded.unsound } else { &mut loaded.hooks };
             list.push(LoadedHook { file: index, hook });
@@ -281,13 +260,23 @@ pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
 impl InvalidHook {
     /// The hook of this number in `file`, with the first of `problems` that is about it.
     pub(crate) fn of(file: usize, number: usize, hook: &Hook, problems: &[Diagnostic]) -> Self {
+        let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+        Self::with(file, number, hook, |name| errors.find(|problem| problem.hook.as_deref() == Some(name)))
+    }
+
+    /// The same with a search for the first error of a hook.
+    fn with<'d>(
+        file: usize,
+        number: usize,
+        hook: &Hook,
+        first_error: impl FnOnce(&str) -> Option<&'d Diagnostic>,
+    ) -> Self {
         let name = match hook.name.as_str() {
             "" => format!("hooks[{number}]"),
             name => name.to_owned(),
         };
-        let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
-        let problem = errors.find(|problem| problem.hook.as_ref() == Some(&name));
-        let problem = problem.map(ToString::to_string).unwrap_or_else(|| "its configuration has an error".into());
+        let problem =
+            first_error(&name).map(ToString::to_string).unwrap_or_else(|| "its configuration has an error".into());
         InvalidHook { file, name, fail_mode: hook.fail_mode, problem }
     }
 }
@@ -339,7 +328,7 @@ impl Found {
     }
 
     /// Why a file of the configuration cannot be relied on.
-    fn distrust_of(&self, path: &Path, owner: Owner) -> Option<String> {
+    pub(super) fn distrust_of(&self, path: &Path, owner: Owner) -> Option<String> {
         let why = owner.distrust().filter(|_| !self.safe.cover(path))?;
         Some(format!("{} {why}{}", path.display(), sys::fixed_modes(path)))
     }
@@ -359,141 +348,4 @@ impl Found {
             inherited: self.inherited,
         }
     }
-}
-
-/// Where the configuration is.
-#[derive(Clone, Debug, Default)]
-pub struct Located {
-    /// The files that there are, the user's before the project's.
-    pub found: Vec<Found>,
-    /// What is wrong with files that cannot be read.
-    pub problems: Vec<Diagnostic>,
-    /// A second configuration of the project, which is not read because the first is.
-    pub ignored: Option<Found>,
-}
-
-/// Whose a file is, what is laid over it, and the outer project it is inherited from.
-type Whose = (Origin, &'static [&'static str], Option<Arc<Inherited>>);
-
-/// The files found so far.
-#[derive(Default)]
-struct Search {
-    located: Located,
-    safe: SafeDirectories,
-    /// Their inodes.
-    seen: Vec<(u64, u64)>,
-}
-
-impl Search {
-    /// The project's configuration, and before it those that it inherits.
-    fn add_projects(&mut self, project: &Project, user: &UserFolders) {
-        let first = self.located.found.len();
-        self.add_project(project, None);
-        let mut inner = project.clone();
-        while self.located.found.get(first).is_some_and(|found| layers::inherits(&found.bytes)) {
-            let outer = match Inherited::around(&inner, project, user) {
-                Ok(outer) => Arc::new(outer),
-                Err(why) => {
-                    let path = &self.located.found[first].path;
-                    let missing = Diagnostic::error(path, None, "nothing-to-inherit", why);
-                    return self.located.problems.push(missing.help("remove `inherit`, or set the outer project up"));
-                }
-            };
-            let (before, ignored) = (self.located.found.len(), self.located.ignored.take());
-            self.add_project(&outer.project, Some(&outer));
-            self.located.ignored = ignored;
-            if self.located.found.len() == before {
-                // It cannot be read, which is a problem already, or it is the user's own.
-                return;
-            }
-            self.located.found[first..].rotate_right(1);
-            inner = outer.project.clone();
-        }
-    }
-
-    fn add_project(&mut self, project: &Project, inherited: Option<&Arc<Inherited>>) {
-        let mut folders = project.config_files().peekable();
-        if folders.peek().is_none_or(|names| names.is_empty()) {
-            return;
-        }
-        let Ok(root) = sys::open_folder(project.root()) else { return };
-        let mut is_read = false;
-        for names in folders {
-            for name in names {
-                let path = project.root().join(name);
-                match sys::open_beneath(&root, Path::new(name), OpenMode::File) {
-                    Err(OpenFault::Missing) if !is_read && path.symlink_metadata().is_ok() => {
-                        let message = "the file is a link to a file that does not exist";
-                        let problem = Diagnostic::error(&path, None, "dangling-link", message);
-                        self.located.problems.push(problem.help("make it a file, or remove it"));
-                        is_read = true;
-                        break;
-                    }
-                    Err(OpenFault::Missing) => {}
-                    Ok(file) if is_read => {
-                        // What it says is looked at only to say that it is ignored.
-                        let bytes = sys::read_capped(&file, MAX_CONFIG_BYTES).unwrap_or_default();
-                        self.located.ignored = Some(Found {
-                            origin: Origin::Project,
-                            path,
-                            bytes,
-                            beside: &Found::BESIDE,
-                            distrust: None,
-                            safe: self.safe.clone(),
-                            inherited: None,
-                        });
-                        return;
-                    }
-                    Err(_) if is_read => return,
-                    opened => {
-                        self.add((Origin::Project, &Found::BESIDE, inherited.cloned()), path, opened);
-                        is_read = true;
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn add(&mut self, (origin, beside, inherited): Whose, path: PathBuf, opened: Result<File, OpenFault>) {
-        let read = |file: File| {
-            let owner = Owner::of_open(&file)?;
-            Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES)?))
-        };
-        let (owner, bytes) = match opened.and_then(|file| read(file).map_err(OpenFault::Io)) {
-            Ok(read) => read,
-            Err(OpenFault::Missing) => return,
-            Err(fault) => {
-                let message = format!("the file cannot be read: {fault}");
-                return self.located.problems.push(Diagnostic::error(&path, None, "unreadable", message));
-            }
-        };
-        // The home folder's hooks are the user's, also when the home folder is itself the project.
-        if self.seen.contains(&owner.identity) {
-            return;
-        }
-        self.seen.push(owner.identity);
-        if beside.is_empty() && layers::inherits(&bytes) {
-            let message = "`inherit` has no effect here: it is for the hooks.yaml of a project inside another";
-            let problem = Diagnostic::error(&path, None, "nothing-to-inherit", message);
-            self.located.problems.push(problem.help("remove it; what it would add does not run"));
-        }
-        let mut found = Found { origin, path, bytes, beside, distrust: None, safe: self.safe.clone(), inherited };
-        found.distrust = found.distrust_of(&found.path, owner);
-        self.located.found.push(found);
-    }
-}
-
-fn open_anywhere(path: &Path) -> Result<File, OpenFault> {
-    match sys::open_straight(path) {
-        Err(OpenFault::Outside) => {}
-        opened => return opened,
-    }
-    let Some((folder, name)) = path.parent().zip(path.file_name()) else { return Err(OpenFault::Missing) };
-    // A user may keep the file elsewhere and link to it; what it may not be is a device or a pipe.
-    let target = path.canonicalize().unwrap_or_else(|_| folder.join(name));
-    let Some((folder, name)) = target.parent().zip(target.file_name()) else {
-        return Err(OpenFault::Wrong("a folder"));
-    };
-    sys::open_beneath(&sys::open_folder(folder)?, Path::new(name), OpenMode::File)
 }

@@ -4,7 +4,7 @@
 //! `layers` lays included files and the local override over each other, `parse` turns the result into the
 //! `model` (`words`: its choices) and reports every problem at once: `settings` reads the keys that hooks and defaults share,
 //! `action` what a hook does, `policy` how it is run, `sandbox` what it may touch, `fixture` what it is tried with, `reader` collects
-//! what is wrong. `load` finds and reads the files, `inherited` those of the project around a nested one, `script` opens a hook's script, `lint` makes the checks
+//! what is wrong. `locate` finds the files, `load` reads them, `inherited` those of the project around a nested one, `script` opens a hook's script, `lint` makes the checks
 //! that only `validate` needs, `limits` reads what the user or the machine allows at most, `user` what the user prefers, `flowspec` says what flowspec would refuse, `diagnostic` is how a problem is told. Filter values and globs stay as
 //! written: the matcher room owns their meaning.
 
@@ -20,6 +20,7 @@ mod layers;
 mod limits;
 mod lint;
 mod load;
+mod locate;
 mod model;
 mod parse;
 mod policy;
@@ -43,7 +44,8 @@ pub use inherited::Inherited;
 pub use layers::{Composed, ComposedHook, LOCAL_FILE, ONE_LINE_FILE, Open, Opened, Scope, Source};
 pub use limits::{Limits, POLICY_KEYS};
 pub use lint::lint;
-pub use load::{ConfigFile, Found, InvalidHook, Loaded, LoadedHook, Located, Origin, Parts, find, load, read};
+pub use load::{ConfigFile, Found, InvalidHook, Loaded, LoadedHook, Origin, Parts, load, read};
+pub use locate::{Located, find};
 pub use model::{
     Action, Coalesce, Concurrency, EventMatcher, Expectation, FileExpectation, Fixture, Hook, HookName, HooksConfig,
     MAX_TIMEOUT, MAX_WAIT, MIN_TIMEOUT, Retry, ScriptPath, Texts, Upcoming, Webhook, WorkingDirectory,

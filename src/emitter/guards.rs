@@ -9,7 +9,7 @@ use crate::matcher::Rule;
 use crate::project::{Layout, Project};
 use crate::text::one_line;
 use crate::trust::{Manifest, TrustStore, Trusted, TrustedGuard, Verdict, verdict};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A guard that should have run and did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,26 +54,58 @@ pub(super) fn remembered(
             store.of_projects(project.below_root().chain([project.root()]), Layout::CONFIG_FILES)
         }
     };
+    let has_no_record = records.is_empty();
     let own = records.into_iter().map(|record| (record, file, project));
     let inherited = plan.loaded.project_files().filter_map(|file| {
         let outer = &file.inherited.as_ref()?.project;
         Some((store.find(outer, &file.path).ok().flatten()?, Some(file), outer))
     });
     // What is inherited is judged by its own record.
-    let is_inherited = |guard: &TrustedGuard| {
-        let hooks = plan.loaded.hooks.iter().filter(|hook| plan.loaded.file_of(hook).inherited.is_some());
-        hooks.into_iter().any(|hook| hook.hook.name.as_str() == guard.name)
+    let is_among = |guard: &TrustedGuard, inherited: bool| {
+        let hooks = plan.loaded.hooks.iter().filter(|hook| plan.loaded.file_of(hook).inherited.is_some() == inherited);
+        hooks.into_iter().any(|hook| hook.hook.name.as_str() == guard.name && hook.hook.events == guard.events)
     };
     let inherited = inherited.map(|inherited| (inherited, false));
     let all = own.map(|own| (own, true)).chain(inherited);
     let gone = all.filter_map(|((record, file, project), is_own)| {
         let mut guards = record.guards.clone();
-        guards.retain(|guard| !(is_own && is_inherited(guard)));
+        guards.retain(|guard| !(is_own && is_among(guard, true)));
+        let gone = why_gone(&record, file, plan, (project, store));
+        if gone.is_none() {
+            // The file is what was trusted; what it inherited then is not there any more.
+            guards.retain(|guard| is_own && !is_among(guard, false));
+        }
         (!guards.is_empty()).then_some(())?;
-        let (why, help) = why_gone(&record, file, plan, (project, store))?;
+        let (why, help) =
+            gone.unwrap_or(("it was inherited from an outer project, and is not any more".into(), BRING_BACK));
         Some(Remembered { why, help, guards })
     });
-    gone.flat_map(|gone| apart_by_error(gone, plan)).collect()
+    let mut gone: Vec<Remembered> = gone.flat_map(|gone| apart_by_error(gone, plan)).collect();
+    if explicit.is_none() && has_no_record {
+        gone.extend(of_other_worktrees(project, file, store));
+    }
+    gone
+}
+
+/// The guards of what was trusted in another worktree of the same repository, where the content here is another one.
+fn of_other_worktrees(project: &Project, file: Option<&ConfigFile>, store: &TrustStore) -> Vec<Remembered> {
+    let others = project.in_other_worktrees();
+    let records = store.of_projects(others.iter().map(PathBuf::as_path), Layout::CONFIG_FILES);
+    let hash = file.filter(|_| !records.is_empty()).map(|file| Manifest::of(file).hash());
+    if records.iter().any(|record| Some(&record.hash) == hash.as_ref()) {
+        return Vec::new();
+    }
+    let remembered = records.into_iter().filter(|record| !record.guards.is_empty()).map(|record| {
+        let trusted_in = one_line(&record.project);
+        let (why, help) = match file {
+            Some(_) => (format!("the content differs from what was trusted in the worktree {trusted_in}"), REVIEW),
+            None => {
+                (format!("there is no hooks.yaml here, and one was trusted in the worktree {trusted_in}"), BRING_BACK)
+            }
+        };
+        Remembered { guards: record.guards, why, help }
+    });
+    remembered.take(1).collect()
 }
 
 /// The same, with each guard whose own configuration has an error by itself: trusting it again does not make it run.

@@ -100,6 +100,8 @@ impl Emitter {
     /// Whether the trust store knows this project, or one of the folders above: the project as it was.
     fn was_trusted(&self) -> bool {
         let roots = self.project.start().ancestors();
+        let others = self.project.in_other_worktrees();
+        let roots = roots.chain(others.iter().map(|other| other.as_path()));
         self.options.commit.is_none() && !self.store.of_projects(roots, Layout::CONFIG_FILES).is_empty()
     }
 

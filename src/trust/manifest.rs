@@ -48,10 +48,10 @@ impl FromStr for ContentHash {
 
 impl ContentHash {
     /// One that stands for several.
-    pub(super) fn of_several(hashes: &[ContentHash]) -> Self {
+    pub(super) fn of_several<'h>(hashes: impl Iterator<Item = (&'h ContentHash, &'h str)>) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"knockon trust manifests 1\n");
-        hashes.iter().for_each(|one| hash.update(format!("{one}\n")));
+        hashes.for_each(|(one, place)| hash.update(format!("{one} {}:{place}\n", place.len())));
         ContentHash(format!("sha256:{}", hex(&hash.finalize())))
     }
 }

@@ -60,7 +60,12 @@ impl fmt::Display for Verdict {
 pub fn hash_of_all(loaded: &Loaded) -> Option<ContentHash> {
     let hashes: Vec<ContentHash> = loaded.project_files().map(|file| Manifest::of(file).hash()).collect();
     loaded.project_file()?;
-    if let [hash] = &*hashes { Some(hash.clone()) } else { Some(ContentHash::of_several(&hashes)) }
+    if let [hash] = &*hashes {
+        return Some(hash.clone());
+    }
+    // What is inherited acts on paths below its own folder: where the project lies in it is part of what was reviewed.
+    let places = loaded.project_files().map(|file| file.inherited.as_ref().map_or("", |inherited| &inherited.below));
+    Some(ContentHash::of_several(hashes.iter().zip(places)))
 }
 
 /// The hash that `given` demands of one file: where it stands for several, its own if they are what `given` stands for.

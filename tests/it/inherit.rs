@@ -3,7 +3,7 @@
 use crate::support::{Ran, TestProject, write};
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 const OUTER: &str = "version: '1.1'\ndefaults: {shell: /bin/sh}\nhooks:\n\
@@ -121,7 +121,26 @@ fn each_configuration_is_reviewed_by_itself() {
 #[test]
 fn an_inherited_guard_cannot_vanish_in_silence() {
     type Edit = fn(&TestProject);
-    let ways: [(&str, Edit, i32); 8] = [
+    let replaced_by_link = |project: &TestProject| {
+        fs::remove_file(project.root().join(".knockon/hooks.yaml")).unwrap();
+        symlink("../packages/api/.knockon/hooks.yaml", project.root().join(".knockon/hooks.yaml")).unwrap();
+    };
+    let ways: [(&str, Edit, i32); 12] = [
+        ("outer file is a link to the inner", replaced_by_link, 2),
+        (
+            "outer folder is a link to the inner",
+            |project| {
+                fs::remove_dir_all(project.root().join(".knockon")).unwrap();
+                symlink("packages/api/.knockon", project.root().join(".knockon")).unwrap();
+            },
+            2,
+        ),
+        ("a project in between", |project| project.config_in("packages/.knockon", "version: '1.1'\nhooks: []\n"), 3),
+        (
+            "another hook of its name",
+            |project| project.config_in("packages/.knockon", &OUTER.replace("task.completed", "spec.created")),
+            3,
+        ),
         ("outer file removed", |project| fs::remove_file(project.root().join(".knockon/hooks.yaml")).unwrap(), 2),
         ("outer folder removed", |project| fs::remove_dir_all(project.root().join(".knockon")).unwrap(), 2),
         ("outer file broken", |project| project.config("version: '1.1'\nhooks: [}\n"), 2),

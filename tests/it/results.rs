@@ -234,3 +234,26 @@ fn results_are_written_over_no_file_of_knockon_and_through_no_link() {
     assert!(!project.home().join("elsewhere").exists() && !project.exists("../elsewhere"));
     project.ok(&["emit", "a.b", "--report", "junit=/dev/null"]);
 }
+
+#[test]
+fn a_report_follows_no_link_that_a_hook_puts_in_its_place() {
+    let project = TestProject::trusted("- name: a\n  events: [{type: a.b}]\n  command: ln -sf ../elsewhere out.xml\n");
+    let elsewhere = project.root().parent().unwrap().join("elsewhere");
+    std::fs::write(&elsewhere, "mine").unwrap();
+    for form in ["junit", "summary"] {
+        let ran = project.run(&["emit", "a.b", "--report", &format!("{form}=out.xml")]);
+        assert_eq!(ran.code, 74, "{form}: {ran:?}");
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "mine", "{form}");
+        std::fs::remove_file(project.root().join("out.xml")).unwrap();
+    }
+    // A folder of the repository that is a link, and a pipe that nobody reads.
+    std::fs::create_dir(project.root().parent().unwrap().join("outside")).unwrap();
+    std::os::unix::fs::symlink("../outside", project.root().join("reports")).unwrap();
+    assert!(project.program("mkfifo", &["pipe"]).status().unwrap().success());
+    for (target, code) in [("reports/a.xml", 2), ("pipe", 74)] {
+        let ran = project.run(&["emit", "a.b", "--report", &format!("junit={target}")]);
+        assert_eq!(ran.code, code, "{target}: {ran:?}");
+        assert_ne!(project.run(&["graph", "-o", target]).code, 0, "{target}");
+    }
+    assert!(!project.root().parent().unwrap().join("outside/a.xml").exists());
+}

@@ -196,3 +196,36 @@ fn a_link_to_the_repository_of_a_trusted_project_is_no_worktree_of_it() {
         assert_eq!((ran.status.code(), evil.join("ran").exists()), (Some(3), false), "{name}: {ran:?}");
     }
 }
+
+/// A linked worktree has no record of its own: what was trusted in the main one is remembered there, too.
+#[test]
+fn a_guard_is_missed_in_a_linked_worktree() {
+    let project = TestProject::new();
+    let guard = "version: '1.0'\ndefaults: {shell: /bin/sh}\nhooks:\n- {name: guard, events: [{type: spec.created}], command: 'true', fail_mode: stop}\n";
+    project.config(guard);
+    let git = |folder: &Path, arguments: &[&str]| {
+        let mut command =
+            project.program("git", &[&["-c", "user.name=a", "-c", "user.email=a@b.c"], arguments].concat());
+        assert!(command.current_dir(folder).output().unwrap().status.success(), "{arguments:?}");
+    };
+    let root = project.root();
+    git(&root, &["init", "-q"]);
+    git(&root, &["add", "-f", ".knockon/hooks.yaml"]);
+    git(&root, &["commit", "-qm", "hooks"]);
+    let linked = project.home().join("linked");
+    git(&root, &["worktree", "add", "-q", linked.to_str().unwrap()]);
+    project.trust();
+    let emit = |arguments: &[&str]| {
+        let mut command = project.command(&[&["emit", "spec.created"], arguments].concat());
+        finish(command.current_dir(&linked).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let fine = emit(&["--strict"]);
+    assert!(fine.code == 0 && !fine.stderr.contains("guard"), "{fine:?}");
+    fs::write(linked.join(".knockon/hooks.yaml"), guard.replace("spec.created", "task.created")).unwrap();
+    for change in ["narrowed", "removed"] {
+        let plain = emit(&[]);
+        assert!(plain.stderr.contains("the guard `guard` did not run"), "{change}: {plain:?}");
+        assert_eq!(emit(&["--strict"]).code, 3, "{change}");
+        let _ = fs::remove_dir_all(linked.join(".knockon"));
+    }
+}
