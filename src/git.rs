@@ -246,7 +246,7 @@ impl Git<'_> {
             let (done, is_done) = mpsc::channel();
             let answer = scope.spawn(move || {
                 let answer = read_some_of(stdout, MOST_OUTPUT);
-                // Nobody listens any more when it was too slow.
+                // After the deadline the receiver is gone.
                 let _ = done.send(());
                 answer
             });

@@ -156,9 +156,7 @@ fn not_run_notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
     for (text, times) in reasons {
         terminal.note(&one_line(&format!("{} {text}", count(times, "hook"))));
     }
-    // What is inherited is another file's.
-    let disables = |problem: &&Diagnostic| problem.is_of_whole_file() && problem.code != "nothing-to-inherit";
-    if report.problems.iter().any(|problem| disables(&problem)) {
+    if report.problems.iter().any(Diagnostic::disables_file) {
         terminal.note("the hooks of that file did not run: `knockon validate` shows what to correct");
     }
 }

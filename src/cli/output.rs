@@ -6,7 +6,7 @@ use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// Files of knockon's own, by name.
 const OWN: &[&str] =
@@ -28,8 +28,9 @@ pub(super) fn check(path: &Path) -> Result<(), CliError> {
     if is_of_system(path) {
         return Ok(());
     }
-    // Of a path that the user wrote out, the folders are the user's word; below the current one they are the repository's.
-    let folders = path.ancestors().skip(1).filter(|folder| path.is_relative() && !folder.as_os_str().is_empty());
+    // Folders below the current one are the repository's, however the path is written; those elsewhere the user's word.
+    let here = if path.is_relative() { PathBuf::new() } else { std::env::current_dir().unwrap_or_default() };
+    let folders = path.ancestors().skip(1).filter(|folder| folder.starts_with(&here) && **folder != *here);
     for step in std::iter::once(path).chain(folders) {
         if step.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
             let step = one_line(&step.to_string_lossy());

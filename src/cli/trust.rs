@@ -89,7 +89,7 @@ impl super::Command for Trust {
             let hint = "review it with `knockon trust` on a terminal";
             return Err(CliError::new(Exit::Untrusted, error).hint(hint));
         }
-        // Where nobody can be asked, all of it is shown: the hash to give stands for all.
+        // Without a terminal to ask on, all of it is shown: the hash to give stands for all.
         let goes_on = self.hash.is_none() && !std::io::stdin().is_terminal();
         let mut refused = None;
         for problem in registry::unknown_types(loaded) {

@@ -81,9 +81,17 @@ impl Diagnostic {
 }
 
 impl Diagnostic {
-    /// Whether it disables all hooks of its file.
+    /// The code of an error about `inherit`: the outer hooks are missing, and those of the file itself run.
+    pub const NOTHING_TO_INHERIT: &str = "nothing-to-inherit";
+
+    /// Whether it is an error of a whole file and of no single hook.
     pub fn is_of_whole_file(&self) -> bool {
         self.severity == Severity::Error && self.hook.is_none()
+    }
+
+    /// Whether it disables all hooks of its file.
+    pub fn disables_file(&self) -> bool {
+        self.is_of_whole_file() && self.code != Self::NOTHING_TO_INHERIT
     }
 
     /// What is ordered by: errors first, then file by file in the order things stand.

@@ -74,7 +74,7 @@ impl Search {
                 Ok(outer) => Arc::new(outer),
                 Err(why) => {
                     let path = &self.located.found[first].path;
-                    let missing = Diagnostic::error(path, None, "nothing-to-inherit", why);
+                    let missing = Diagnostic::error(path, None, Diagnostic::NOTHING_TO_INHERIT, why);
                     return self.located.problems.push(missing.help("remove `inherit`, or set the outer project up"));
                 }
             };
@@ -88,7 +88,7 @@ impl Search {
                     let outer = outer.project.root().display();
                     let message =
                         format!("`inherit: true`, but what {outer} has is a link to hooks that are read already");
-                    let missing = Diagnostic::error(path, None, "nothing-to-inherit", message);
+                    let missing = Diagnostic::error(path, None, Diagnostic::NOTHING_TO_INHERIT, message);
                     self.located.problems.push(missing.help("make it a file of its own, or remove `inherit`"));
                 }
                 return;
@@ -169,7 +169,7 @@ impl Search {
         self.seen.push(owner.identity);
         if beside.is_empty() && layers::inherits(&bytes) {
             let message = "`inherit` has no effect here: it is for the hooks.yaml of a project inside another";
-            let problem = Diagnostic::error(&path, None, "nothing-to-inherit", message);
+            let problem = Diagnostic::error(&path, None, Diagnostic::NOTHING_TO_INHERIT, message);
             self.located.problems.push(problem.help("remove it; what it would add does not run"));
         }
         let mut found = Found { origin, path, bytes, beside, distrust: None, safe: self.safe.clone(), inherited };

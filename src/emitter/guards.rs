@@ -140,7 +140,7 @@ fn why_gone(
 ) -> Option<(String, &'static str)> {
     let path = Path::new(&record.config);
     let shown = one_line(&record.config);
-    let error = plan.problems.iter().find(|problem| problem.is_of_whole_file() && problem.path == path);
+    let error = plan.problems.iter().find(|problem| problem.disables_file() && problem.path == path);
     match file {
         _ if error.is_some() => {
             error.map(|error| (format!("{shown} has an error: {}", one_line(&error.message)), CORRECT))

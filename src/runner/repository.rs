@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_or_a_device_in_place_of_a_repository_holds_nobody() {
+    fn a_pipe_or_a_device_in_place_of_a_repository_blocks_no_emit() {
         let base = tempfile::tempdir().unwrap();
         let git = base.path().join(".git");
         assert!(std::process::Command::new("mkfifo").arg(&git).status().unwrap().success());

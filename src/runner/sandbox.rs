@@ -384,7 +384,7 @@ fn strict(
     }
     add(&[word("--unshare-all"), word("--die-with-parent"), word("--cap-drop"), word("ALL")]);
     if sys::user_id() == 0 && sys::has_user_namespaces() {
-        // Who is nobody inside is not asked to be careful with what is root's.
+        // Inside, the hook is not root even by name: programs treat it as an ordinary user.
         add(&[word("--unshare-user"), word("--uid"), word("65534"), word("--gid"), word("65534")]);
     }
     if rules.network {

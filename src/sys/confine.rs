@@ -103,7 +103,7 @@ const KEPT_CAPABILITIES: [usize; 7] = [0, 1, 3, 4, 5, 6, 7];
 const LAST_CAPABILITY: usize = 63;
 
 impl Confinement {
-    /// One that keeps the program from signals to and abstract sockets of whoever is not confined with it, and takes nothing
+    /// One that keeps the program from signals to and abstract sockets of processes that are not confined with it, and takes nothing
     /// else: a program that makes a sandbox itself needs its rights. Nothing where the kernel cannot do that.
     ///
     /// # Errors

@@ -209,7 +209,7 @@ pub fn read_capped(file: &File, cap: usize) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the first bytes of a file whose place somebody else may have chosen, at most `cap` + 1 of them. A pipe or a device is an
-/// error, and holds nobody.
+/// error, and does not block.
 ///
 /// # Errors
 /// It is no regular file, or the system's reason.

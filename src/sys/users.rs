@@ -9,7 +9,7 @@ pub fn user_id() -> u32 {
     *ID.get_or_init(|| rustix::process::geteuid().as_raw())
 }
 
-/// Whether a process can have users of its own here (user_namespaces(7)).
+/// Whether user namespaces can be made here (user_namespaces(7)).
 pub fn has_user_namespaces() -> bool {
     let most = std::fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
     most.trim().parse::<u64>().is_ok_and(|most| most > 0)

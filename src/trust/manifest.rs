@@ -81,7 +81,7 @@ pub struct Manifest {
     /// The hash, once it was asked for.
     hash: OnceLock<ContentHash>,
     refusal: Option<String>,
-    /// Of each large script that nobody else can change, the file as it was when it was hashed.
+    /// Of each large script that only this user can change, the file as it was when it was hashed.
     seen: Vec<(ScriptPath, Owner)>,
 }
 

@@ -181,6 +181,21 @@ fn an_inherited_guard_cannot_vanish_in_silence() {
     }
 }
 
+/// The file's own hooks run all the same, its guards among them: nothing else is said to be missing.
+#[test]
+fn own_hooks_run_where_the_outer_ones_are_missing() {
+    let (project, _) = nested();
+    project.config_in("packages/api/.knockon", &format!("{INNER}  fail_mode: stop\n"));
+    let hash = in_inner(&project, &["trust", "--print-hash"]).stdout.trim().to_owned();
+    assert_eq!(in_inner(&project, &["trust", "--hash", &hash]).code, 0);
+    fs::remove_file(project.root().join(".knockon/hooks.yaml")).unwrap();
+    let emitted = in_inner(&project, &["emit", "task.completed"]);
+    assert!(ran(&project)[0].starts_with("inner "), "{}", emitted.stderr);
+    assert!(emitted.stderr.contains("the guard `outer-guard` did not run"), "{}", emitted.stderr);
+    assert!(!emitted.stderr.contains("the guard `inner`"), "{}", emitted.stderr);
+    assert!(!emitted.stderr.contains("the hooks of that file did not run"), "{}", emitted.stderr);
+}
+
 #[test]
 fn inherit_where_it_has_no_effect_is_an_error() {
     let (project, _) = nested();

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const ATTACKS: &str = include_str!("../fixtures/sandbox_attacks.py");
-/// A user that nobody has.
+/// A user id that no account has.
 const PLAIN: u32 = 61_235;
 
 /// What gets through, and is meant to: a process may change itself.
@@ -100,7 +100,7 @@ fn no_attack_gets_through() {
                 let mut through: Vec<&str> =
                     tried.iter().filter(|(_, did)| **did).map(|(what, _)| what.as_str()).collect();
                 through.retain(|what| !MEANT.contains(what));
-                // Root may become somebody else, and is nobody more by that.
+                // Root may become another user, which gives it no right that it did not have.
                 through.retain(|what| !(*what == "setuid" && sandbox.contains("guard") && as_user.is_none()));
                 assert_eq!(through, Vec::<&str>::new(), "{sandbox} as {as_user:?}, own file {own_file}");
                 assert!(MEANT.iter().all(|what| tried[*what]), "{sandbox} as {as_user:?}: {tried:?}");
