@@ -217,7 +217,7 @@ impl Layers {
             layers.files.push(match opened {
                 Opened::Found(bytes) => (name, Some(bytes)),
                 Opened::Missing => (name, None),
-                Opened::Refused(_) => return None,
+                Opened::Refused(_) | Opened::Withheld => return None,
             });
         }
         Some(layers)

@@ -22,6 +22,8 @@ const SHOWN_LINES: usize = 10;
 
 /// How many places are named of hooks that are disabled.
 const SHOWN_PLACES: usize = 3;
+/// How many problems of the configuration are shown.
+const SHOWN_PROBLEMS: usize = 10;
 
 /// How a report is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,8 +83,11 @@ fn notes(report: &EmitReport, show: Show, strict: bool, terminal: &mut Terminal)
     for warning in report.warnings.iter().chain(&report.dispatched.unrecorded) {
         terminal.warning(warning);
     }
-    for problem in &report.problems {
+    for problem in report.problems.iter().take(SHOWN_PROBLEMS) {
         terminal.problem(problem);
+    }
+    if report.problems.len() > SHOWN_PROBLEMS {
+        terminal.note("further problems are not shown: see `knockon validate`");
     }
     if let Some(message) = report.answer.as_ref().and_then(|answer| answer.system_message.as_ref()) {
         terminal.note(&terminal_safe(message));

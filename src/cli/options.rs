@@ -96,6 +96,7 @@ impl ProjectOptions {
             commit,
             trust_hash: trust.hash()?,
             strict,
+            reviews: look_only,
             // Where they cannot be listened to, a signal ends knockon at once and the hook is left alone: still
             // better than not running the hook at all.
             interrupts: if look_only { None } else { Some(Interrupts::default()) },
@@ -118,7 +119,7 @@ impl ProjectOptions {
     /// Opens the emitter for commands that only look.
     pub(super) fn reader(&self) -> Result<Emitter, CliError> {
         let user = UserFolders::of_this_process();
-        let options = EmitterOptions { config: self.config(), ..EmitterOptions::default() };
+        let options = EmitterOptions { config: self.config(), reviews: true, ..EmitterOptions::default() };
         Ok(Emitter::open(self.project(&user)?, &user, options))
     }
 }

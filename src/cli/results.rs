@@ -4,6 +4,7 @@ use super::error::CliError;
 use super::output;
 use super::scanning;
 use super::terminal::Terminal;
+use crate::config::Diagnostic;
 use crate::delivery::{Annotation, NotRun, Status};
 use crate::dispatch::HookReport;
 use crate::emitter::{EmitReport, Unreviewed};
@@ -177,7 +178,13 @@ fn missed_elsewhere(report: &EmitReport) -> Vec<Missed> {
         },
         message: why.to_string(),
     });
-    files.chain(guards).chain(unreviewed).collect()
+    let unread =
+        report.problems.iter().filter(|problem| problem.code == Diagnostic::NOT_INCLUDED).map(|problem| Missed {
+            name: problem.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            why: NotRun::Untrusted.as_str(),
+            message: problem.to_string(),
+        });
+    files.chain(unread).chain(guards).chain(unreviewed).collect()
 }
 
 fn error_case(why: &str, message: &str) -> TestCaseStatus {

@@ -4,7 +4,7 @@ use super::diagnostics::{self, Format};
 use super::error::{CliError, Exit};
 use super::options::ProjectOptions;
 use super::terminal::{Paint, Terminal};
-use crate::config::{Diagnostic, Limits, Loaded, Severity, flowspec_refusals, lint, load};
+use crate::config::{Diagnostic, Limits, Loaded, Severity, flowspec_refusals, lint, load, shorten_problems};
 use crate::matcher::Matcher;
 use crate::project::{Project, UserFolders};
 use crate::registry;
@@ -102,6 +102,8 @@ fn check(project: &Project, user: &UserFolders, file: Option<&PathBuf>, (flowspe
     missing.sort_by(|a, b| a.rank().cmp(&b.rank()));
     problems.extend(missing);
     problems.sort_by_key(|problem| problem.severity);
+    let path = loaded.project_file().or(loaded.files.first()).map(|file| file.path.clone()).unwrap_or_default();
+    shorten_problems(&mut problems, 0, &path);
     Found { loaded, problems }
 }
 

@@ -1,11 +1,12 @@
 //! Keys of a hook that cannot work together: one of them would never have an effect.
 
 use super::layers::ComposedHook;
-use super::model::{Hook, MAX_WAIT};
+use super::model::{Hook, HookName, MAX_WAIT};
 use super::reader::Reader;
 use super::tree::Span;
 use super::words::{FailMode, Mode, OnTimeout, StopMode};
 use crate::time::exact;
+use std::collections::HashMap;
 
 /// Whether the emitter does not wait for a hook.
 pub(super) fn is_deferred(hook: &Hook) -> bool {
@@ -54,10 +55,14 @@ impl Reader<'_> {
                 self.needs_stop(span, "`on_timeout: block`");
             }
         }
+        let mut named: HashMap<&HookName, &Hook> = HashMap::new();
+        for hook in hooks.iter() {
+            named.entry(&hook.name).or_insert(hook);
+        }
         for (number, composed) in composed.iter().enumerate() {
             self.hook = Some((number, composed.label(number)));
             for (name, span) in &hooks[number].after {
-                let Some(before) = hooks.iter().find(|hook| hook.name == *name) else { continue };
+                let Some(before) = named.get(name) else { continue };
                 if is_deferred(before) {
                     let message = format!(
                         "`{}` cannot wait for `{name}`: it has `{}`",

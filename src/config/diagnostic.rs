@@ -84,6 +84,11 @@ impl Diagnostic {
     /// The code of an error about `inherit`: the outer hooks are missing, and those of the file itself run.
     pub const NOTHING_TO_INHERIT: &str = "nothing-to-inherit";
 
+    /// The code of the note that says how many problems are not shown.
+    pub const MORE_PROBLEMS: &str = "more-problems";
+    /// The code of a warning about a file that is not included, because the configuration is not trusted.
+    pub const NOT_INCLUDED: &str = "not-included";
+
     /// Whether it is an error of a whole file and of no single hook.
     pub fn is_of_whole_file(&self) -> bool {
         self.severity == Severity::Error && self.hook.is_none()

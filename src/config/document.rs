@@ -4,9 +4,11 @@
 //! nodes, anchors and aliases. What is wrong but does not end the reading, such as a key given twice, is
 //! collected. Nothing here knows what a hook is.
 
+use super::budget::{Budget, MAX_NODES};
 use super::scalar;
 use super::tree::{Key, Node, Span, Value};
 use granit_parser::{Event, Parser, ScanError, Span as Range, StrInput, StructureStyle, Tag};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 /// The largest configuration file, in bytes; a larger one is refused before any parsing.
@@ -14,8 +16,6 @@ pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
 /// The deepest nesting.
 const MAX_DEPTH: usize = 48;
-/// The most keys and values of a file, before aliases are expanded.
-const MAX_NODES: usize = 250_000;
 /// The most anchors.
 const MAX_ANCHORS: usize = 64;
 /// The most aliases, and merge keys among them.
@@ -45,8 +45,9 @@ impl Fault {
     }
 }
 
-/// Reads one YAML document, the `source`th file of its configuration. Without a tree the last fault says why.
-pub(super) fn read(bytes: &[u8], source: u16) -> (Option<Node>, Vec<Fault>) {
+/// Reads one YAML document, the `source`th file of its configuration, with the nodes that `budget` has left before
+/// aliases are expanded. Without a tree the last fault says why.
+pub(super) fn read(bytes: &[u8], source: u16, budget: &mut Budget) -> (Option<Node>, Vec<Fault>) {
     let text = match text_of(bytes, source) {
         Ok(text) => text,
         Err(fault) => return (None, vec![*fault]),
@@ -61,13 +62,15 @@ pub(super) fn read(bytes: &[u8], source: u16) -> (Option<Node>, Vec<Fault>) {
         text,
         source,
         anchors: HashMap::new(),
-        nodes: 0,
+        nodes_left: budget.nodes,
         weight: 0,
         aliases: 0,
         expanded: 0,
         faults: Vec::new(),
     };
-    match builder.document() {
+    let document = builder.document();
+    budget.nodes = builder.nodes_left;
+    match document {
         Ok(tree) => (Some(tree), builder.faults),
         Err(fault) => {
             builder.faults.push(*fault);
@@ -102,9 +105,9 @@ struct Builder<'t> {
     source: u16,
     /// Each anchored value, and how many keys and values it has.
     anchors: HashMap<usize, (Node, usize)>,
-    /// Keys and values of the text.
-    nodes: usize,
-    /// The same with what aliases stand for.
+    /// How many more keys and values the text may have.
+    nodes_left: usize,
+    /// Those that it had, with what aliases stand for.
     weight: usize,
     aliases: usize,
     expanded: usize,
@@ -149,10 +152,10 @@ impl<'t> Builder<'t> {
 
     fn node(&mut self, event: Event<'t>, range: Range, depth: usize) -> Result<Node, Box<Fault>> {
         let span = self.span(range);
-        self.nodes += 1;
-        if self.nodes > MAX_NODES || depth > MAX_DEPTH {
-            return Err(over_budget(span));
-        }
+        self.nodes_left = match self.nodes_left.checked_sub(1) {
+            Some(left) if depth <= MAX_DEPTH => left,
+            _ => return Err(over_budget(span)),
+        };
         let before = self.weight;
         self.weight += 1;
         let (anchor, node) = match event {
@@ -213,7 +216,7 @@ impl<'t> Builder<'t> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
         let mut merged: Vec<Node> = Vec::new();
         // Looking through a few keys is quicker than hashing them; a file of thousands must stay linear.
-        let mut seen: HashSet<String> = HashSet::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
         loop {
             let (event, range) = self.next()?;
             let span = self.span(range);
@@ -232,7 +235,7 @@ impl<'t> Builder<'t> {
                     return Err(fault.help("write `key: value`"));
                 }
             };
-            self.nodes += 1;
+            self.nodes_left = self.nodes_left.saturating_sub(1);
             let (event, range) = self.next()?;
             let value = self.node(event, range, depth + 1)?;
             if name == "<<" {
@@ -243,10 +246,15 @@ impl<'t> Builder<'t> {
                 entries.iter().position(|(key, _)| key.name == name)
             } else {
                 if seen.is_empty() {
-                    seen.extend(entries.iter().map(|(key, _)| key.name.clone()));
+                    seen.extend(entries.iter().enumerate().map(|(at, (key, _))| (key.name.clone(), at)));
                 }
-                let again = !seen.insert(name.clone());
-                again.then(|| entries.iter().position(|(key, _)| key.name == name)).flatten()
+                match seen.entry(name.clone()) {
+                    Entry::Occupied(first) => Some(*first.get()),
+                    Entry::Vacant(place) => {
+                        place.insert(entries.len());
+                        None
+                    }
+                }
             };
             match first {
                 None => entries.push((Key { name, span }, value)),
@@ -311,7 +319,7 @@ impl<'t> Builder<'t> {
 fn over_budget(span: Span) -> Box<Fault> {
     let fault = Fault::new("budget", Some(span), "the file is nested too deeply or has too many nodes or anchors");
     fault.help(format!(
-        "at most {MAX_DEPTH} levels, {MAX_NODES} nodes, {MAX_ANCHORS} anchors, and {MAX_ALIASES} aliases that expand to {MAX_EXPANDED} nodes"
+        "at most {MAX_DEPTH} levels, {MAX_NODES} nodes in all files, {MAX_ANCHORS} anchors, and {MAX_ALIASES} aliases that expand to {MAX_EXPANDED} nodes"
     ))
 }
 
@@ -343,10 +351,11 @@ fn mergeable(value: Node) -> Result<Vec<Node>, Box<Fault>> {
 
 /// Adds what `<<` names; a key of the mapping itself wins, then the first of the merged.
 fn merge(entries: &mut Vec<(Key, Node)>, merged: Vec<Node>) {
+    let mut names: HashSet<String> = entries.iter().map(|(key, _)| key.name.clone()).collect();
     for map in merged {
         let Value::Map(theirs) = map.value else { continue };
         for (key, value) in theirs {
-            if !entries.iter().any(|(mine, _)| mine.name == key.name) {
+            if names.insert(key.name.clone()) {
                 entries.push((key, value));
             }
         }
@@ -358,13 +367,13 @@ mod tests {
     use super::*;
 
     fn tree(text: &str) -> Node {
-        let (tree, faults) = read(text.as_bytes(), 0);
+        let (tree, faults) = read(text.as_bytes(), 0, &mut Budget::whole());
         assert!(faults.is_empty(), "{faults:?}");
         tree.unwrap()
     }
 
     fn fault(bytes: &[u8]) -> Fault {
-        read(bytes, 0).1.pop().unwrap()
+        read(bytes, 0, &mut Budget::whole()).1.pop().unwrap()
     }
 
     #[test]
@@ -423,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_key_given_twice_does_not_end_the_reading() {
-        let (tree, faults) = read(b"a: 1\nb: 2\na: 3\nc: {d: 1, d: 2}\n", 0);
+        let (tree, faults) = read(b"a: 1\nb: 2\na: 3\nc: {d: 1, d: 2}\n", 0, &mut Budget::whole());
         assert_eq!(faults.len(), 2);
         assert_eq!(faults[0].related.unwrap().0.line, 1);
         assert_eq!(tree.unwrap().get("a").unwrap().value, Value::Integer(1));

@@ -3,13 +3,14 @@
 //! Works on trees, before anything has a meaning, so that a hook knows of each of its keys which file it
 //! came from. Opening files is the caller's affair.
 
+use super::budget::{Budget, MAX_HOOKS, MAX_TOTAL_BYTES};
 use super::document;
 use super::model::HookName;
 use super::parse::TOP_KEYS;
 use super::reader::Reader;
-use super::tree::{Key, Node, Span, Value};
-use super::{Diagnostic, Severity, action::ACTION_KEYS};
-use crate::text::{nearest, one_line};
+use super::tree::{Node, Span, Value};
+use super::{Diagnostic, Severity};
+use crate::text::one_line;
 use std::path::{Component, Path, PathBuf};
 
 /// The file beside `hooks.yaml` that overrides it on this machine only.
@@ -41,6 +42,8 @@ pub enum Opened {
     Found(Vec<u8>),
     /// There is no such file.
     Missing,
+    /// It is not read: the configuration is not trusted.
+    Withheld,
     /// It cannot be read or must not be; the text says why.
     Refused(String),
 }
@@ -95,6 +98,7 @@ pub(super) fn compose(
     path: &Path,
     bytes: &[u8],
     open: &mut Open<'_>,
+    budget: &mut Budget,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Composed> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -109,7 +113,7 @@ pub(super) fn compose(
         scopes: Vec::new(),
         hooks: Vec::new(),
     };
-    let mut layers = Layers { folder, open, composed, found: Vec::new(), regions: Vec::new() };
+    let mut layers = Layers { folder, open, budget, composed, found: Vec::new(), regions: Vec::new() };
     let complete = layers.file(0, None, &mut vec![name]).is_some();
     if complete {
         layers.one_liners();
@@ -143,18 +147,19 @@ impl ComposedHook {
     }
 }
 
-struct Layers<'o, 'a> {
+pub(super) struct Layers<'o, 'a> {
     folder: PathBuf,
-    open: &'o mut Open<'a>,
-    composed: Composed,
-    found: Vec<Diagnostic>,
+    pub(super) open: &'o mut Open<'a>,
+    budget: &'o mut Budget,
+    pub(super) composed: Composed,
+    pub(super) found: Vec<Diagnostic>,
     /// Where hooks and the keys beside them begin, and which hook it is.
-    regions: Vec<(Span, Option<usize>)>,
+    pub(super) regions: Vec<(Span, Option<usize>)>,
 }
 
 impl Layers<'_, '_> {
     /// Notes where the keys of a file begin.
-    fn note_regions(&mut self, tree: &Node) {
+    pub(super) fn note_regions(&mut self, tree: &Node) {
         self.regions.extend(tree.entries().iter().map(|(key, _)| (key.span, None)));
     }
 
@@ -182,9 +187,17 @@ impl Layers<'_, '_> {
     }
 
     /// Reads a text as YAML and as a mapping.
-    fn tree(&mut self, source: usize) -> Option<Node> {
+    pub(super) fn tree(&mut self, source: usize) -> Option<Node> {
         let number = u16::try_from(source).ok()?;
-        let (tree, faults) = document::read(&self.composed.sources[source].bytes, number);
+        let bytes = &self.composed.sources[source].bytes;
+        if !self.budget.take_bytes(bytes.len()) {
+            let kib = MAX_TOTAL_BYTES / 1024;
+            let message = format!("the files of this configuration are larger than {kib} KiB together");
+            let problem = Diagnostic::error(&self.composed.sources[source].path, None, "too-large", message);
+            self.found.push(problem.help("keep long scripts in files of their own"));
+            return None;
+        }
+        let (tree, faults) = document::read(bytes, number, self.budget);
         for fault in faults {
             let path = &self.composed.sources[source].path;
             let mut problem = Diagnostic::error(path, fault.span, fault.code, fault.message);
@@ -213,7 +226,7 @@ impl Layers<'_, '_> {
     }
 
     /// Lets a reader look at the tree and keeps what it found.
-    fn read<T>(&mut self, look: impl FnOnce(&mut Reader<'_>) -> T) -> T {
+    pub(super) fn read<T>(&mut self, look: impl FnOnce(&mut Reader<'_>) -> T) -> T {
         let found = std::mem::take(&mut self.found);
         let mut reader = Reader { sources: &self.composed.sources, found, ..Reader::default() };
         let result = look(&mut reader);
@@ -269,6 +282,13 @@ impl Layers<'_, '_> {
                 None
             }
         })?;
+        if !self.budget.take_hooks(hooks.len()) {
+            let message = format!("this configuration has more than {MAX_HOOKS} hooks");
+            self.read(|reader| {
+                reader.error(tree.span, "too-large", message).help = Some("have one script for several events".into());
+            });
+            return None;
+        }
         self.note_regions(&tree);
         for node in hooks {
             self.regions.push((node.span, Some(self.composed.hooks.len())));
@@ -320,6 +340,13 @@ impl Layers<'_, '_> {
                 let _ = self.file(source, Some(scope), open_files);
                 open_files.pop();
             }
+            Opened::Withheld => {
+                let message = format!("`{shown}` is not included before you trust this configuration");
+                self.read(|reader| {
+                    let help = Some("review it with `knockon trust`".into());
+                    reader.warning(span, Diagnostic::NOT_INCLUDED, message).help = help;
+                });
+            }
             Opened::Missing => {
                 let path = self.folder.join(&name);
                 let message = format!("the included file {} does not exist", one_line(&path.to_string_lossy()));
@@ -336,7 +363,7 @@ impl Layers<'_, '_> {
         }
     }
 
-    fn add(&mut self, name: &str, bytes: Vec<u8>) -> usize {
+    pub(super) fn add(&mut self, name: &str, bytes: Vec<u8>) -> usize {
         let path = self.folder.join(name);
         self.composed.sources.push(Source { path, name: name.to_owned(), bytes });
         self.composed.sources.len() - 1
@@ -345,7 +372,7 @@ impl Layers<'_, '_> {
     /// The hooks that stand in one line each, behind all others.
     fn one_liners(&mut self) {
         match (self.open)(Path::new(ONE_LINE_FILE)) {
-            Opened::Missing => {}
+            Opened::Missing | Opened::Withheld => {}
             Opened::Found(bytes) => {
                 let source = self.add(ONE_LINE_FILE, bytes);
                 // What is wrong in it has been told.
@@ -355,120 +382,14 @@ impl Layers<'_, '_> {
         }
     }
 
-    /// An override of a hook that does not exist has no effect.
-    fn unknown_override(&mut self, node: &Node) {
-        let Some(Node { value: Value::Text(name), span }) = node.get("name") else { return };
-        let known = self.composed.hooks.iter().filter_map(|hook| match &hook.node.get("name")?.value {
-            Value::Text(name) => Some(name.as_str()),
-            _ => None,
-        });
-        let help = match nearest(name, known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "give a new hook its `events` and one of `script`, `command`".to_owned(),
-        };
-        let message = format!("there is no hook `{}` to override", one_line(name));
-        let hook = Some(one_line(name));
-        self.regions.push((node.span, None));
-        self.read(|reader| {
-            let problem = reader.error(*span, "unknown-hook", message);
-            // The rest of the file is fine.
-            (problem.help, problem.hook) = (Some(help), hook);
-        });
-    }
-
-    fn unreadable(&mut self, name: &str, why: &str) {
+    pub(super) fn unreadable(&mut self, name: &str, why: &str) {
         let path = self.folder.join(name);
         let message = format!("the file cannot be read: {why}");
         self.found.push(Diagnostic::error(&path, None, "unreadable", message));
-    }
-
-    /// Lays the local file over the rest: keys of `defaults`, and hooks by name.
-    fn local(&mut self) {
-        let source = match (self.open)(Path::new(LOCAL_FILE)) {
-            Opened::Missing => return,
-            Opened::Found(bytes) => self.add(LOCAL_FILE, bytes),
-            Opened::Refused(why) => return self.unreadable(LOCAL_FILE, &why),
-        };
-        let Some(tree) = self.tree(source) else { return };
-        let known: Vec<&str> = TOP_KEYS.iter().copied().filter(|key| !["include", "inherit"].contains(key)).collect();
-        self.read(|reader| {
-            reader.known_keys(tree.entries(), &known, &format!("`{LOCAL_FILE}`"));
-            reader.version(&tree);
-        });
-        if let Some(node) = tree.get("concurrency") {
-            self.composed.concurrency = Some(node.clone());
-        }
-        if let (Some(defaults), Some(root)) = (tree.get("defaults"), self.composed.scopes.first_mut()) {
-            match &mut root.defaults {
-                Some(base) => {
-                    lay_over(base, defaults);
-                }
-                None => root.defaults = Some(defaults.clone()),
-            }
-        }
-        let hooks = match tree.get("hooks") {
-            None => return,
-            Some(Node { value: Value::List(hooks), .. }) => hooks.clone(),
-            Some(other) => {
-                self.read(|reader| {
-                    reader.wrong_type(other, "a list of hooks");
-                });
-                return;
-            }
-        };
-        self.note_regions(&tree);
-        for node in hooks {
-            let name = |node: &Node| node.get("name").map(|name| name.value.clone());
-            let hooks = &mut self.composed.hooks;
-            let shared = hooks.iter().position(|hook| name(&hook.node).is_some() && name(&hook.node) == name(&node));
-            if shared.is_none() && is_override(&node) {
-                self.unknown_override(&node);
-                continue;
-            }
-            let hooks = &mut self.composed.hooks;
-            let number = shared.unwrap_or(hooks.len());
-            self.regions.push((node.span, Some(number)));
-            match hooks.get_mut(number) {
-                Some(hook) => hook.overridden.extend(lay_over(&mut hook.node, &node)),
-                None => hooks.push(ComposedHook { node, scope: 0, overridden: Vec::new(), broken: false }),
-            }
-        }
     }
 }
 
 /// Where a region begins; of two that begin at one place, the hook's comes last.
 fn order((span, hook): &(Span, Option<usize>)) -> (u16, usize, usize, bool) {
     (span.source, span.line, span.column, hook.is_some())
-}
-
-/// Whether an entry of the local file only changes a hook: it says neither when nor what.
-fn is_override(node: &Node) -> bool {
-    let says = |key: &str| key == "events" || ACTION_KEYS.contains(&key);
-    node.get("name").is_some() && !node.entries().iter().any(|(key, _)| says(&key.name))
-}
-
-/// Puts the keys of `upper` over those of `lower`; variables of `env` one by one. Returns what it set.
-fn lay_over(lower: &mut Node, upper: &Node) -> Vec<(String, Span)> {
-    let Value::Map(entries) = &mut lower.value else { return Vec::new() };
-    let mut set = Vec::new();
-    let action = |key: &str| ACTION_KEYS.contains(&key);
-    if upper.entries().iter().any(|(key, _)| action(&key.name)) {
-        entries.retain(|(key, _)| !action(&key.name) && key.name != "args");
-    }
-    for (key, value) in upper.entries() {
-        if key.name == "name" {
-            continue;
-        }
-        set.push((key.name.clone(), key.span));
-        match entries.iter_mut().find(|(mine, _)| mine.name == key.name) {
-            Some((_, mine))
-                if key.name == "env" && matches!((&mine.value, &value.value), (Value::Map(_), Value::Map(_))) =>
-            {
-                lay_over(mine, value);
-            }
-            Some(entry) => *entry = (Key { name: key.name.clone(), span: key.span }, value.clone()),
-            None => entries.push((key.clone(), value.clone())),
-        }
-    }
-    set
 }

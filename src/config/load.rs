@@ -1,5 +1,6 @@
 //! What configuration files hold.
 
+use super::budget::{self, Budget};
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::MAX_CONFIG_BYTES;
 use super::inherited::Inherited;
@@ -40,11 +41,13 @@ pub struct Found {
     pub bytes: Vec<u8>,
     /// The files beside it that are laid over it when they are there.
     pub(super) beside: &'static [&'static str],
+    /// Whether what it includes is not read.
+    pub(super) withholds: bool,
     pub(super) distrust: Option<String>,
     /// What the user says yes to.
     pub(super) safe: SafeDirectories,
     /// The outer project that it is of, where the project's own configuration inherits it.
-    pub(super) inherited: Option<Arc<Inherited>>,
+    pub(crate) inherited: Option<Arc<Inherited>>,
 }
 
 /// What a configuration file turned out to hold, apart from its hooks.
@@ -174,8 +177,8 @@ impl ConfigFile {
     /// A file that stands for rules that are not in one.
     pub fn without_content(origin: Origin) -> Self {
         let (path, bytes) = ("hooks.yaml".into(), Vec::new());
-        let (distrust, safe, inherited) = (None, SafeDirectories::default(), None);
-        Found { origin, path, bytes, beside: &[], distrust, safe, inherited }.into_file(Parts::default())
+        let (distrust, safe, inherited, withholds) = (None, SafeDirectories::default(), None, false);
+        Found { origin, path, bytes, beside: &[], withholds, distrust, safe, inherited }.into_file(Parts::default())
     }
 
     /// Where a hook of this file is disabled: `hooks.yaml:15`.
@@ -202,7 +205,7 @@ impl ConfigFile {
             Some(layer) => Opened::Found(layer.bytes.clone()),
             None => Opened::Missing,
         };
-        layers::compose(&self.path, &self.bytes, &mut open, &mut Vec::new())
+        layers::compose(&self.path, &self.bytes, &mut open, &mut Budget::whole(), &mut Vec::new())
     }
 }
 
@@ -219,6 +222,7 @@ pub fn load(project: &Project, user: &UserFolders, explicit: Option<&Path>) -> L
 /// Understands what was found.
 pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
     let mut loaded = Loaded { problems, ..Loaded::default() };
+    let mut budget = Budget::whole();
     for found in found {
         let index = loaded.files.len();
         let mut distrust = None;
@@ -229,7 +233,7 @@ pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
         };
         let first_problem = loaded.problems.len();
         let Read { config, sound: _, readable, broken, mut sources } =
-            read_layers(&found.path, &found.bytes, &mut open, &mut loaded.problems);
+            read_layers(&found.path, &found.bytes, &mut open, &mut budget, &mut loaded.problems);
         let concurrency = config.as_ref().map_or_else(Concurrency::default, |config| config.concurrency);
         let hooks = config.map(|config| config.hooks).unwrap_or_default();
         let mut seen: HashSet<&str> = HashSet::new();
@@ -253,6 +257,7 @@ pub fn read(found: &[Found], problems: Vec<Diagnostic>) -> Loaded {
             let list = if is_broken || !readable { &mut loaded.unsound } else { &mut loaded.hooks };
             list.push(LoadedHook { file: index, hook });
         }
+        budget::shorten(&mut loaded.problems, first_problem, &found.path);
     }
     loaded
 }
@@ -291,6 +296,11 @@ impl Found {
         self
     }
 
+    /// Does not read what it includes: nothing was trusted here so far.
+    pub(crate) fn withhold_includes(&mut self) {
+        self.withholds = true;
+    }
+
     /// The folder its scripts are in.
     pub fn hooks_folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
@@ -307,6 +317,9 @@ impl Found {
         let name_of = name.to_str().unwrap_or_default();
         if Self::BESIDE.contains(&name_of) && !self.beside.contains(&name_of) {
             return (Opened::Missing, None);
+        }
+        if self.withholds && !Self::BESIDE.contains(&name_of) {
+            return (Opened::Withheld, None);
         }
         let mut read = || {
             let folder = match folder {

@@ -132,6 +132,7 @@ impl Search {
                             path,
                             bytes,
                             beside: &Found::BESIDE,
+                            withholds: true,
                             distrust: None,
                             safe: self.safe.clone(),
                             inherited: None,
@@ -172,7 +173,8 @@ impl Search {
             let problem = Diagnostic::error(&path, None, Diagnostic::NOTHING_TO_INHERIT, message);
             self.located.problems.push(problem.help("remove it; what it would add does not run"));
         }
-        let mut found = Found { origin, path, bytes, beside, distrust: None, safe: self.safe.clone(), inherited };
+        let (safe, distrust, withholds) = (self.safe.clone(), None, false);
+        let mut found = Found { origin, path, bytes, beside, withholds, distrust, safe, inherited };
         found.distrust = found.distrust_of(&found.path, owner);
         self.located.found.push(found);
     }

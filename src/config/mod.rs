@@ -9,6 +9,7 @@
 //! written: the matcher room owns their meaning.
 
 mod action;
+mod budget;
 mod combinations;
 mod danger;
 mod diagnostic;
@@ -22,6 +23,7 @@ mod lint;
 mod load;
 mod locate;
 mod model;
+mod overrides;
 mod parse;
 mod policy;
 mod reader;
@@ -35,6 +37,7 @@ mod user;
 mod words;
 
 pub use action::{ACTION_KEYS, TEXT_ACTIONS, WEBHOOK_KEYS};
+pub use budget::shorten as shorten_problems;
 pub use danger::{Danger, dangers};
 pub use diagnostic::{Diagnostic, Related, Severity};
 pub use document::MAX_CONFIG_BYTES;

@@ -1,5 +1,6 @@
 //! Trees → model, with every problem of the configuration in one run (ADR-007, configuration 1.0 and 1.1).
 
+use super::budget::Budget;
 use super::diagnostic::Diagnostic;
 use super::layers::{Composed, ComposedHook, Open, Opened, Source, compose};
 use super::model::{Action, Concurrency, EventMatcher, Hook, HookName, HooksConfig};
@@ -75,14 +76,20 @@ pub fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Optio
 
 /// Reads a configuration with what it includes and what overrides it, `open` giving the texts.
 pub fn parse_layers(path: &Path, bytes: &[u8], open: &mut Open<'_>, problems: &mut Vec<Diagnostic>) -> Parsed {
-    let read = read_layers(path, bytes, open, problems);
+    let read = read_layers(path, bytes, open, &mut Budget::whole(), problems);
     (read.config.filter(|_| read.sound), read.sources)
 }
 
 /// As [`parse_layers`], with what an unsound configuration holds: whoever looks for further problems needs it.
-pub(super) fn read_layers(path: &Path, bytes: &[u8], open: &mut Open<'_>, problems: &mut Vec<Diagnostic>) -> Read {
+pub(super) fn read_layers(
+    path: &Path,
+    bytes: &[u8],
+    open: &mut Open<'_>,
+    budget: &mut Budget,
+    problems: &mut Vec<Diagnostic>,
+) -> Read {
     let mut found = Vec::new();
-    let Some(composed) = compose(path, bytes, open, &mut found) else {
+    let Some(composed) = compose(path, bytes, open, budget, &mut found) else {
         finish(found, problems);
         let (sources, broken) = (Vec::new(), BTreeSet::new());
         return Read { config: None, sound: false, readable: false, broken, sources };

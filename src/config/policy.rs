@@ -1,5 +1,6 @@
 //! The keys that say how a hook is run rather than what it does: order, retries, groups, output.
 
+use super::budget::MAX_PROBLEMS;
 use super::model::{Action, Coalesce, Concurrency, Hook, HookName, Upcoming};
 use super::reader::Reader;
 use super::tree::{Node, Span, Value};
@@ -13,6 +14,8 @@ pub const COALESCE_KEYS: &[&str] = &["key", "within"];
 
 /// The version that acts on actions that leave the machine.
 const DELIVERY: &str = "0.3";
+/// How many hooks of a circle are named.
+const SHOWN_IN_CIRCLE: usize = 10;
 
 /// How a hook is run.
 pub(super) struct Policy {
@@ -148,7 +151,8 @@ impl Reader<'_> {
             self.hook = Some((number, hook.name.to_string()));
             for (name, span) in &hook.after {
                 if !at.contains_key(name.as_str()) {
-                    let near = nearest(name.as_str(), at.keys().copied());
+                    let known = Some(at.keys().copied()).filter(|_| self.found.len() < MAX_PROBLEMS);
+                    let near = known.and_then(|known| nearest(name.as_str(), known));
                     let help =
                         near.map_or("`knockon list` shows the hooks".into(), |near| format!("did you mean `{near}`?"));
                     let message = format!("`{}` waits for `{name}`, and there is no such hook", hook.name);
@@ -158,6 +162,7 @@ impl Reader<'_> {
         }
         // Walk each chain once: white is new, grey is being walked, black is done.
         let mut done = vec![false; hooks.len()];
+        let mut walked_at: Vec<Option<usize>> = vec![None; hooks.len()];
         for start in 0..hooks.len() {
             let mut path: Vec<(usize, usize)> = vec![(start, 0)];
             while let Some((hook, next)) = path.last().copied() {
@@ -165,8 +170,9 @@ impl Reader<'_> {
                     path.pop();
                     continue;
                 }
+                walked_at[hook].get_or_insert(path.len() - 1);
                 let Some((name, span)) = hooks[hook].after.get(next) else {
-                    done[hook] = true;
+                    (done[hook], walked_at[hook]) = (true, None);
                     path.pop();
                     continue;
                 };
@@ -174,9 +180,12 @@ impl Reader<'_> {
                     last.1 += 1;
                 }
                 let Some(&target) = at.get(name.as_str()) else { continue };
-                if let Some(from) = path.iter().position(|(walked, _)| *walked == target) {
+                if let Some(from) = walked_at[target] {
                     let names = path[from..].iter().map(|(walked, _)| hooks[*walked].name.as_str());
-                    let circle: Vec<&str> = names.chain([hooks[target].name.as_str()]).collect();
+                    let mut circle: Vec<&str> = names.chain([hooks[target].name.as_str()]).collect();
+                    if circle.len() > SHOWN_IN_CIRCLE {
+                        circle.splice(SHOWN_IN_CIRCLE / 2..circle.len() - SHOWN_IN_CIRCLE / 2, ["…"]);
+                    }
                     let message = format!("these hooks wait for each other: {}", circle.join(" → "));
                     self.hook = Some((hook, hooks[hook].name.to_string()));
                     self.error(*span, "after-cycle", message).help = Some("remove one of these `after`".into());

@@ -1,5 +1,6 @@
 //! Reading a tree: what is wrong is collected with its place, and reading goes on.
 
+use super::budget::{Budget, MAX_PROBLEMS};
 use super::diagnostic::{Diagnostic, Related, Severity};
 use super::document;
 use super::layers::Source;
@@ -73,7 +74,7 @@ pub(super) type Entries = [(Key, Node)];
 impl<'a> Reader<'a> {
     /// A reader for a text of its own, with what is wrong with it as YAML; and the text as a tree.
     pub(super) fn of(path: &Path, bytes: &[u8], sources: &'a [Source]) -> (Self, Option<Node>) {
-        let (tree, faults) = document::read(bytes, 0);
+        let (tree, faults) = document::read(bytes, 0, &mut Budget::whole());
         let found = faults.into_iter().map(|fault| {
             let mut problem = Diagnostic::error(path, fault.span, fault.code, fault.message);
             problem.help = fault.help;
@@ -94,6 +95,11 @@ impl Reader<'_> {
                 let help =
                     "trust, secrets and exemptions come from the user: `knockon trust`, `env_from`, `policy.yaml`";
                 self.error(key.span, "forbidden-key", message).help = Some(help.into());
+                continue;
+            }
+            if self.found.len() >= MAX_PROBLEMS {
+                // Only counted; to look for what was meant takes longer than to read the file.
+                self.error(key.span, "unknown-key", String::new());
                 continue;
             }
             let foreign = FOREIGN_KEYS.iter().find(|(theirs, ..)| *theirs == key.name);

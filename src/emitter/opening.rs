@@ -5,7 +5,7 @@ use super::row::Rows;
 use super::{Emitter, EmitterOptions, guards};
 use crate::audit::AuditLog;
 use crate::cache::{ConfigCache, Kept};
-use crate::config::{self, Diagnostic, InvalidHook, Loaded, LoadedHook, Origin, load};
+use crate::config::{self, Diagnostic, Found, InvalidHook, Loaded, LoadedHook, Origin};
 use crate::event::Event;
 use crate::matcher::Matcher;
 use crate::project::{Project, UserFolders};
@@ -37,6 +37,21 @@ impl Plan {
     }
 }
 
+/// Marks the files of projects in which nothing was trusted so far: what such a file includes is not read, so that a
+/// repository costs an emit no more than its hooks.yaml and the two files beside it.
+fn withhold_includes(found: &mut [Found], project: &Project, store: &TrustStore) {
+    let may_include = |found: &&mut Found| {
+        found.origin == Origin::Project && found.bytes.windows(7).any(|window| window == b"include")
+    };
+    for found in found.iter_mut().filter(may_include) {
+        let project = found.inherited.as_ref().map_or(project, |inherited| &inherited.project);
+        let record = store.find(project, &found.path).ok().flatten();
+        if record.is_none() && store.of_other_worktrees(project, &found.path).is_empty() {
+            found.withhold_includes();
+        }
+    }
+}
+
 impl Emitter {
     /// An emitter for `project`. A configuration that cannot be read disables its hooks, and every report
     /// says so.
@@ -62,11 +77,15 @@ impl Emitter {
                 }
                 kept = Some(known);
             }
-            Err(found) => {
+            Err(mut found) => {
+                if options.trust_hash.is_none() && !options.reviews {
+                    withhold_includes(&mut found, &project, &store);
+                }
                 let plan = whole.get_or_init(|| Plan::of(config::read(&found, problems)));
                 remembered = remember(plan);
                 // A commit's are in another folder each time. Where guards are missing, each process has to find out.
-                if commit.is_none() && remembered.is_empty() {
+                let is_whole = !plan.problems.iter().any(|problem| problem.code == Diagnostic::NOT_INCLUDED);
+                if commit.is_none() && remembered.is_empty() && is_whole {
                     cache.keep(&found, &plan.loaded, &plan.matcher, &plan.problems);
                 }
             }
@@ -103,7 +122,14 @@ impl Emitter {
             Plan::of(match self.take_kept() {
                 // As they were found a moment ago.
                 Some(kept) => config::read(&kept.into_found(), Vec::new()),
-                None => load(&self.project, &self.user, self.options.config.as_deref()),
+                None => {
+                    let named = self.options.config.as_deref().map(|path| (path, Origin::Project));
+                    let config::Located { mut found, problems, .. } = config::find(&self.project, &self.user, named);
+                    if self.options.trust_hash.is_none() && !self.options.reviews {
+                        withhold_includes(&mut found, &self.project, &self.store);
+                    }
+                    config::read(&found, problems)
+                }
             })
         })
     }

@@ -21,6 +21,9 @@ pub struct EmitterOptions {
     /// Whether exactly the content that was reviewed has to decide (`--strict`): [`EmitReport::unreviewed`] says when it
     /// does not.
     pub strict: bool,
+    /// Whether what a configuration includes is read before it is trusted: for commands that show it, not for those that
+    /// run hooks.
+    pub reviews: bool,
     /// Signals to forward to hooks. Without it a signal ends this process as usual.
     pub interrupts: Option<Interrupts>,
     /// The versions of events that are understood; those of this build without it.

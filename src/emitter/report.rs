@@ -99,6 +99,7 @@ impl EmitReport {
         let ran_well = |hook: &HookReport| !hook.outcome.status.is_failure() && !hook.outcome.is_missed();
         self.hooks().iter().all(ran_well)
             && !self.has_invalid_configuration()
+            && !self.has_unread_files()
             && self.guards.is_empty()
             && self.unreviewed.is_none()
             && self.followed.iter().all(EmitReport::all_successful)
@@ -107,6 +108,11 @@ impl EmitReport {
     /// Whether an error in the configuration disables hooks.
     pub fn has_invalid_configuration(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Whether there are files whose hooks are not known, because the configuration that includes them is not trusted.
+    pub fn has_unread_files(&self) -> bool {
+        self.problems.iter().any(|problem| problem.code == Diagnostic::NOT_INCLUDED)
     }
 
     /// What became of the event's hooks in one word, those of the events included that followed: the gravest counts.
@@ -118,6 +124,7 @@ impl EmitReport {
             EmitOutcome::Failed
         } else if hooks().any(Outcome::is_missed)
             || self.has_invalid_configuration()
+            || self.has_unread_files()
             || !self.guards.is_empty()
             || self.unreviewed.is_some()
             || !self.hooks().is_empty() && hooks().all(|outcome| outcome.not_run == Some(NotRun::Disabled))

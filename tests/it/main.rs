@@ -11,6 +11,7 @@ mod background;
 mod bad_input;
 mod cache;
 mod commands;
+mod config_cost;
 mod config_fixtures;
 mod emit;
 mod everyday;
