@@ -134,6 +134,9 @@ impl Layout {
         }
     }
 
+    /// The hooks folders there may be, below a project's root.
+    pub const HOOKS_FOLDERS: &[&str] = &[".flowspec/hooks", ".knockon"];
+
     /// Every name that a project's configuration may have.
     pub const CONFIG_FILES: &[&str] =
         &[".flowspec/hooks/hooks.yaml", ".flowspec/hooks/hooks.yml", ".knockon/hooks.yaml", ".knockon/hooks.yml"];
@@ -340,6 +343,13 @@ impl Project {
     /// The root as text, for an event; bytes that are not UTF-8 are replaced.
     pub fn root_text(&self) -> String {
         self.root.to_string_lossy().into_owned()
+    }
+
+    /// Where it lies in its git repository: `packages/api`; empty at the top of it, and where there is none.
+    pub fn place_in_repository(&self) -> String {
+        let is_top = |folder: &&Path| folder.join(".git").symlink_metadata().is_ok();
+        let below = self.root.ancestors().find(is_top).and_then(|top| self.root.strip_prefix(top).ok());
+        below.unwrap_or(Path::new("")).to_string_lossy().into_owned()
     }
 
     /// Which tool's folder it has; `.flowspec/` where it has both.

@@ -1,6 +1,7 @@
 //! Files that the user names for a result: what may not be written over.
 
 use super::error::CliError;
+use crate::project::{Layout, UserFolders};
 use crate::text::one_line;
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
@@ -11,6 +12,19 @@ use std::path::{Component, Path, PathBuf};
 /// Files of knockon's own, by name.
 const OWN: &[&str] =
     &["hooks.yaml", "hooks.yml", "hooks.local.yaml", "hooks.on.yaml", "policy.yaml", "settings.yaml", "audit.log"];
+
+/// The folder of hooks, or of the user's own files, that a path lies in: all in them is read, run, or kept by knockon.
+fn own_folder(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = path.parent().and_then(|folder| folder.canonicalize().ok()).map(|folder| folder.join("file"));
+    let user = UserFolders::of_this_process();
+    let of_user: Vec<PathBuf> = [user.config, user.state, user.cache].into_iter().flatten().collect();
+    let is_own = |folder: &&Path| {
+        Layout::HOOKS_FOLDERS.iter().any(|name| folder.ends_with(name)) || of_user.iter().any(|own| own == folder)
+    };
+    let paths = std::iter::once(&path).chain(&real);
+    paths.into_iter().find_map(|path| path.ancestors().skip(1).find(is_own)).map(Path::to_owned)
+}
 
 /// Whether a result may be written to `path`: to no file of knockon's own, and through no link, which a repository could lead
 /// anywhere.
@@ -27,6 +41,11 @@ pub(super) fn check(path: &Path) -> Result<(), CliError> {
     }
     if is_of_system(path) {
         return Ok(());
+    }
+    if let Some(folder) = own_folder(path) {
+        let folder = one_line(&folder.to_string_lossy());
+        let error = CliError::usage(format!("{shown} is in {folder}, which holds knockon's own files"));
+        return Err(error.hint("name a file in another folder"));
     }
     // Folders below the current one are the repository's, however the path is written; those elsewhere the user's word.
     let here = if path.is_relative() { PathBuf::new() } else { std::env::current_dir().unwrap_or_default() };

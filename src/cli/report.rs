@@ -3,6 +3,7 @@
 use super::audit::{failed, log_of};
 use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, point_in_time};
+use super::output;
 use super::terminal::Terminal;
 use crate::audit::Story;
 use crate::project::UserFolders;
@@ -45,6 +46,7 @@ impl super::Command for ReportCommand {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let to_file = self.out != Path::new("-");
         if to_file {
+            output::check(&self.out)?;
             may_write(&self.out, self.force)?;
         }
         let project = self.project.project(&UserFolders::of_this_process())?;

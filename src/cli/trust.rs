@@ -67,7 +67,7 @@ impl super::Command for Trust {
         }
         require_sound(&emitter, terminal)?;
         let loaded = emitter.loaded();
-        let hash = hash_of_all(loaded).ok_or_else(no_hooks)?;
+        let hash = hash_of_all(emitter.project(), loaded).ok_or_else(no_hooks)?;
         let all: Vec<(&ConfigFile, Manifest)> = loaded.project_files().map(|file| (file, Manifest::of(file))).collect();
         let entries = || all.iter().flat_map(|(_, manifest)| manifest.entries());
         if self.print_hash {
@@ -170,7 +170,7 @@ impl Trust {
         terminal.line("A command or script can call other files of this project; those are not covered.");
         if !asks {
             let error = CliError::usage("there is no terminal to ask on");
-            let hash = hash_of_all(loaded).ok_or_else(no_hooks)?;
+            let hash = hash_of_all(emitter.project(), loaded).ok_or_else(no_hooks)?;
             return Err(error.hint(format!("if you reviewed this content: knockon trust --hash {hash}")));
         }
         if is_yes(emitter.store(), project, (&review, &manifest.hash()), terminal) {
@@ -187,7 +187,7 @@ impl Trust {
         let located = config::find(emitter.project(), &UserFolders::of_this_process(), named);
         let found: Vec<_> = located.found.into_iter().map(config::Found::without_local).collect();
         let loaded = config::read(&found, located.problems);
-        hash_of_all(&loaded).ok_or_else(no_hooks)
+        hash_of_all(emitter.project(), &loaded).ok_or_else(no_hooks)
     }
 }
 

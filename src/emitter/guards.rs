@@ -3,7 +3,7 @@
 
 use super::Emitter;
 use super::opening::Plan;
-use crate::config::{ConfigFile, GuardMode, Origin, UserSettings};
+use crate::config::{ConfigFile, Diagnostic, GuardMode, Origin, UserSettings};
 use crate::event::Event;
 use crate::matcher::Rule;
 use crate::project::{Layout, Project};
@@ -140,10 +140,14 @@ fn why_gone(
 ) -> Option<(String, &'static str)> {
     let path = Path::new(&record.config);
     let shown = one_line(&record.config);
-    let error = plan.problems.iter().find(|problem| problem.disables_file() && problem.path == path);
+    // An error of a file that belongs to it, such as hooks.local.yaml, disables its hooks as well.
+    let error = plan.problems.iter().find(|problem| {
+        problem.disables_file() && path.parent().is_some_and(|folder| problem.path.starts_with(folder))
+    });
     match file {
         _ if error.is_some() => {
-            error.map(|error| (format!("{shown} has an error: {}", one_line(&error.message)), CORRECT))
+            let error_path = |error: &Diagnostic| one_line(&error.path.to_string_lossy());
+            error.map(|error| (format!("{} has an error: {}", error_path(error), one_line(&error.message)), CORRECT))
         }
         Some(file) if file.path == path => {
             let manifest = Manifest::of(file);

@@ -39,10 +39,13 @@ impl Emitter {
     /// Whether the content is that of the given hash, compared on bytes.
     fn check_given_hash(&self) -> Result<(), Unreviewed> {
         let Some(given) = &self.options.trust_hash else { return Ok(()) };
-        match hash_of_all(self.loaded()) {
+        match hash_of_all(&self.project, self.loaded()) {
             None => Err(Unreviewed::Untrusted(self.absent("but a trust hash was given"))),
             Some(hash) if hash == *given => Ok(()),
-            Some(hash) => Err(Unreviewed::Untrusted(format!("the content has the hash {hash}, not {given}"))),
+            Some(hash) => Err(Unreviewed::Untrusted(format!(
+                "the content of {} has the hash {hash}, not {given}; `knockon trust --print-hash --json` lists its files",
+                self.loaded().project_file().map(|file| one_line(&file.path.to_string_lossy())).unwrap_or_default()
+            ))),
         }
     }
 
@@ -70,7 +73,7 @@ impl Emitter {
         }
         let given = self.options.trust_hash.as_ref();
         for file in self.loaded().project_files().filter(|file| file.origin == Origin::Project) {
-            let given = given.map(|given| hash_for(self.loaded(), given, file));
+            let given = given.map(|given| hash_for(&self.project, self.loaded(), given, file));
             match verdict(file.project(&self.project), file, given.as_ref(), &self.store).0 {
                 Verdict::Trusted => {}
                 Verdict::Refused(why) => return Err(Unreviewed::Untrusted(one_line(&why))),

@@ -94,7 +94,7 @@ impl<'a> Guard<'a> {
         let file = &self.loaded.files[at];
         self.decided[at].get_or_insert_with(|| match file.origin {
             Origin::Project => {
-                let given = self.given.map(|given| hash_for(self.loaded, given, file));
+                let given = self.given.map(|given| hash_for(self.project, self.loaded, given, file));
                 verdict(file.project(self.project), file, given.as_ref(), self.store)
             }
             Origin::User | Origin::Commit => {

@@ -56,22 +56,32 @@ impl fmt::Display for Verdict {
 }
 
 /// The hash that stands for all that a project runs: its configuration, and with `inherit: true` those of the projects around
-/// it; nothing where there is none.
-pub fn hash_of_all(loaded: &Loaded) -> Option<ContentHash> {
-    let hashes: Vec<ContentHash> = loaded.project_files().map(|file| Manifest::of(file).hash()).collect();
+/// it; nothing where there is none. It is the same in every checkout of a repository.
+pub fn hash_of_all(project: &Project, loaded: &Loaded) -> Option<ContentHash> {
     loaded.project_file()?;
-    if let [hash] = &*hashes {
+    let hashes: Vec<ContentHash> = loaded.project_files().map(|file| Manifest::of(file).hash()).collect();
+    // Hooks act on paths below their project: where that lies, in the repository and in what it inherits from, is part of
+    // what was reviewed.
+    let place = project.place_in_repository();
+    if let ([hash], "") = (&*hashes, &*place) {
         return Some(hash.clone());
     }
-    // What is inherited acts on paths below its own folder: where the project lies in it is part of what was reviewed.
-    let places = loaded.project_files().map(|file| file.inherited.as_ref().map_or("", |inherited| &inherited.below));
+    let places =
+        loaded.project_files().map(|file| file.inherited.as_ref().map_or(&*place, |inherited| &inherited.below));
     Some(ContentHash::of_several(hashes.iter().zip(places)))
 }
 
-/// The hash that `given` demands of one file: where it stands for several, its own if they are what `given` stands for.
-pub fn hash_for(loaded: &Loaded, given: &ContentHash, file: &ConfigFile) -> ContentHash {
-    let stands_for_several = loaded.project_files().nth(1).is_some() && hash_of_all(loaded).as_ref() == Some(given);
-    if stands_for_several { Manifest::of(file).hash() } else { given.clone() }
+/// The hash that `given` demands of the content of one file: its own if all is what `given` stands for; else none that it has.
+pub fn hash_for(project: &Project, loaded: &Loaded, given: &ContentHash, file: &ConfigFile) -> ContentHash {
+    if loaded.project_files().nth(1).is_none() && project.place_in_repository().is_empty() {
+        return given.clone();
+    }
+    let own = Manifest::of(file).hash();
+    if hash_of_all(project, loaded).as_ref() == Some(given) {
+        return own;
+    }
+    // The hash of this content alone does not stand for it at this place.
+    if own == *given { ContentHash::of_several([(given, "elsewhere")].into_iter()) } else { given.clone() }
 }
 
 /// Decides about the hooks of `file`, the project's configuration. `given` is the hash from the

@@ -389,3 +389,41 @@ fn init_leaves_the_mode_of_a_folder_that_was_there() {
     project.ok(&["init"]);
     assert_eq!((mode(".flowspec"), mode(".flowspec/hooks")), (0o775, 0o755));
 }
+
+#[test]
+fn a_guard_that_its_user_cannot_read_any_more_is_named() {
+    if !is_root() {
+        return;
+    }
+    let guard = |name: &str| {
+        format!("- {{name: {name}, events: [{{type: a.b}}], command: [sh, -c, 'exit 0'], fail_mode: stop}}\n")
+    };
+    let project = TestProject::new();
+    project.hooks(&guard("outer"));
+    let inner = format!("version: '1.1'\ninherit: true\nhooks:\n{}", guard("inner"));
+    project.config_in("packages/api/.knockon", &inner);
+    give(&project.root(), OTHER, OTHER);
+    let folder = project.root().join("packages/api");
+    let run = |arguments: &[&str]| run_as(&project, OTHER, &folder, arguments);
+    let hash = run(&["trust", "--print-hash"]).stdout.trim().to_owned();
+    assert_eq!(run(&["trust", "--hash", &hash]).code, 0);
+    let settings = project.home().join(format!("home-{OTHER}/.config/knockon"));
+    fs::create_dir_all(&settings).unwrap();
+    write(&settings.join("settings.yaml"), "version: '1.0'\nguards: enforce\n", 0o644);
+    assert_eq!(run(&["emit", "a.b"]).code, 0);
+    for (place, missing) in
+        [(".knockon", "outer"), ("packages/api/.knockon", "inner"), ("", "outer"), ("packages/api", "inner")]
+    {
+        for mode in [0o311, 0o000] {
+            let path = project.root().join(place);
+            let before = fs::metadata(&path).unwrap().permissions();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let (plain, strict) = (run(&["emit", "a.b"]), run(&["emit", "a.b", "--strict"]));
+            fs::set_permissions(&path, before).unwrap();
+            let context = format!("{place:?} {mode:o}: {plain:?}");
+            assert!(plain.stderr.contains(&format!("the guard `{missing}` did not run")), "{context}");
+            assert_eq!(plain.code, 1, "{context}");
+            assert!([2, 3].contains(&strict.code), "{context} {strict:?}");
+        }
+    }
+}

@@ -222,12 +222,32 @@ fn results_are_written_over_no_file_of_knockon_and_through_no_link() {
     let project = TestProject::trusted("- name: a\n  events: [{type: a.b}]\n  command: echo >> ran\n");
     let before = project.read(".knockon/hooks.yaml");
     std::os::unix::fs::symlink("../elsewhere", project.root().join("link.xml")).unwrap();
-    let targets = [".knockon/hooks.yaml", ".knockon/audit.log", ".knockon/hooks.local.yaml", "link.xml"];
-    for (target, form) in targets.iter().flat_map(|target| ["junit", "sarif", "summary"].map(|form| (target, form))) {
+    project.script("guard.sh", "#!/bin/sh\n");
+    project.file(".knockon/sub/more.sh", "#!/bin/sh\n");
+    std::os::unix::fs::symlink(".knockon", project.root().join("linked")).unwrap();
+    let state = project.home().join(".local/state/knockon/cache.key").display().to_string();
+    let targets = [
+        ".knockon/hooks.yaml",
+        ".knockon/audit.log",
+        ".knockon/audit.log.1",
+        ".knockon/hooks.local.yaml",
+        ".knockon/hooks.tests.yaml",
+        ".knockon/guard.sh",
+        ".knockon/sub/more.sh",
+        ".knockon/new.html",
+        "linked/new.html",
+        "link.xml",
+        &state,
+    ];
+    for (target, form) in
+        targets.into_iter().flat_map(|target| ["junit", "sarif", "summary"].map(|form| (target, form)))
+    {
         let ran = project.run(&["emit", "a.b", "--report", &format!("{form}={target}")]);
         assert!(ran.code == 2 && ran.stderr.contains(target), "{form}={target}: {ran:?}");
         let drawn = project.run(&["graph", "-o", target]);
         assert!(drawn.code == 2 && drawn.stderr.contains(target), "{target}: {drawn:?}");
+        let page = project.run(&["report", "--force", "--out", target]);
+        assert!(page.code == 2 && page.stderr.contains(target), "{target}: {page:?}");
     }
     assert!(!project.exists("ran"), "found before a hook runs");
     assert_eq!(project.read(".knockon/hooks.yaml"), before);

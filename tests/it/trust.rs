@@ -537,3 +537,42 @@ fn the_default_folders_count_where_the_home_folder_is_a_repository() {
     let emitted = String::from_utf8(run(&["emit", "a.b", "--json"]).stdout).unwrap();
     assert!(emitted.contains("\"success\"") && !emitted.contains("ignored"), "{emitted}");
 }
+
+#[test]
+fn a_hash_stands_for_content_at_one_place_of_a_repository() {
+    let project = TestProject::new();
+    project.hooks(
+        "- {name: guard, events: [{type: task.completed, files: ['src/**']}], script: guard.sh, fail_mode: stop}\n",
+    );
+    project.script("guard.sh", "#!/bin/sh\nexit 1\n");
+    std::fs::create_dir(project.root().join(".git")).unwrap();
+    let hash_in = |folder: &str| {
+        let root = project.root().join(folder).display().to_string();
+        project.ok(&["trust", "--print-hash", "--project-root", &root]).stdout.trim().to_owned()
+    };
+    let emit_in = |folder: &str, hash: &str| {
+        let emitted = ["emit", "task.completed", "-f", "src/a", "--strict", "--trust-hash", hash];
+        let output = project.command(&emitted).current_dir(project.root().join(folder)).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let hash = hash_in("");
+    assert_eq!(emit_in("", &hash).0, Some(1), "the guard runs and stops");
+    // The same content one folder deeper is about other files.
+    std::fs::create_dir_all(project.root().join("deeper/.knockon")).unwrap();
+    for name in ["hooks.yaml", "guard.sh"] {
+        let from = project.hooks_folder().join(name);
+        std::fs::copy(from, project.root().join("deeper/.knockon").join(name)).unwrap();
+    }
+    let (code, errors) = emit_in("deeper", &hash);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("deeper/.knockon/hooks.yaml has the hash sha256:"), "{errors}");
+    let deeper = hash_in("deeper");
+    assert_ne!(deeper, hash);
+    assert_eq!(emit_in("deeper", &deeper).0, Some(1));
+    assert_eq!(emit_in("", &deeper).0, Some(3));
+    // Another checkout of the repository has the same hash.
+    std::fs::rename(project.root().join("deeper"), project.root().join("other")).unwrap();
+    assert_eq!(emit_in("other", &deeper).0, Some(3));
+    std::fs::rename(project.root().join(".git"), project.root().join("other/.git")).unwrap();
+    assert_eq!(emit_in("other", &hash).0, Some(1), "at the top of a repository again");
+}
