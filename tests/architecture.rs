@@ -17,7 +17,7 @@ const ROOMS: &[(&str, u32, &[&str])] = &[
     ("registry", 1, &["config", "project"]),
     ("matcher", 1, &["config"]),
     ("cache", 1, &["config", "matcher", "project"]),
-    ("trust", 1, &["config", "project"]),
+    ("trust", 1, &["config", "matcher", "project"]),
     ("delivery", 1, &["config"]),
     ("graph", 1, &[]),
     ("work_package", 1, &[]),

@@ -1,7 +1,7 @@
 //! `knockon doctor`: is everything as it should be?
 
 use super::error::{CliError, Exit};
-use super::options::ProjectOptions;
+use super::options::{ProjectOptions, TrustOptions};
 use super::terminal::{Paint, Terminal};
 use crate::doctor::{Finding, Level, examine, repairs as repairs_of};
 use crate::project::UserFolders;
@@ -74,7 +74,7 @@ impl super::Command for Doctor {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let user = UserFolders::of_this_process();
         let fixed = if self.fix { self.repair(&user, terminal)? } else { Vec::new() };
-        let findings = examine(&self.project.reader()?, &user);
+        let findings = examine(&self.project.emitter(&TrustOptions::default(), true)?, &user);
         let of = |level: Level| findings.iter().filter(|finding| finding.level == level).count();
         let (errors, warnings) = (of(Level::Error), of(Level::Warning));
         if self.json {

@@ -196,11 +196,13 @@ impl super::Command for Emit {
 
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let Emit { kind, fields, how } = self;
-        let emitter = how.open()?;
-        let draft = fields.draft(kind, emitter.project().root(), terminal)?;
-        let exit = how.emit(&emitter, draft, "emit", "the event", terminal);
-        emitter.end_with_process();
-        exit
+        how.reported(terminal, |terminal| {
+            let emitter = how.open()?;
+            let draft = fields.draft(kind, emitter.project().root(), terminal)?;
+            let exit = how.emit(&emitter, draft, "emit", "the event", terminal);
+            emitter.end_with_process();
+            exit
+        })
     }
 }
 
@@ -258,6 +260,21 @@ impl EmitOptions {
     /// Opens the emitter.
     pub(super) fn open(&self) -> Result<Emitter, CliError> {
         self.project.emitter_as(&self.trust, self.dry_run, self.strict)
+    }
+
+    /// Does the work of a command. When it fails, the reports that were asked for say so.
+    pub(super) fn reported<T>(
+        &self,
+        terminal: &mut Terminal,
+        work: impl FnOnce(&mut Terminal) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let aside = self.json || self.jsonl;
+        let wanted = |error: &CliError| !self.dry_run && error.exit != Exit::Io;
+        work(terminal).inspect_err(|error| {
+            if wanted(error) && results::check(&self.report, aside).is_ok() {
+                results::write_failure(&self.report, error, aside, terminal);
+            }
+        })
     }
 
     /// Emits `draft`, or shows what would happen. `origin` names where it came from, for an error.

@@ -5,7 +5,7 @@ use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, TrustOptions, find_hook, read_event, require_sound};
 use super::terminal::{Paint, Terminal};
 use crate::audit::Entry;
-use crate::config::Loaded;
+use crate::config::{InvalidHook, Loaded};
 use crate::event::{Event, EventDraft, EventId};
 use crate::explanation::{HookExplanation, explain_all, remark};
 use crate::matcher::Check;
@@ -82,6 +82,7 @@ impl super::Command for Explain {
         let mut all = explain_all(&emitter, &event);
         all.retain(|explained| only.is_none_or(|only| explained.hook == only));
         let loaded = emitter.loaded();
+        let invalid: Vec<&InvalidHook> = loaded.invalid.iter().filter(|_| only.is_none()).collect();
         if self.json {
             let hooks: Vec<Value> = all.iter().map(|explained| document(loaded, explained, &records)).collect();
             let gone: Vec<Value> = gone(loaded, &records)
@@ -94,6 +95,7 @@ impl super::Command for Explain {
                 "recorded": !records.is_empty(),
                 "hooks": hooks,
                 "gone": gone,
+                "invalid": invalid.iter().map(|hook| json!({ "hook": hook.name, "problem": hook.problem })).collect::<Vec<_>>(),
             }));
             return Ok(Exit::Fine);
         }
@@ -106,13 +108,18 @@ impl super::Command for Explain {
         for explained in &all {
             show(loaded, explained, only.is_some(), &records, terminal);
         }
+        for hook in &invalid {
+            let mark = terminal.paint(Paint::Bad, "!");
+            let line = format!("{}  does not run: {}", one_line(&hook.name), one_line(&hook.problem));
+            terminal.line(&format!("  {mark} {line}"));
+        }
         for name in gone(loaded, &records).into_iter().filter(|_| only.is_none()) {
             terminal.line(&format!("  ? {}  is not in the configuration any more", one_line(name)));
             for run in runs(&records, name) {
                 terminal.line(&format!("      {}", one_line(&then(run))));
             }
         }
-        if all.is_empty() && records.is_empty() {
+        if all.is_empty() && records.is_empty() && invalid.is_empty() {
             terminal.line("  there are no hooks here; `knockon init` writes examples");
         }
         Ok(Exit::Fine)

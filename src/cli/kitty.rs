@@ -348,7 +348,7 @@ impl Memory for Remembered {
 impl super::Command for Kitty {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let Work { how, package, agent, plan } = self.action.work();
-        let emitter = how.emit.open()?;
+        let emitter = how.emit.reported(terminal, |_| how.emit.open())?;
         let series = Series::new(&how.emit, &emitter, SOURCE, terminal)?;
         let mut ways = Ways { how: &how, emitter: &emitter, terminal, series, feature: None, errors: Vec::new() };
         if let Err(error) = ways.run(plan) {

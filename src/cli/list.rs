@@ -54,7 +54,9 @@ impl super::Command for List {
         if self.json {
             let hooks = shown.iter().map(|loaded_hook| {
                 let file = loaded.file_of(loaded_hook);
-                document(&loaded_hook.hook, file.origin, &file.path_of(loaded_hook.hook.span).to_string_lossy())
+                let inherited = file.inherited.as_ref().map(|inherited| inherited.project.root_text());
+                let path = file.path_of(loaded_hook.hook.span).to_string_lossy();
+                document(&loaded_hook.hook, file.origin, &path, inherited)
             });
             let invalid = loaded.invalid.iter().map(|hook| json!({ "hook_name": hook.name, "problem": hook.problem }));
             terminal.json(&json!({ "hooks": hooks.collect::<Vec<_>>(), "invalid": invalid.collect::<Vec<_>>() }));
@@ -65,7 +67,14 @@ impl super::Command for List {
             return Ok(Exit::Fine);
         }
         let rows: Vec<Vec<String>> = shown.iter().map(|loaded_hook| cells(&loaded_hook.hook)).collect();
+        let mut inherited_from = None;
         for (&loaded_hook, line) in shown.iter().zip(columns(&rows)) {
+            let from = loaded.file_of(loaded_hook).inherited.as_ref().map(|inherited| inherited.project.root_text());
+            if from != inherited_from {
+                let text = from.as_ref().map_or("of this project:".into(), |root| format!("inherited from {root}:"));
+                terminal.line(&terminal.paint(Paint::Dim, &one_line(&text)));
+                inherited_from = from;
+            }
             let line = if loaded_hook.hook.enabled { line } else { terminal.paint(Paint::Dim, &line) };
             terminal.line(&line);
             if self.verbose {
@@ -167,11 +176,12 @@ fn action(hook: &Hook) -> String {
     format!("{} {}", hook.action.key(), hook.action.summary())
 }
 
-fn document(hook: &Hook, origin: Origin, path: &str) -> Value {
+fn document(hook: &Hook, origin: Origin, path: &str, inherited_from: Option<String>) -> Value {
     let env: Map<String, Value> = hook.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
     json!({
         "name": hook.name.as_str(),
         "description": hook.description,
+        "inherited_from": inherited_from,
         "events": patterns(hook),
         hook.action.key(): hook.action.summary(),
         "canonical_events": canonical_events(hook),

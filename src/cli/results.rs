@@ -84,6 +84,44 @@ pub(super) fn write(
     first
 }
 
+/// Writes into the reports that were asked for that the command failed before it had a result: what an earlier run left there
+/// would pass for this one's.
+pub(super) fn write_failure(wanted: &[Wanted], failure: &CliError, aside: bool, terminal: &mut Terminal) {
+    let message = one_line(&failure.message);
+    for wanted in wanted {
+        let written = match wanted {
+            Wanted::JUnit(path) => {
+                let mut suite = TestSuite::new("knockon");
+                suite.add_test_case(TestCase::new("knockon", error_case("error", &xml(&message))));
+                let mut document = Report::new("knockon");
+                document.add_test_suite(suite);
+                // Writing into memory cannot fail.
+                replace(path, &document.to_string().unwrap_or_default(), terminal)
+            }
+            Wanted::Sarif(path) => {
+                let result = json!({ "ruleId": "knockon", "level": "error", "message": { "text": message } });
+                let document = scanning::sarif(["knockon"].into_iter(), vec![result]);
+                replace(path, &format!("{document:#}\n"), terminal)
+            }
+            Wanted::Summary(path) => {
+                append(path.clone(), &format!("**knockon failed**: {}\n\n", cell(&message)), terminal)
+            }
+            Wanted::Github => {
+                let line = scanning::workflow_command("error", None, &[], "knockon", &message);
+                if aside {
+                    terminal.aside(&line)
+                } else {
+                    terminal.line(&line)
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = written {
+            terminal.warning(&error.message);
+        }
+    }
+}
+
 impl Wanted {
     /// Whether it is a document on standard output.
     pub(super) fn is_on_stdout(&self) -> bool {
@@ -310,12 +348,13 @@ fn workflow_commands(reports: &[&EmitReport]) -> Vec<String> {
     lines
 }
 
+/// Without what a cell of a Markdown table would act on.
+fn cell(text: &str) -> String {
+    let text = one_line(text).replace('\\', "\\\\").replace('|', "\\|");
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('`', "&#96;")
+}
+
 fn summary(reports: &[&EmitReport]) -> String {
-    // What a cell of a Markdown table would act on.
-    let cell = |text: &str| {
-        let text = one_line(text).replace('\\', "\\\\").replace('|', "\\|");
-        text.replace('&', "&amp;").replace('<', "&lt;").replace('`', "&#96;")
-    };
     let mut out = String::new();
     for report in reports {
         let Some(event) = &report.event else { continue };

@@ -53,6 +53,12 @@ impl super::Command for Run {
     }
 
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
+        self.how.reported(terminal, |terminal| self.emit(terminal))
+    }
+}
+
+impl Run {
+    fn emit(&self, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let (origin, bytes) = match (&self.payload, &self.event_file) {
             (Some(payload), _) => ("--payload".to_owned(), payload.clone().into_bytes()),
             (None, Some(path)) => read_event(path)?,
@@ -83,11 +89,9 @@ impl super::Command for Run {
         };
         self.how.emit(&emitter, draft, "run", &origin, terminal)
     }
-}
 
-impl Run {
     /// Emits each line as an event. All of them are read before the first is emitted: bad input loses nothing.
-    fn run_lines(self, origin: &str, lines: Vec<(usize, &[u8])>, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    fn run_lines(&self, origin: &str, lines: Vec<(usize, &[u8])>, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let emitter = self.how.open()?;
         let mut drafts = Vec::with_capacity(lines.len());
         for (number, line) in lines {

@@ -449,9 +449,11 @@ impl How {
         if let Some(with) = self.correlation_id {
             draft = draft.correlated(with);
         }
-        let emitter = self.emit.open()?;
-        let exit = self.emit.emit(&emitter, draft, "emit", "the event", terminal);
-        emitter.end_with_process();
-        exit
+        self.emit.reported(terminal, |terminal| {
+            let emitter = self.emit.open()?;
+            let exit = self.emit.emit(&emitter, draft, "emit", "the event", terminal);
+            emitter.end_with_process();
+            exit
+        })
     }
 }

@@ -309,7 +309,7 @@ impl Emitter {
             let error = format!("the guard `{}` did not run: {}", guard.name, guard.why);
             let _ = self.rows.append(&self.audit, &AuditRecord::problem(&event, error, now));
         }
-        report.unreviewed = self.unreviewed().cloned();
+        report.unreviewed = self.unreviewed().cloned().or_else(|| self.mistyped(&event, matches));
         report.guards_enforced = !report.guards.is_empty() && self.enforces_guards();
         report.warnings.extend(self.audit.stuck());
         let told = |problem: &Diagnostic| format!("{problem}; defaults hold, and no old record is removed");

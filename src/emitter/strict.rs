@@ -2,7 +2,10 @@
 
 use super::Emitter;
 use crate::config::{Origin, Severity};
+use crate::event::Event;
+use crate::matcher::Match;
 use crate::project::Layout;
+use crate::registry;
 use crate::text::one_line;
 use crate::trust::{Verdict, hash_for, hash_of_all, verdict};
 use std::fmt;
@@ -115,6 +118,16 @@ impl Emitter {
             return None;
         }
         self.store.of_projects(between, Layout::CONFIG_FILES).into_iter().next().map(|record| record.project)
+    }
+
+    /// With `strict`, an event that no hook is for and whose type is probably mistyped: the hooks that were reviewed should
+    /// have got it.
+    pub(super) fn mistyped(&self, event: &Event, matches: &[Match]) -> Option<Unreviewed> {
+        let meant = registry::probably(event.kind()).filter(|_| self.options.strict && matches.is_empty())?;
+        let kind = event.kind();
+        Some(Unreviewed::Invalid(format!(
+            "no hook matches `{kind}`, and no such type is known; did you mean `{meant}`?"
+        )))
     }
 
     fn absent(&self, rest: &str) -> String {

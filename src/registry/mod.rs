@@ -28,6 +28,11 @@ pub fn admit(kind: &EventType) -> Option<String> {
     })
 }
 
+/// The type that was probably meant, where one that nobody declared is near to it.
+pub fn probably(kind: &EventType) -> Option<&'static str> {
+    if is_known(kind.as_str()) { None } else { nearest_known(kind.as_str()) }
+}
+
 /// Warnings for hooks that wait for a type nobody declared.
 pub fn unknown_types(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();

@@ -3,7 +3,9 @@
 use super::Trusted;
 use super::manifest::Manifest;
 use crate::config::{Action, ConfigFile, Hook, Loaded, ScriptFile, dangers};
+use crate::matcher::Rule;
 use crate::text::{one_line, terminal_safe};
+use crate::time::exact;
 use similar::{ChangeTag, TextDiff};
 use std::collections::BTreeMap;
 
@@ -112,6 +114,14 @@ impl Review {
             }
         };
         self.tell(tone, format!("    {line}"));
+        if hook.events.iter().any(|matcher| !matcher.filter.is_empty() || !matcher.files.is_empty()) {
+            let rules = hook.events.iter().filter_map(|matcher| Rule::compile(file, matcher, &mut Vec::new()));
+            for rule in rules {
+                self.tell(tone, format!("    when {}", one_line(&rule.to_string())));
+            }
+        }
+        let (timeout, fail_mode) = (exact(hook.timeout), hook.fail_mode.as_str());
+        self.tell(tone, format!("    timeout {timeout}, fail_mode {fail_mode}"));
         if let Some(rights) = hook.sandbox.declared() {
             self.tell(Tone::Warning, format!("    declares rights beyond its sandbox: {}", one_line(&rights)));
         }

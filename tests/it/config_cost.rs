@@ -106,7 +106,7 @@ fn a_hostile_configuration_costs_little_before_and_after_it_is_shown() {
 #[test]
 fn further_problems_are_counted() {
     let project = TestProject::new();
-    project.config(&full(ONE, |number| format!("    k{number}:\n")));
+    project.config(full(ONE, |number| format!("    k{number}:\n")));
     let ran = project.run(&["validate"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stdout.contains("`k98` is no key of a hook"), "{}", ran.stdout);

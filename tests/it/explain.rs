@@ -206,3 +206,13 @@ fn an_error_in_the_users_own_file_takes_nothing_from_the_project() {
     project.config("version: '1.1'\nhoks: []\n");
     assert_eq!(project.run(&["explain", "a.b"]).code, 2);
 }
+
+#[test]
+fn a_hook_that_an_error_disables_is_not_left_out() {
+    let project = TestProject::new();
+    project.hooks("- {name: good, events: [{type: a.b}], command: 'true'}\n- {name: bad, events: [{type: a.b}], comand: 'true'}\n");
+    project.trust();
+    let ran = project.ok(&["explain", "a.b"]);
+    assert!(ran.stdout.contains("! bad  does not run: ") && ran.stdout.contains("`comand`"), "{}", ran.stdout);
+    assert_eq!(project.json(&["explain", "a.b", "--json"])["invalid"][0]["hook"], "bad");
+}

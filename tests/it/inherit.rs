@@ -223,3 +223,22 @@ fn inherit_where_it_has_no_effect_is_an_error() {
     quiet.config("version: '1.1'\ninherit: false\nhooks: []\n");
     assert_eq!(quiet.run(&["validate"]).code, 0);
 }
+
+#[test]
+fn list_says_what_is_inherited_and_the_hash_where_the_project_lies() {
+    let (project, hash) = nested();
+    let outer = project.root().display().to_string();
+    let listed = in_inner(&project, &["list"]).stdout;
+    let at = |text: &str| listed.find(text).unwrap_or_else(|| panic!("{text}: {listed}"));
+    assert!(at(&format!("inherited from {outer}:")) < at("outer-guard"), "{listed}");
+    assert!(at("outer-other") < at("of this project:") && at("of this project:") < at("on   inner"), "{listed}");
+    let document: serde_json::Value = serde_json::from_str(&in_inner(&project, &["list", "--json"]).stdout).unwrap();
+    let from: Vec<&serde_json::Value> =
+        document["hooks"].as_array().unwrap().iter().map(|hook| &hook["inherited_from"]).collect();
+    assert_eq!(from, [&json!(outer), &json!(outer), &json!(outer), &json!(null)]);
+    // The same two configurations with the inner one elsewhere: the globs of the outer one mean other files.
+    fs::rename(project.root().join("packages/api"), project.root().join("packages/moved")).unwrap();
+    let arguments = ["emit", "task.completed", "--strict", "--trust-hash", &hash];
+    let output = project.command(&arguments).current_dir(project.root().join("packages/moved")).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -278,3 +278,56 @@ fn a_report_follows_no_link_that_a_hook_puts_in_its_place() {
     }
     assert!(!project.root().parent().unwrap().join("outside/a.xml").exists());
 }
+
+#[test]
+fn a_command_that_fails_before_it_has_a_result_leaves_no_report_of_an_earlier_one() {
+    let project = TestProject::trusted("- {name: a, events: [{type: task.completed}], command: 'true'}\n");
+    let reports = ["--report", "junit=out/a.xml", "--report", "sarif=out/a.sarif", "--report", "summary=out/a.md"];
+    let emit = |kind: &str, variable: Option<&str>, more: &[&str]| {
+        let mut command = project.command(&[&["emit", kind], more, &reports[..], &["--report", "github"]].concat());
+        command.envs(variable.map(|value| ("KNOCKON_TRUST", value)));
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let ways: [(&str, Option<&str>, &[&str], &str); 4] = [
+        ("task.completed", Some("not a hash"), &[], "KNOCKON_TRUST"),
+        ("task.completed", Some(""), &["--strict"], "KNOCKON_TRUST is set but empty"),
+        ("task.completed", None, &["--project-root", "gone"], "gone"),
+        ("task.complete", None, &["--strict"], "did you mean `task.completed`?"),
+    ];
+    for (kind, variable, more, said) in ways {
+        let (code, _) = emit("task.completed", None, &[]);
+        assert!(code == 0 && project.read("out/a.xml").contains("errors=\"0\""));
+        let (code, commands) = emit(kind, variable, more);
+        assert_eq!(code, 2, "{kind} {variable:?} {more:?}");
+        assert!(commands.contains("::error") && commands.contains(said), "{commands}");
+        let (junit, sarif) = (project.read("out/a.xml"), project.read("out/a.sarif"));
+        assert!(junit.contains("errors=\"1\"") && !junit.contains("errors=\"0\""), "{kind} {more:?}: {junit}");
+        assert!(sarif.contains(said) && sarif.contains("\"level\": \"error\""), "{sarif}");
+        let summary = project.read("out/a.md");
+        let last = summary.trim_end().lines().last().unwrap_or_default();
+        assert!(
+            ["**knockon failed**", "**reviewed content**", "No hook"].iter().any(|text| last.contains(text)),
+            "{last}"
+        );
+    }
+    // What cannot be read as an event, too.
+    for bad in ["nonsense", "{\"event_type\": \"task.completed\"}\n{\"event_type\": 1}\n"] {
+        emit("task.completed", None, &[]);
+        let ran = project.run_with_input(&[&["run"], &reports[..]].concat(), bad.as_bytes());
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(project.read("out/a.xml").contains("errors=\"1\""), "{bad}");
+    }
+}
+
+#[test]
+fn the_summary_of_github_is_written_over_no_file_of_knockon() {
+    let project = TestProject::trusted("- {name: a, events: [{type: a.b}], command: 'echo > ran'}\n");
+    let before = project.read(".knockon/hooks.yaml");
+    let target = project.root().join(".knockon/hooks.yaml");
+    let mut command = project.command(&["emit", "a.b", "--report", "summary"]);
+    let output = command.env("GITHUB_STEP_SUMMARY", &target).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(project.read(".knockon/hooks.yaml"), before);
+    assert!(!project.exists("ran"), "found before a hook runs");
+}
