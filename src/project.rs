@@ -113,6 +113,9 @@ fn projects_of_here(home: Option<&Path>) -> Vec<PathBuf> {
     here.ancestors().filter(is_project).map(Path::to_owned).collect()
 }
 
+/// Where the tokens for the team server are, below the user's state folder.
+pub const CREDENTIALS: &str = "sync/credentials.json";
+
 /// Which tool's folder a project has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {

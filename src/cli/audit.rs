@@ -272,7 +272,7 @@ impl Form {
         } else if self.options.csv {
             let cell = |name: &&str| match entry.value(name) {
                 None => String::new(),
-                Some(serde_json::Value::String(text)) => terminal_safe(text).into_owned(),
+                Some(serde_json::Value::String(text)) => spreadsheet_safe(&terminal_safe(text)),
                 Some(other) => other.to_string(),
             };
             terminal.text(&csv_line(CSV.iter().map(cell).collect()));
@@ -321,6 +321,13 @@ impl Form {
             terminal.line(&line);
         }
     }
+}
+
+/// A cell that a spreadsheet takes for text, whoever wrote the record: one that begins like a formula would be computed
+/// (OWASP, CSV injection).
+fn spreadsheet_safe(text: &str) -> String {
+    let prefix = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    format!("{prefix}{text}")
 }
 
 fn csv_line(cells: Vec<String>) -> String {

@@ -350,6 +350,10 @@ impl EmitOptions {
         if !self.dry_run && self.report.iter().any(Wanted::is_on_stdout) {
             terminal.divert();
         }
+        // JSON has what hooks print in quotes.
+        if self.report.contains(&Wanted::Github) && !(self.dry_run || self.json || self.jsonl) {
+            terminal.stop_commands();
+        }
         Ok(())
     }
 

@@ -73,6 +73,7 @@ pub(super) fn write(
             Wanted::Sarif(path) => replace(path, &format!("{:#}\n", sarif(&reports, root)), terminal),
             Wanted::Summary(path) => append(path.clone(), &summary(&reports), terminal),
             Wanted::Github => {
+                terminal.resume_commands();
                 for line in workflow_commands(&reports) {
                     if aside { terminal.aside(&line) } else { terminal.line(&line) }
                 }
@@ -107,6 +108,7 @@ pub(super) fn write_failure(wanted: &[Wanted], failure: &CliError, aside: bool, 
                 append(path.clone(), &format!("**knockon failed**: {}\n\n", cell(&message)), terminal)
             }
             Wanted::Github => {
+                terminal.resume_commands();
                 let line = scanning::workflow_command("error", None, &[], "knockon", &message);
                 if aside {
                     terminal.aside(&line)

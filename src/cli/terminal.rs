@@ -4,7 +4,7 @@
 use super::error::{CliError, Exit};
 use crate::config::{Diagnostic, Severity};
 use crate::sys::StandardStream;
-use crate::text::{hook_line, one_line, terminal_safe, terminal_safe_json};
+use crate::text::{hex, hook_line, one_line, terminal_safe, terminal_safe_json};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -50,6 +50,8 @@ pub(super) struct Terminal {
     /// Where the result goes.
     stream: StandardStream,
     live: Option<LiveWriter>,
+    /// What makes GitHub read workflow commands again, while it does not.
+    bracket: Option<String>,
 }
 
 /// How much output may wait to be written while hooks run, in bytes.
@@ -158,6 +160,7 @@ impl Terminal {
             closed: false,
             stream: StandardStream::output(),
             live: None,
+            bracket: None,
         }
     }
 
@@ -180,6 +183,24 @@ impl Terminal {
         self.end_live();
         self.flush();
         StandardStream::output().write_all(text.as_bytes())
+    }
+
+    /// From here on GitHub Actions takes no line for a workflow command: what hooks print is not ours.
+    pub(super) fn stop_commands(&mut self) {
+        let mut token = [0; 16];
+        if self.bracket.is_none() && getrandom::fill(&mut token).is_ok() {
+            let token = hex(&token);
+            self.line(&format!("::stop-commands::{token}"));
+            self.flush();
+            self.bracket = Some(token);
+        }
+    }
+
+    /// From here on it reads them again.
+    pub(super) fn resume_commands(&mut self) {
+        if let Some(token) = self.bracket.take() {
+            self.line(&format!("::{token}::"));
+        }
     }
 
     /// A line that a hook printed, for standard output: its colours stay where ours do.
@@ -385,6 +406,7 @@ impl Terminal {
     /// Writes what is left; a result that could not be written is a failure.
     pub(super) fn finish(&mut self, exit: Exit) -> Exit {
         self.end_live();
+        self.resume_commands();
         self.flush();
         match (self.failed.take(), exit) {
             (Some(error), Exit::Fine) => {

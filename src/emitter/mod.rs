@@ -37,7 +37,7 @@ use crate::event::{Event, EventDraft, EventError, EventId, Versions};
 use crate::matcher::Match;
 use crate::project::{Project, UserFolders};
 use crate::registry;
-use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Surroundings};
+use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Secrets, Surroundings};
 use crate::store::Key;
 use crate::sys::{self, Interrupts, Platform, Signal};
 use crate::time::Timestamp;
@@ -85,6 +85,7 @@ pub struct Emitter {
     caller: CallerEnvironment,
     platform: Box<dyn Platform>,
     scratch: Scratch,
+    secrets: Secrets,
     sandboxes: Sandboxes,
     /// What the user and the machine allow hooks at most, once there is a hook to run.
     limits: OnceLock<Limits>,
@@ -448,6 +449,7 @@ impl Emitter {
                 scratch: &self.scratch,
                 sandboxes: &self.sandboxes,
                 limits: self.limits(),
+                secrets: &self.secrets,
             },
             loaded: &plan.loaded,
             audit: &self.audit,

@@ -9,7 +9,7 @@ use crate::config::{self, Diagnostic, Found, InvalidHook, Loaded, LoadedHook, Or
 use crate::event::Event;
 use crate::matcher::Matcher;
 use crate::project::{Project, UserFolders};
-use crate::runner::{CallerEnvironment, Sandboxes, Scratch};
+use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Secrets};
 use crate::trust::TrustStore;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -102,6 +102,7 @@ impl Emitter {
             caller: CallerEnvironment::of_this_process(),
             platform: crate::sys::platform(),
             scratch: Scratch::of(user.state.as_deref()),
+            secrets: Secrets::of(user.state.clone()),
             sandboxes: Sandboxes::default(),
             limits: OnceLock::new(),
             queue: Mutex::default(),

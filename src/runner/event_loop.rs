@@ -3,6 +3,7 @@
 use super::attempt::{Effect, Input};
 use super::environment::CallerEnvironment;
 use super::launch::{Running, feed, launch};
+use super::mask::Secrets;
 use super::program::ProgramFault;
 use super::sandbox::Sandboxes;
 use super::scratch::Scratch;
@@ -49,6 +50,8 @@ pub struct Surroundings<'a> {
     pub sandboxes: &'a Sandboxes,
     /// What hooks are allowed at most.
     pub limits: &'a Limits,
+    /// What is masked in all that hooks write.
+    pub secrets: &'a Secrets,
 }
 
 impl<'a> Surroundings<'a> {
@@ -287,9 +290,10 @@ impl<'a> Runner<'a> {
             let Some(pipe) = &running.streams[stream] else { break };
             match sys::read_some(pipe, &mut self.buffer) {
                 Transfer::Moved(count) => {
-                    running.captures[stream].push(&self.buffer[..count]);
-                    if let Some(listener) = self.listener {
-                        listener(running.id, Stream::BOTH[stream], &self.buffer[..count]);
+                    let bytes = running.masks[stream].take(self.surroundings.secrets, &self.buffer[..count]);
+                    running.captures[stream].push(&bytes);
+                    if let Some(listener) = self.listener.filter(|_| !bytes.is_empty()) {
+                        listener(running.id, Stream::BOTH[stream], &bytes);
                     }
                     // A short read emptied the pipe; asking again would only be told to wait.
                     if count < self.buffer.len() && !running.gone {
@@ -305,6 +309,13 @@ impl<'a> Runner<'a> {
                         poller.remove(pipe.as_fd(), Source::Stream(stream).number(slot));
                     }
                     running.streams[stream] = None;
+                    let rest = running.masks[stream].rest();
+                    if !rest.is_empty() {
+                        running.captures[stream].push(&rest);
+                        if let Some(listener) = self.listener {
+                            listener(running.id, Stream::BOTH[stream], &rest);
+                        }
+                    }
                 }
             }
         }
@@ -414,7 +425,7 @@ impl<'a> Runner<'a> {
     /// Tells how a run ended.
     fn finish(&mut self, slot: usize) {
         if let Some(running) = self.leave(slot) {
-            let (id, outcome, child) = running.into_outcome();
+            let (id, outcome, child) = running.into_outcome(self.surroundings.secrets);
             self.surroundings.platform.finish(child);
             self.finished.push((id, outcome));
         }

@@ -4,11 +4,12 @@ use super::attempt::{Attempt, verdict};
 use super::capture::Capture;
 use super::environment::{HookFiles, environment};
 use super::event_loop::{RunId, Surroundings};
+use super::mask::{Mask, Patterns, Secrets};
 use super::program::{Program, ProgramFault};
 use super::sandbox::sandbox;
 use super::scratch::ScratchFolder;
 use super::trace::trace;
-use crate::config::{OnTimeout, Sandbox};
+use crate::config::{Hook, OnTimeout, Sandbox};
 use crate::delivery::{Answer, Delivery, Enforced, MAX_ANSWER, Outcome, Span, Status, TraceParent};
 use crate::project::Project;
 use crate::sys::{self, Child, Ending, Signal, SpawnError, Spawning, Step, Transfer, Usage};
@@ -36,6 +37,8 @@ pub(super) struct Running<'a> {
     /// Standard output and standard error, until their end.
     pub(super) streams: [Option<OwnedFd>; 2],
     pub(super) captures: [Capture; 2],
+    /// What is masked in each stream.
+    pub(super) masks: [Mask; 2],
     /// Whether nothing of it is left.
     pub(super) gone: bool,
     /// When it is done: how long to wait for what it started to be gone.
@@ -102,6 +105,7 @@ pub(super) fn launch<'a>(
         stdin,
         streams: [Some(stdout), Some(stderr)],
         captures: [Capture::of_answers(), Capture::default()],
+        masks: masks_of(delivery.hook),
         gone: false,
         gone_by: None,
         wakes_at: None,
@@ -125,7 +129,7 @@ impl Running<'_> {
     }
 
     /// How it ended, and what is left to be done with its child.
-    pub(super) fn into_outcome(self) -> (RunId, Outcome, Box<dyn Child>) {
+    pub(super) fn into_outcome(mut self, secrets: &Secrets) -> (RunId, Outcome, Box<dyn Child>) {
         let pid = self.child.pid();
         // Without an answer something killed the process that watches over it: all of it is ended then, too.
         let unknown = (Ending::Killed(Signal::Kill.number()), Usage::default());
@@ -135,6 +139,10 @@ impl Running<'_> {
         let stalled = status == Status::Timeout && hook.on_timeout == OnTimeout::Block;
         if let Some(reason) = reason.as_mut().filter(|_| stalled) {
             reason.push_str(", which counts as blocked");
+        }
+        // Of a stream that something still keeps open.
+        for (capture, mask) in self.captures.iter_mut().zip(&mut self.masks) {
+            capture.push(&mask.rest());
         }
         let [mut stdout, stderr] = self.captures;
         let (printed, meant) = stdout.take_answer();
@@ -167,7 +175,7 @@ impl Running<'_> {
         }
         outcome.help = sandbox_hint(&outcome);
         let written = self.files.response.as_ref().and_then(|file| match file.read(MAX_ANSWER) {
-            Ok(bytes) => bytes.and_then(|bytes| Answer::in_file(&bytes)),
+            Ok(bytes) => bytes.and_then(|bytes| Answer::in_file(&self.masks[0].mask(secrets, &bytes))),
             Err(error) => Some(Answer::unreadable(format!("HOOK_RESPONSE cannot be read: {error}"))),
         });
         let printed = || Answer::in_scanned_output(printed.as_deref(), &meant);
@@ -182,6 +190,16 @@ impl Running<'_> {
         };
         (self.id, outcome.judged(answer, hook), self.child)
     }
+}
+
+/// What is masked in the output of a hook: what it is given of the caller's environment by name.
+fn masks_of(hook: &Hook) -> [Mask; 2] {
+    if hook.env_from.is_empty() {
+        return [Mask::default(), Mask::default()];
+    }
+    let values: Vec<_> = hook.env_from.iter().filter_map(std::env::var_os).collect();
+    let patterns = Patterns::of(values.iter().map(|value| value.as_os_str()));
+    [Mask::of(patterns.clone()), Mask::of(patterns)]
 }
 
 /// Whether it was the sandbox that failed and not the hook in it: bubblewrap says so, and exits with 1.

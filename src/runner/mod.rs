@@ -2,7 +2,7 @@
 //!
 //! A hook's life is a state machine without I/O (`attempt`); `launch` makes a running program of a delivery and an
 //! outcome of its end; `event_loop` is the only place that waits, for all running hooks at once; `program` finds
-//! what to execute, `environment` makes the clean environment with the files of `scratch` and the span of `trace`, `sandbox` decides which rights a hook keeps, by `keys` (what is not read), `repository` (what stays as it is) and `sockets` (what is covered), `capture` keeps the two ends of the output. No
+//! what to execute, `environment` makes the clean environment with the files of `scratch` and the span of `trace`, `sandbox` decides which rights a hook keeps, by `keys` (what is not read), `repository` (what stays as it is) and `sockets` (what is covered), `mask` keeps secrets out of what hooks write, `capture` keeps the two ends of the output. No
 //! policy about other hooks lives here.
 
 mod attempt;
@@ -11,6 +11,7 @@ mod environment;
 mod event_loop;
 mod keys;
 mod launch;
+mod mask;
 mod program;
 mod repository;
 mod sandbox;
@@ -20,6 +21,7 @@ mod trace;
 
 pub use environment::CallerEnvironment;
 pub use event_loop::{Listener, RunId, Runner, Surroundings};
+pub use mask::Secrets;
 pub use program::ProgramFault;
 pub use sandbox::Sandboxes;
 pub use scratch::Scratch;

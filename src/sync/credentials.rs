@@ -5,7 +5,7 @@
 
 use super::server_url::ServerUrl;
 use super::token::{Token, quoted};
-use crate::project::UserFolders;
+use crate::project::{CREDENTIALS, UserFolders};
 use crate::sys::{self, LockError};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -148,12 +148,12 @@ impl CredentialStore {
     /// The user has no folder for state.
     pub fn of(user: &UserFolders) -> Result<Self, CredentialError> {
         let state = user.state.as_ref().ok_or(CredentialError::NoFolder)?;
-        Ok(CredentialStore { folder: state.join("sync") })
+        Ok(CredentialStore { folder: state.join(CREDENTIALS).parent().unwrap_or(state).to_owned() })
     }
 
     /// The file, for messages.
     pub fn path(&self) -> PathBuf {
-        self.folder.join("credentials.json")
+        self.folder.join(Path::new(CREDENTIALS).file_name().unwrap_or_default())
     }
 
     /// What is stored.

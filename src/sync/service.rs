@@ -108,6 +108,9 @@ pub(super) struct Service<'a> {
     pub(super) heard: Instant,
     /// Rows that went out live, by event id, and when.
     pub(super) unconfirmed: BTreeMap<String, (i64, Instant)>,
+    /// How many events with an impossible time came since the last was reported, and when that was.
+    pub(super) impossible: usize,
+    pub(super) told_impossible: Option<Instant>,
 }
 
 impl<'a> Service<'a> {
@@ -141,6 +144,8 @@ impl<'a> Service<'a> {
             look: true,
             heard: now,
             unconfirmed: BTreeMap::new(),
+            impossible: 0,
+            told_impossible: None,
         }
     }
 

@@ -10,10 +10,14 @@ use super::token::Token;
 use super::way::{self, WayError};
 use crate::outbound;
 use crate::store::{Fate, Link, Received, SyncQueue};
+use crate::text::count;
 use crate::time::Timestamp;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How often impossible times of a server are reported: it may send thousands in a second.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// Where a token for one live connection comes from.
 const LIVE_TOKEN: &str = "/api/v1/ws-token/";
@@ -170,7 +174,15 @@ impl Service<'_> {
                     && let Some(lamport) = event.lamport_clock
                     && self.queue.receive(lamport)? == Received::Quarantined
                 {
-                    (self.told)(&format!("an event tells the time {lamport}, which cannot be; it is left alone"));
+                    self.impossible += 1;
+                    if self.told_impossible.is_none_or(|told| told.elapsed() >= REPORT_EVERY) {
+                        let events = count(std::mem::take(&mut self.impossible), "event");
+                        let verb = if events.starts_with("1 ") { "has" } else { "have" };
+                        (self.told)(&format!(
+                            "{events} from the server {verb} an impossible time ({lamport}) and {verb} no effect on the clock"
+                        ));
+                        self.told_impossible = Some(Instant::now());
+                    }
                 }
             }
             Frame::Ping(ping) => {

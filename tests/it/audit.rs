@@ -193,3 +193,24 @@ fn reading_a_log_follows_no_link_out_of_the_project_and_waits_for_no_pipe() {
     let (code, said) = audit();
     assert!(code == Some(74) && said.contains("it is a pipe or socket"), "{code:?} {said}");
 }
+
+#[test]
+fn a_cell_of_csv_is_no_formula() {
+    let project = TestProject::trusted(
+        "- {name: h, events: [{type: a.b}], command: 'echo \"=1+1\" >&2; exit 2', fail_mode: stop}\n",
+    );
+    project.run(&["emit", "a.b"]);
+    let log = project.hooks_folder().join("audit.log");
+    let mut text = std::fs::read_to_string(&log).unwrap();
+    for forged in ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\\t=1"] {
+        text.push_str(&format!(
+            "{{\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"event_type\":\"{forged}\",\"status\":\"{forged}\"}}\n"
+        ));
+    }
+    std::fs::write(&log, text).unwrap();
+    let csv = project.ok(&["audit", "--csv"]).stdout;
+    for cell in csv.lines().flat_map(|line| line.split(',')) {
+        assert!(!cell.trim_start_matches('"').starts_with(['=', '+', '-', '@', '\t']), "{cell}: {csv}");
+    }
+    assert!(csv.contains("'=HYPERLINK(1)") && csv.contains("'@SUM(1)"), "{csv}");
+}

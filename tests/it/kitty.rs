@@ -449,6 +449,27 @@ fn never_follows_a_link_out_of_the_feature() {
     assert_eq!(fs::read_to_string(outside).unwrap(), "---\nlane: planned\n---\n");
 }
 
+#[test]
+fn never_follows_a_link_out_of_the_project_to_a_feature() {
+    for (link, named) in [(FLAT, None), (FLAT, Some(FLAT)), (FLAT, Some("028")), ("kitty-specs", None)] {
+        let project = project("flat");
+        let outside = project.root().parent().unwrap().join("elsewhere").join(link);
+        fs::create_dir_all(outside.parent().unwrap()).unwrap();
+        fs::rename(project.root().join(link), &outside).unwrap();
+        std::os::unix::fs::symlink(&outside, project.root().join(link)).unwrap();
+        let before = files(&outside);
+        let feature: Vec<&str> = named.iter().flat_map(|named| ["--feature", named]).collect();
+        let ran = project.run(&[&["kitty", "implement", "WP04"], &feature[..]].concat());
+        assert!(ran.code != 0 && ran.stderr.contains("leads out of the project"), "{link} {named:?}: {ran:?}");
+        assert_eq!(files(&outside), before, "{link} {named:?}");
+        // Inside of the project a link is fine.
+        fs::remove_file(project.root().join(link)).unwrap();
+        fs::rename(&outside, project.root().join("moved")).unwrap();
+        std::os::unix::fs::symlink(project.root().join("moved"), project.root().join(link)).unwrap();
+        project.ok(&[&["kitty", "implement", "WP04"], &feature[..]].concat());
+    }
+}
+
 /// How many events wait for the team.
 fn queued(project: &TestProject) -> usize {
     project.json(&["sync", "status", "--json"])["queued"].as_u64().unwrap().try_into().unwrap()

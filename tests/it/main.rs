@@ -40,6 +40,7 @@ mod results;
 mod review;
 mod sandbox;
 mod sandbox_attacks;
+mod secrets;
 mod streams;
 mod support;
 mod sync;

@@ -331,3 +331,31 @@ fn the_summary_of_github_is_written_over_no_file_of_knockon() {
     assert_eq!(project.read(".knockon/hooks.yaml"), before);
     assert!(!project.exists("ran"), "found before a hook runs");
 }
+
+#[test]
+fn github_takes_no_output_of_a_hook_for_a_workflow_command() {
+    let project = trusted(
+        "- {name: a, events: [{type: a.b}], output: always, command: 'echo ::error::forged; echo \"  ::add-mask::x\" >&2'}\n\
+         - {name: b, events: [{type: a.b}], output: live, command: 'echo ::warning::forged; exit 1'}\n",
+    );
+    for (arguments, is_json) in [(&["emit", "a.b"][..], false), (&["emit", "a.b", "--json"], true)] {
+        let ran = project.run(&[arguments, &["--report", "github"]].concat());
+        let mut stopped: Option<&str> = None;
+        let mut commands = Vec::new();
+        // As the runner of GitHub Actions reads: the beginning of a line, without the space before it.
+        for line in ran.stdout.lines().map(str::trim_start).filter(|line| line.starts_with("::")) {
+            match (stopped, line.strip_prefix("::stop-commands::")) {
+                (None, Some(token)) => stopped = Some(token),
+                (None, None) => commands.push(line),
+                (Some(token), _) if line == format!("::{token}::") => stopped = None,
+                (Some(_), _) => {}
+            }
+        }
+        assert_eq!(stopped, None, "commands are read again: {}", ran.stdout);
+        assert!(commands.iter().all(|line| !line.contains("forged")), "{commands:?}");
+        assert_eq!(commands.len(), usize::from(!is_json), "the failure of `b`: {}", ran.stdout);
+    }
+    // Also when the command fails before it has a result.
+    let ran = project.run(&["emit", "a.b", "--report", "github", "--project-root", "gone"]);
+    assert!(ran.stdout.starts_with("::error "), "{ran:?}");
+}

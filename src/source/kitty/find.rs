@@ -5,6 +5,7 @@ use super::tasks::leading_id;
 use crate::sys::{Folder, read_capped};
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where features are, below the project.
@@ -32,11 +33,9 @@ pub fn find(root: &Path, here: &Path, named: Option<&str>) -> Result<PathBuf, Ki
     if let Some(named) = named.filter(|named| named.contains('/') || here.join(named).join("tasks").is_dir()) {
         let folder = here.join(named);
         let missing = || KittyError::NotFound { what: format!("there is no folder {named}"), choices: Vec::new() };
-        return if folder.is_dir() { Ok(folder) } else { Err(missing()) };
+        return if folder.is_dir() { inside(main_of(root), folder) } else { Err(missing()) };
     }
-    // A worktree has a copy that nobody keeps up to date.
-    let main = root.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == WORKTREES));
-    let main = main.and_then(Path::parent).unwrap_or(root);
+    let main = main_of(root);
     let features = main.join(FEATURES);
     let mut names: Vec<String> = fs::read_dir(&features)
         .into_iter()
@@ -49,7 +48,7 @@ pub fn find(root: &Path, here: &Path, named: Option<&str>) -> Result<PathBuf, Ki
     if let Some(named) = named {
         let mut fit = names.iter().filter(|name| *name == named || name.split('-').next() == Some(named));
         return match (fit.next(), fit.next()) {
-            (Some(name), None) => Ok(features.join(name)),
+            (Some(name), None) => inside(main, features.join(name)),
             _ => Err(missing(format!("there is no feature {named}"))),
         };
     }
@@ -62,13 +61,31 @@ pub fn find(root: &Path, here: &Path, named: Option<&str>) -> Result<PathBuf, Ki
     };
     let clues = [below(&features), below(&main.join(WORKTREES)), branch()];
     if let Some(name) = clues.iter().flatten().find_map(|clue| known(clue)) {
-        return Ok(features.join(name));
+        return inside(main, features.join(name));
     }
     match &names[..] {
-        [only] => Ok(features.join(only)),
+        [only] => inside(main, features.join(only)),
         [] => Err(missing(format!("there is no feature in {}", features.display()))),
         _ => Err(missing("which feature? name it with --feature".into())),
     }
+}
+
+/// The main checkout: a worktree has a copy that nobody keeps up to date.
+fn main_of(root: &Path) -> &Path {
+    let main = root.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == WORKTREES));
+    main.and_then(Path::parent).unwrap_or(root)
+}
+
+/// The folder, unless a link in the project leads out of it: what a repository brings may not have other files of the user
+/// read and changed.
+fn inside(main: &Path, folder: PathBuf) -> Result<PathBuf, KittyError> {
+    let is_named_in_it = std::path::absolute(&folder).is_ok_and(|folder| folder.starts_with(main));
+    let real = |path: &Path| path.canonicalize().map_err(|error| KittyError::Io(path.to_owned(), error));
+    if is_named_in_it && !real(&folder)?.starts_with(real(main)?) {
+        let error = io::Error::other("a link leads out of the project, and is not followed");
+        return Err(KittyError::Io(folder, error));
+    }
+    Ok(folder)
 }
 
 /// The feature of a name such as `028-events-WP01`.
