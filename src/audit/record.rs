@@ -56,6 +56,8 @@ pub struct AuditRecord<'a> {
     cpu_ms: Option<f64>,
     peak_kib: Option<u64>,
     leaky: bool,
+    /// Whether something that the hook started may still run.
+    survivors: bool,
     skipped_by: Option<&'static str>,
     /// The level of its sandbox, what that keeps it from, and what it should and cannot.
     sandbox: Option<&'static str>,
@@ -111,6 +113,7 @@ impl<'a> AuditRecord<'a> {
             cpu_ms: None,
             peak_kib: None,
             leaky: false,
+            survivors: false,
             skipped_by: None,
             sandbox: None,
             enforced: Vec::new(),
@@ -205,6 +208,7 @@ impl<'a> AuditRecord<'a> {
             cpu_ms: ran.then(|| millis(outcome.usage.cpu)),
             peak_kib: ran.then_some(outcome.usage.peak_kib),
             leaky: outcome.leaky,
+            survivors: outcome.survivors,
             skipped_by: outcome.skipped_by.map(SkippedBy::as_str),
             sandbox: ran.then(|| outcome.enforced.level.as_str()),
             enforced: outcome.enforced.held.clone(),
@@ -277,6 +281,7 @@ impl AuditRecord<'_> {
         fields.value(b",\"cpu_ms\":", self.cpu_ms);
         fields.value(b",\"peak_kib\":", self.peak_kib);
         fields.value(b",\"leaky\":", self.leaky.then_some(true));
+        fields.value(b",\"survivors\":", self.survivors.then_some(true));
         fields.text(b",\"skipped_by\":\"", self.skipped_by);
         fields.text(b",\"sandbox\":\"", self.sandbox);
         fields.value(b",\"enforced\":", Some(&self.enforced).filter(|enforced| !enforced.is_empty()));

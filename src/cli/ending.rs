@@ -249,7 +249,11 @@ fn hook_lines(hook: &HookReport, width: usize, show: Show, terminal: &mut Termin
     let time = if outcome.pid.is_some() { human(outcome.duration) } else { String::new() };
     let why = if outcome.status == Status::Success { String::new() } else { one_line(&outcome.summary()) };
     let tries = if hook.attempts > 1 { format!("  (attempt {})", hook.attempts) } else { String::new() };
-    let leaky = if outcome.leaky { "  (left a process with its output open)" } else { "" };
+    let leaky = match (outcome.survivors, outcome.leaky) {
+        (true, _) => "  (processes that it started may still run)",
+        (false, true) => "  (left a process with its output open)",
+        (false, false) => "",
+    };
     terminal.line(format!("  {mark} {:<width$}  {time:>9}  {why}{tries}{leaky}", hook.name).trim_end());
     if let Some(help) = &outcome.help {
         terminal.line(&format!("      {}", one_line(help)));
@@ -384,6 +388,7 @@ struct OutcomeDocument<'a> {
     error: Option<&'a str>,
     help: Option<&'a str>,
     leaky: bool,
+    survivors: bool,
     stdout: String,
     stderr: String,
     /// Every byte that was kept in base 64 (RFC 4648), where they are no UTF-8.
@@ -458,6 +463,7 @@ impl<'a> OutcomeDocument<'a> {
             error: outcome.reason.as_deref(),
             help: outcome.help.as_deref(),
             leaky: outcome.leaky,
+            survivors: outcome.survivors,
             stdout: outcome.stdout.text(),
             stderr: outcome.stderr.text(),
             stdout_base64: binary(&outcome.stdout),

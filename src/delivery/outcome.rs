@@ -58,6 +58,8 @@ pub struct Outcome {
     pub span: Option<Span>,
     /// Whether something it started kept its output open after it had ended.
     pub leaky: bool,
+    /// Whether something it started may still run: it could not be seen, or not be ended in time.
+    pub survivors: bool,
     /// Processor time and memory.
     pub usage: Usage,
     /// What it wrote to standard output.
@@ -88,6 +90,7 @@ impl Outcome {
             pid: None,
             span: None,
             leaky: false,
+            survivors: false,
             usage: Usage::default(),
             stdout: Captured::default(),
             stderr: Captured::default(),

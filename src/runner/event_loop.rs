@@ -254,6 +254,8 @@ impl<'a> Runner<'a> {
                 Some(running) if running.gone_by.is_some_and(|by| by <= now) => self.finish(slot),
                 Some(running) => {
                     running.wakes_at = None;
+                    // Its end may have been overslept: this process was stopped, or got no processor.
+                    self.news(slot);
                     self.step(slot, Input::Tick);
                 }
                 None => {}

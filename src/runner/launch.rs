@@ -166,6 +166,7 @@ impl Running<'_> {
             pid,
             span: self.delivery.occasion.trace.map(|_| Span { handed: self.handed, began: self.started }),
             leaky: self.attempt.leaky,
+            survivors: self.child.has_survivors(),
             usage,
             stdout,
             stderr,

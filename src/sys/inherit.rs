@@ -5,12 +5,17 @@
 use super::raw::system_call;
 use std::ffi::c_int;
 
+/// The name of the small process, as `ps` and `killall` know it; at most 15 characters.
+const NAME: &std::ffi::CStr = c"hook-supervisor";
+
 /// Everything that all programs inherit, done once.
 // SAFETY: to be called in the small process only, which makes system calls by hand.
 pub(super) unsafe fn set_up() {
     // SAFETY: pointers to live values only.
     unsafe {
         system_call(libc::SYS_setsid, [0; 5]);
+        // `killall knockon` is for the runner: this one ends the programs then.
+        system_call(libc::SYS_prctl, [libc::PR_SET_NAME as usize, NAME.as_ptr() as usize, 0, 0, 0]);
         system_call(libc::SYS_prctl, [libc::PR_SET_CHILD_SUBREAPER as usize, 1, 0, 0, 0]);
         system_call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0]);
         let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

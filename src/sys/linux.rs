@@ -164,6 +164,10 @@ impl Child for Supervised {
         self.supervisor.ending()
     }
 
+    fn has_survivors(&self) -> bool {
+        !self.done || self.supervisor.has_survivors()
+    }
+
     fn into_idle(self: Box<Self>) -> Option<Idle> {
         if !self.done {
             return None;

@@ -11,6 +11,7 @@
 mod arena;
 mod calls;
 mod confine;
+mod end_tree;
 mod entry;
 mod execute;
 mod folder;

@@ -77,6 +77,9 @@ pub trait Child: fmt::Debug {
     /// How it ended and what it used; nothing as long as that is not known, or when what watched over it was
     /// killed.
     fn ending(&self) -> Option<(Ending, Usage)>;
+    /// Whether something that it started may be left: it cannot be seen, is still being ended, or what watched over it was
+    /// killed.
+    fn has_survivors(&self) -> bool;
     /// What can start the next program, when this one is done with it.
     fn into_idle(self: Box<Self>) -> Option<Idle>;
 }

@@ -178,6 +178,10 @@ impl Child for Grouped {
         self.ended
     }
 
+    fn has_survivors(&self) -> bool {
+        false
+    }
+
     fn into_idle(self: Box<Self>) -> Option<Idle> {
         None
     }

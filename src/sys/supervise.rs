@@ -3,6 +3,7 @@
 //! It shares our memory (`CLONE_VM`), which makes it cheap, and binds it to system calls by hand: nothing here
 //! allocates, panics or touches what belongs to a thread. It knows no clock and no policy.
 
+use super::end_tree::end_all;
 use super::execute::{DESCRIPTORS, Orders, Step, become_program, failure, note_failure};
 use super::inherit::{close_on_execute, keep_only, set_up, take_lowest};
 use super::process::usage_of;
@@ -44,6 +45,10 @@ pub(super) struct Shared {
     pub(super) cpu_us: AtomicU64,
     pub(super) peak_kib: AtomicU64,
     pub(super) ended: AtomicI32,
+    /// 1 when something of the program is left that cannot be seen, and so not be ended.
+    pub(super) survivors: AtomicI32,
+    /// Grows while the small process is ending a program.
+    pub(super) beats: AtomicU64,
     /// 0 once the small process is gone.
     pub(super) alive: AtomicI32,
     /// Where the stack of the process that becomes the program ends.
@@ -312,44 +317,13 @@ unsafe fn reap_strays(pid: c_int) {
 
 /// Removes everything that has ended; returns whether nothing is left.
 // SAFETY: to be called in the small process only, which makes system calls by hand.
-unsafe fn reap_all(shared: &Shared, pid: c_int) -> bool {
+pub(super) unsafe fn reap_all(shared: &Shared, pid: c_int) -> bool {
     loop {
         // SAFETY: as for this function.
         match unsafe { reap_one(shared, pid, libc::WNOHANG) } {
             0 => return false,
             ended if ended < 0 => return true,
             _ => {}
-        }
-    }
-}
-
-/// Ends the program, its group, and whatever was adopted, until there is no process below this one.
-// SAFETY: to be called in the small process only, which makes system calls by hand.
-unsafe fn end_all(shared: &Shared, pid: c_int) {
-    if shared.ended.load(Ordering::Relaxed) == 0 {
-        // SAFETY: no memory is involved. The group is the program's: it was not removed so far.
-        unsafe { system_call(libc::SYS_kill, [(-(pid as isize)) as usize, libc::SIGKILL as usize, 0, 0, 0]) };
-    }
-    let mut idle = 0;
-    loop {
-        // SAFETY: as for this function.
-        if unsafe { reap_all(shared, pid) } {
-            return;
-        }
-        // SAFETY: as for this function.
-        match unsafe { kill_children() } {
-            0 if idle > 1000 => return,
-            0 => {
-                // It is about to end, or cannot be seen; then it cannot be ended either.
-                idle += 1;
-                let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-                // SAFETY: a pointer to a live value.
-                unsafe { system_call(libc::SYS_nanosleep, [&raw const pause as usize, 0, 0, 0, 0]) };
-            }
-            // SAFETY: as for this function.
-            _ => unsafe {
-                reap_one(shared, pid, 0);
-            },
         }
     }
 }
@@ -374,84 +348,4 @@ unsafe fn reap_one(shared: &Shared, pid: c_int, options: c_int) -> isize {
         shared.ended.store(1, Ordering::Release);
     }
     ended
-}
-
-/// Sends SIGKILL to every child; returns how many there were.
-// SAFETY: to be called in the small process only, which makes system calls by hand.
-unsafe fn kill_children() -> usize {
-    let mut path = [0_u8; 64];
-    let mut numbers = [0_u8; 4096];
-    // SAFETY: pointers to live buffers with their lengths; `path` ends with a NUL.
-    let read = unsafe {
-        let own = system_call(libc::SYS_getpid, [0; 5]) as u64;
-        let mut at = push(&mut path, 0, b"/proc/self/task/");
-        let mut digits = [0_u8; 20];
-        at = push(&mut path, at, decimal(own, &mut digits));
-        push(&mut path, at, b"/children");
-        let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
-        let file = system_call(libc::SYS_openat, [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0, 0]);
-        if file < 0 {
-            return 0;
-        }
-        let read = system_call(libc::SYS_read, [file as usize, numbers.as_mut_ptr() as usize, numbers.len(), 0, 0]);
-        system_call(libc::SYS_close, [file as usize, 0, 0, 0, 0]);
-        read
-    };
-    let (mut pid, mut count) = (0_usize, 0_usize);
-    for byte in numbers.iter().take(usize::try_from(read).unwrap_or(0)) {
-        if byte.is_ascii_digit() {
-            pid = pid.wrapping_mul(10).wrapping_add((byte - b'0') as usize);
-        } else if pid > 0 {
-            // SAFETY: no memory is involved. A child keeps its id until it is removed, which only we do.
-            unsafe { system_call(libc::SYS_kill, [pid, libc::SIGKILL as usize, 0, 0, 0]) };
-            count = count.wrapping_add(1);
-            pid = 0;
-        }
-    }
-    count
-}
-
-/// Copies as much of `text` as fits into `buffer` from `at` on, leaving a NUL; returns where it ends.
-fn push(buffer: &mut [u8], at: usize, text: &[u8]) -> usize {
-    let room = buffer.len().saturating_sub(1);
-    let mut end = at;
-    for byte in text {
-        match buffer.get_mut(end) {
-            Some(place) if end < room => *place = *byte,
-            _ => break,
-        }
-        end = end.wrapping_add(1);
-    }
-    end
-}
-
-/// A number in decimal digits.
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at = at.wrapping_sub(1);
-        if let Some(place) = digits.get_mut(at) {
-            *place = b'0' + (number % 10) as u8;
-        }
-        number /= 10;
-        if number == 0 || at == 0 {
-            return digits.get(at..).unwrap_or_default();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_and_paths_are_written_without_an_allocation() {
-        let mut digits = [0; 20];
-        assert_eq!(decimal(0, &mut digits), b"0");
-        assert_eq!(decimal(40_921, &mut digits), b"40921");
-        assert_eq!(decimal(u64::MAX, &mut digits), b"18446744073709551615");
-        let mut path = [7; 8];
-        assert_eq!(push(&mut path, 2, b"abcdefgh"), 7);
-        assert_eq!(&path, b"\x07\x07abcde\x07");
-    }
 }

@@ -81,6 +81,8 @@ impl Supervisor {
             cpu_us: AtomicU64::new(0),
             peak_kib: AtomicU64::new(0),
             ended: AtomicI32::new(0),
+            survivors: AtomicI32::new(0),
+            beats: AtomicU64::new(0),
             alive: AtomicI32::new(1),
             program_stack: end_at(PROGRAM_STACK),
         }));
@@ -116,6 +118,7 @@ impl Supervisor {
         let shared = self.shared();
         shared.pid.store(0, Ordering::Relaxed);
         shared.ended.store(0, Ordering::Relaxed);
+        shared.survivors.store(0, Ordering::Relaxed);
         shared.orders.store(orders, Ordering::Release);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -181,6 +184,11 @@ impl Supervisor {
         })
     }
 
+    /// Whether something of the program is left that it cannot see, and so not end.
+    pub(super) fn has_survivors(&self) -> bool {
+        self.shared().survivors.load(Ordering::Acquire) != 0
+    }
+
     /// Lets go of it without waiting: it ends the program and everything below, and then itself.
     pub(super) fn release(&mut self) {
         self.control = None;
@@ -194,11 +202,21 @@ impl Supervisor {
             return true;
         }
         if !self.wait_until_gone(limit) {
-            // A program can stop it, or worse. What it started goes with it (PR_SET_PDEATHSIG).
+            let beats = self.shared().beats.load(Ordering::Relaxed);
+            // A program can stop it.
             // SAFETY: no memory is involved; it is our child, and was not removed.
-            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            unsafe { libc::kill(self.pid, libc::SIGCONT) };
             if !self.wait_until_gone(LAST_WAIT) {
-                return false;
+                if self.shared().beats.load(Ordering::Relaxed) != beats {
+                    // It is still ending what the program started, and goes on alone until that is done.
+                    return false;
+                }
+                // What it started goes with it (PR_SET_PDEATHSIG).
+                // SAFETY: as above.
+                unsafe { libc::kill(self.pid, libc::SIGKILL) };
+                if !self.wait_until_gone(LAST_WAIT) {
+                    return false;
+                }
             }
         }
         // No signal is sent for it (its exit signal is 0), so only this call removes it (`__WALL`).

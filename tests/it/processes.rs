@@ -1,8 +1,9 @@
 //! Whatever a hook does with its time, its pipes and its children, the caller gets its answer.
 
-use crate::support::{HIDING, TestProject, kill, marked, wait_until, with_default_signals};
+use crate::support::{self, HIDING, TestProject, kill, marked, wait_until, with_default_signals};
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -347,4 +348,73 @@ fn a_script_that_lies_where_nothing_may_be_executed_says_so() {
     let result = &document["results"][0];
     assert!(result["error"].as_str().unwrap().ends_with("lies on a file system that is mounted noexec"), "{document}");
     assert!(result["help"].as_str().unwrap().contains("another file system"));
+}
+
+#[test]
+fn a_fork_bomb_ends_with_its_hook() {
+    for how in ["together", "apart"] {
+        support::fork_bomb(how, 10);
+    }
+}
+
+#[test]
+fn a_runner_that_was_stopped_records_how_a_hook_ended() {
+    let project = TestProject::trusted(
+        "- {name: h, events: [{type: a.b}], command: 'touch up; sleep 0.3; exit 3', timeout: 1}\n",
+    );
+    let child = project.command(&["emit", "a.b", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let signal = |name: &str| {
+        let line = format!("kill -{name} {}", child.id());
+        assert!(std::process::Command::new("/bin/sh").args(["-c", &line]).status().unwrap().success());
+    };
+    wait_until("the hook", || project.exists("up"));
+    signal("STOP");
+    std::thread::sleep(Duration::from_millis(1500));
+    signal("CONT");
+    let output = child.wait_with_output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&document["results"][0]["status"], &document["results"][0]["exit_code"]),
+        (&json!("failed"), &json!(3))
+    );
+}
+
+#[test]
+fn who_kills_every_knockon_by_name_leaves_nothing_behind() {
+    let project = TestProject::new();
+    let mark = format!("MARK=by-name-{}", std::process::id());
+    let (name, value) = mark.split_once('=').unwrap();
+    project.hooks(&format!("- {{name: h, events: [{{type: a.b}}], script: hide.sh, env: {{{name}: {value}}}}}\n"));
+    project.script("hide.sh", &HIDING.replace("touch up", "touch up; while :; do sleep 0.1; done"));
+    project.trust();
+    // Under a name of its own: other tests run knockon at the same time.
+    let program = format!("kn{}", std::process::id());
+    let path = project.file(&program, fs::read(env!("CARGO_BIN_EXE_knockon")).unwrap());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut child = project.program(path.to_str().unwrap(), &["emit", "a.b"]).stdout(Stdio::null()).spawn().unwrap();
+    wait_until("the hook", || project.exists("up") && marked(&mark).len() > 2);
+    assert!(project.program("pkill", &["-9", "-x", &program]).status().unwrap().success());
+    child.wait().unwrap();
+    wait_until("the end of all", || marked(&mark).is_empty());
+}
+
+#[test]
+fn without_proc_the_record_says_what_may_be_left() {
+    let project = TestProject::new();
+    let mark = format!("MARK=no-proc-{}", std::process::id());
+    let (name, value) = mark.split_once('=').unwrap();
+    project.hooks(&format!(
+        "- {{name: h, events: [{{type: a.b}}], command: 'setsid sleep 5 > /dev/null 2>&1 & sleep 0.2', env: {{{name}: {value}}}}}\n"
+    ));
+    project.trust();
+    let line = "umount -l /proc && exec \"$KNOCKON_BINARY\" emit a.b --json";
+    let output = project.program("unshare", &["--mount", "/bin/sh", "-c", line]).output().unwrap();
+    if !output.status.success() && output.stdout.is_empty() {
+        return eprintln!("SKIPPED: no mount namespace to be had: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["results"][0]["survivors"], json!(true), "{document}");
+    let record = project.audit().pop().unwrap();
+    assert_eq!(record["survivors"], json!(true), "{record}");
+    wait_until("the end of what was left", || marked(&mark).is_empty());
 }

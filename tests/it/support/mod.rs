@@ -316,3 +316,25 @@ setsid bash -c 'hop() { if [ $1 -lt 100000 ]; then sleep 0.03; exec setsid -f ba
 trap '' TERM
 touch up
 "#;
+
+/// A hook that forks all the time ends with all that it started, and the next hook runs.
+pub fn fork_bomb(how: &str, count: u32) {
+    let project = TestProject::new();
+    let mark = format!("MARK=bomb-{}-{how}-{count}", std::process::id());
+    let (name, value) = mark.split_once('=').unwrap();
+    project.hooks(&format!(
+        "- {{name: bomb, events: [{{type: a.b}}], command: [python3, bomb.py, '{count}', {how}], timeout: 1, env: {{{name}: {value}}}}}\n\
+         - {{name: next, events: [{{type: a.b}}], command: touch next}}\n"
+    ));
+    project.file("bomb.py", include_str!("../../fixtures/fork_bomb.py"));
+    project.trust();
+    let begun = Instant::now();
+    let document = project.json(&["emit", "a.b", "--json"]);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{how} {count}: {:?}", begun.elapsed());
+    assert_eq!(document["results"][0]["status"], "timeout", "{how} {count}: {document}");
+    assert!(project.exists("next"), "{how} {count}: the runner goes on");
+    // What watches over it goes on alone if it needs longer, and the record says so.
+    let survivors = document["results"][0]["survivors"] == serde_json::json!(true);
+    assert!(survivors || marked(&mark).is_empty(), "{how} {count}: {document}");
+    wait_until("the end of all", || marked(&mark).is_empty());
+}
