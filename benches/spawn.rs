@@ -9,7 +9,7 @@ mod support;
 use knockon::config::{self, Limits};
 use knockon::delivery::Delivery;
 use knockon::event::Versions;
-use knockon::runner::{CallerEnvironment, Runner, Sandboxes, Scratch, Surroundings};
+use knockon::runner::{CallerEnvironment, Runner, Sandboxes, Scratch, Secrets, Surroundings};
 use knockon::sys::{Platform, platform};
 use knockon::{EventDraft, Project, UserFolders};
 use std::ffi::{CString, c_int, c_void};
@@ -50,6 +50,7 @@ struct Setting {
     scratch: Scratch,
     sandboxes: Sandboxes,
     limits: Limits,
+    secrets: Secrets,
 }
 
 impl Setting {
@@ -83,14 +84,16 @@ impl Setting {
             scratch,
             sandboxes: Sandboxes::default(),
             limits: Limits::default(),
+            secrets: Secrets::of(None),
         }
     }
 
     /// Runs the first `count` hooks, at most `limit` at a time.
     fn run(&self, count: usize, limit: usize) {
-        let Setting { project, caller, scratch, sandboxes, limits, .. } = self;
+        let Setting { project, caller, scratch, sandboxes, limits, secrets, .. } = self;
         let platform = &*self.platform;
-        let surroundings = Surroundings { project, here: project, caller, platform, scratch, sandboxes, limits };
+        let surroundings =
+            Surroundings { project, here: project, caller, platform, scratch, sandboxes, limits, secrets };
         let mut runner = Runner::new(surroundings, None, None);
         let (mut started, mut ended) = (0, 0);
         while ended < count {

@@ -239,17 +239,27 @@ impl Git<'_> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(GitError::NoGit)?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let thread = std::thread::Builder::new;
         std::thread::scope(|scope| {
             // Git answers while it reads: somebody has to write meanwhile. One that refused reads no more.
-            scope.spawn(|| stdin.map(|mut stdin| stdin.write_all(input)));
-            let said = scope.spawn(|| read_some_of(stderr, MOST_MESSAGE));
+            let writer = thread().spawn_scoped(scope, || stdin.map(|mut stdin| stdin.write_all(input)));
+            let said = thread().spawn_scoped(scope, || read_some_of(stderr, MOST_MESSAGE));
             let (done, is_done) = mpsc::channel();
-            let answer = scope.spawn(move || {
+            let answer = thread().spawn_scoped(scope, move || {
                 let answer = read_some_of(stdout, MOST_OUTPUT);
                 // After the deadline the receiver is gone.
                 let _ = done.send(());
                 answer
             });
+            let (said, answer) = match (writer, said, answer) {
+                (Ok(_), Ok(said), Ok(answer)) => (said, answer),
+                (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+                    // The threads that there are end with it.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(GitError::NoGit(error));
+                }
+            };
             let in_time = is_done.recv_timeout(LONGEST_ANSWER).is_ok();
             if !in_time {
                 // The readers end with it.

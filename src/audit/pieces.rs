@@ -131,7 +131,8 @@ pub(super) fn read(segment: &Segment, marks: &BTreeSet<u64>) -> io::Result<Piece
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(work);
+            // Without them it takes longer.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });

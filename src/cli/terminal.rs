@@ -77,18 +77,21 @@ struct Waiting {
 }
 
 impl LiveWriter {
-    fn start(mut stream: StandardStream) -> Self {
+    /// # Errors
+    /// The system makes no thread.
+    fn start(mut stream: StandardStream) -> io::Result<Self> {
         let waiting: Arc<(Mutex<Waiting>, Condvar)> = Arc::default();
         let theirs = waiting.clone();
-        let thread = std::thread::spawn(move || {
+        let write = move || {
             while let Some(text) = next_text(&theirs) {
                 if let Err(error) = stream.write_all(text.as_bytes()) {
                     return Some(error);
                 }
             }
             None
-        });
-        LiveWriter { waiting, thread, lost: 0 }
+        };
+        let thread = std::thread::Builder::new().name("live output".into()).spawn(write)?;
+        Ok(LiveWriter { waiting, thread, lost: 0 })
     }
 
     fn send(&mut self, text: &str) {
@@ -240,8 +243,11 @@ impl Terminal {
     }
 
     fn send(&mut self) {
-        let (text, stream) = (std::mem::take(&mut self.out), self.stream);
-        self.live.get_or_insert_with(|| LiveWriter::start(stream)).send(&text);
+        if self.live.is_none() {
+            self.live = LiveWriter::start(self.stream).ok();
+        }
+        // Without a thread it is written here, and who reads slowly delays the hooks.
+        self.flush();
     }
 
     /// How far something long has come, on a terminal: a bar that is drawn over itself on standard error.

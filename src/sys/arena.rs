@@ -21,6 +21,10 @@ const USUAL: usize = 48 * 1024;
 /// be a stack, of which little is touched.
 const MANY_PAGES: usize = 64 * 1024;
 
+/// The least alignment of a piece, as malloc(3) has it: code that the compiler does not see, such as what unwinds a panic,
+/// relies on it.
+const LEAST_ALIGNMENT: usize = 16;
+
 /// The one of this program: set once, at its beginning.
 static OF_THE_PROGRAM: AtomicPtr<Arena> = AtomicPtr::new(ptr::null_mut());
 
@@ -47,13 +51,13 @@ impl Arena {
     /// called by the program whose allocator this is.
     pub fn warm(&'static self) {
         self.populate(0, USUAL);
-        OF_THE_PROGRAM.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
+        OF_THE_PROGRAM.store(ptr::from_ref(self).cast_mut(), Ordering::Release);
     }
 
     /// The one that the memory of this program comes from, if it comes from one.
     pub(super) fn of_the_program() -> Option<&'static Arena> {
         // SAFETY: nothing but `warm` stores there, a reference that lives on.
-        unsafe { OF_THE_PROGRAM.load(Ordering::Relaxed).as_ref() }
+        unsafe { OF_THE_PROGRAM.load(Ordering::Acquire).as_ref() }
     }
 
     /// Asks for the pages of what is handed out next.
@@ -78,7 +82,8 @@ impl Arena {
 
     /// Changes how much is handed out, unless somebody else has changed that meanwhile.
     fn change(&self, from: usize, to: usize) -> bool {
-        self.used.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        // Who takes a piece sees all that was done to it before it was given back.
+        self.used.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     fn take(&self, layout: Layout) -> Option<*mut u8> {
@@ -88,7 +93,8 @@ impl Arena {
         loop {
             let used = self.used.load(Ordering::Relaxed);
             // The arena begins on a page: an offset is as aligned as the address, up to that.
-            let start = used.checked_next_multiple_of(layout.align()).filter(|_| layout.align() <= 4096)?;
+            let alignment = layout.align().max(LEAST_ALIGNMENT);
+            let start = used.checked_next_multiple_of(alignment).filter(|_| alignment <= 4096)?;
             let end = start.checked_add(layout.size()).filter(|end| *end <= SIZE)?;
             if self.change(used, end) {
                 if layout.size() >= MANY_PAGES {
@@ -170,7 +176,7 @@ mod tests {
         unsafe {
             let first = arena.alloc(layout(10, 1));
             let second = arena.alloc(layout(8, 8));
-            assert_eq!(second.addr() - first.addr(), 16);
+            assert_eq!((second.addr() - first.addr(), first.addr() % 16), (16, 0));
             assert_eq!(arena.realloc(second, layout(8, 8), 800), second);
             ptr::write_bytes(second, 7, 800);
             arena.dealloc(second, layout(800, 8));

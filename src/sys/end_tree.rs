@@ -300,6 +300,6 @@ mod tests {
         let mut path = [7; 8];
         assert_eq!(push(&mut path, 2, b"abcdefgh"), 7);
         assert_eq!(&path, b"\x07\x07abcde\x07");
-        assert_eq!([number(b"123\0456"), number(b"..\0"), number(b"\0"), number(b"7")], [123, 0, 0, 7]);
+        assert_eq!([number(b"123\x00456"), number(b"..\0"), number(b"\0"), number(b"7")], [123, 0, 0, 7]);
     }
 }

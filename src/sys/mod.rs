@@ -29,6 +29,7 @@ mod raw;
 mod resolve;
 mod signal;
 mod sqlite;
+mod stack;
 mod stdio;
 mod supervise;
 mod supervisor;

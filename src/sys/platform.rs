@@ -7,6 +7,7 @@ use super::linux::Linux;
 use super::poll::Interest;
 use super::portable::Portable;
 use super::process::{Ending, Usage};
+use super::raw::CAN_SHARE_MEMORY;
 use super::supervisor::Supervisor;
 use std::ffi::CString;
 use std::fmt;
@@ -137,5 +138,5 @@ pub fn platform() -> Box<dyn Platform> {
 /// Whether only what every Unix can do is used.
 pub(super) fn is_portable() -> bool {
     static PORTABLE: OnceLock<bool> = OnceLock::new();
-    *PORTABLE.get_or_init(|| std::env::var_os(VARIABLE).is_some_and(|value| value == "portable"))
+    *PORTABLE.get_or_init(|| !CAN_SHARE_MEMORY || std::env::var_os(VARIABLE).is_some_and(|value| value == "portable"))
 }

@@ -163,19 +163,21 @@ pub(super) unsafe fn system_call(number: c_long, arguments: [usize; 5]) -> isize
     }
 }
 
-/// As above, by way of libc.
+/// Whether processes that share our memory can be made on this processor; elsewhere the portable platform is used.
+pub(super) const CAN_SHARE_MEMORY: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+
+/// Not to be had: the new process would run code of libc on memory that it shares with this one.
 ///
 /// # Safety
-/// As above.
+/// None is needed.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) unsafe fn clone_onto(
-    flags: c_int,
-    top: *mut c_void,
-    pidfd: *mut c_int,
-    alive: *mut c_int,
-    entry: Entry,
-    argument: *mut c_void,
+    _flags: c_int,
+    _top: *mut c_void,
+    _pidfd: *mut c_int,
+    _alive: *mut c_int,
+    _entry: Entry,
+    _argument: *mut c_void,
 ) -> isize {
-    // SAFETY: as above.
-    unsafe { libc::clone(entry, top, flags, argument, pidfd, std::ptr::null_mut::<c_void>(), alive) as isize }
+    -(libc::ENOSYS as isize)
 }

@@ -7,24 +7,20 @@
 use super::execute::{DESCRIPTORS, Orders};
 use super::process::{Ending, Usage, ending_of};
 use super::raw::{clone_onto, system_call};
+use super::stack::Stacks;
 use super::supervise::{END_ALL, ENDED, FAILED, GONE, START, Shared, supervise};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
     send, sendmsg, socketpair,
 };
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// Enough for functions that make system calls only, with every signal blocked: that of the small process, and
-/// that of the process that becomes the program.
-const STACK: usize = 32 * 1024;
-const PROGRAM_STACK: usize = 16 * 1024;
 
 /// How long it takes at most to be gone once it was killed.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -49,10 +45,11 @@ pub(super) struct Supervisor {
     /// As long as this is open, it stays.
     control: Option<OwnedFd>,
     shared: *mut Shared,
-    stack: *mut [MaybeUninit<u8>],
+    /// Kept where the process is not gone: it still uses them.
+    stacks: ManuallyDrop<Stacks>,
 }
 
-// SAFETY: both pointers are to allocations that this value owns, and nothing in them belongs to a thread.
+// SAFETY: all pointers are to memory that this value owns, and nothing in it belongs to a thread.
 unsafe impl Send for Supervisor {}
 
 impl Supervisor {
@@ -66,12 +63,7 @@ impl Supervisor {
     /// `orders` stays valid until the program has failed to start or nothing of it is left.
     pub(super) unsafe fn new(first: Option<(*mut Orders, [BorrowedFd<'_>; 3])>) -> io::Result<Self> {
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let stack = Box::into_raw(Box::<[u8]>::new_uninit_slice(STACK + PROGRAM_STACK));
-        let end_at = |length: usize| {
-            // SAFETY: at most one past the end of the allocation, rounded down to the 16 bytes the ABI asks for.
-            let end: *mut c_void = unsafe { stack.cast::<u8>().add(length) }.cast();
-            end.map_addr(|address| address & !15)
-        };
+        let stacks = Stacks::new()?;
         let shared = Box::into_raw(Box::new(Shared {
             control: theirs.as_raw_fd(),
             first: first.map(|(_, descriptors)| descriptors.map(|descriptor| descriptor.as_raw_fd())),
@@ -84,22 +76,22 @@ impl Supervisor {
             survivors: AtomicI32::new(0),
             beats: AtomicU64::new(0),
             alive: AtomicI32::new(1),
-            program_stack: end_at(PROGRAM_STACK),
+            program_stack: stacks.of_program(),
         }));
         let flags = libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID;
         let pid = with_signals_blocked(|| {
-            // SAFETY: the stack is its own; `shared` and the stack are freed only when the process is gone.
+            // SAFETY: the stack is its own; `shared` and the stacks are freed only when the process is gone.
             unsafe {
                 let alive = (*shared).alive.as_ptr();
-                clone_onto(flags, end_at(STACK + PROGRAM_STACK), ptr::null_mut(), alive, supervise, shared.cast())
+                clone_onto(flags, stacks.of_supervisor(), ptr::null_mut(), alive, supervise, shared.cast())
             }
         });
         if pid < 0 {
-            // SAFETY: both came from a Box, and no process knows of them.
-            drop(unsafe { (Box::from_raw(shared), Box::from_raw(stack)) });
+            // SAFETY: it came from a Box, and no process knows of it.
+            drop(unsafe { Box::from_raw(shared) });
             return Err(io::Error::from_raw_os_error((-pid) as i32));
         }
-        Ok(Supervisor { pid: pid as c_int, control: Some(control), shared, stack })
+        Ok(Supervisor { pid: pid as c_int, control: Some(control), shared, stacks: ManuallyDrop::new(stacks) })
     }
 
     fn shared(&self) -> &Shared {
@@ -222,8 +214,11 @@ impl Supervisor {
         // No signal is sent for it (its exit signal is 0), so only this call removes it (`__WALL`).
         // SAFETY: no memory is involved.
         unsafe { libc::wait4(self.pid, ptr::null_mut(), libc::__WALL, ptr::null_mut()) };
-        // SAFETY: both came from a Box, and the process that used them is gone.
-        drop(unsafe { (Box::from_raw(self.shared), Box::from_raw(self.stack)) });
+        // SAFETY: it came from a Box, the process that used it and the stacks is gone, and a null pointer says so from now on.
+        unsafe {
+            drop(Box::from_raw(self.shared));
+            ManuallyDrop::drop(&mut self.stacks);
+        }
         self.shared = ptr::null_mut();
         true
     }
@@ -260,15 +255,15 @@ impl Drop for Supervisor {
 
 /// Runs `during` with every signal blocked: a handler that ran in the small process would change our memory.
 fn with_signals_blocked<T>(during: impl FnOnce() -> T) -> T {
-    // SAFETY: sigset_t is plain data; both sets are initialised by the calls before they are read, and
-    // pthread_sigmask fails only for a bad first argument.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let result = during();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
-        result
-    }
+    // All 64, by hand: libc leaves out those that it keeps for itself (pthread_sigmask(3), signal(7)).
+    let (all, mut before) = (u64::MAX, 0_u64);
+    let set = |new: *const u64, old: *mut u64| {
+        let arguments = [libc::SIG_SETMASK as usize, new as usize, old as usize, size_of::<u64>(), 0];
+        // SAFETY: pointers to live sets of the 8 bytes the kernel asks for, or none.
+        unsafe { system_call(libc::SYS_rt_sigprocmask, arguments) };
+    };
+    set(&raw const all, &raw mut before);
+    let result = during();
+    set(&raw const before, ptr::null_mut());
+    result
 }

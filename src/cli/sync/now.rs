@@ -230,7 +230,7 @@ pub(super) fn until_signal<T>(until: Option<Instant>, work: impl FnOnce(&Arc<Ato
     // Without signals to listen to, they end this process as usual: nothing is lost.
     let interrupts = Interrupts::open().ok();
     std::thread::scope(|scope| {
-        let listener = scope.spawn(|| {
+        let listener = std::thread::Builder::new().spawn_scoped(scope, || {
             while !done.load(Ordering::Relaxed) {
                 let signal = interrupts.as_ref().and_then(Interrupts::take);
                 if signal.is_some() || until.is_some_and(|until| Instant::now() >= until) {
@@ -248,6 +248,7 @@ pub(super) fn until_signal<T>(until: Option<Instant>, work: impl FnOnce(&Arc<Ato
         });
         let result = work(&stop);
         done.store(true, Ordering::Relaxed);
-        (result, listener.join().ok().flatten())
+        // Without a thread that listens, a signal ends this process as usual, and the work ends by its own limits.
+        (result, listener.ok().and_then(|listener| listener.join().ok().flatten()))
     })
 }
