@@ -237,6 +237,15 @@ fn sandbox_hint(outcome: &Outcome) -> Option<String> {
     let declared = |rights: &str| {
         format!("this may be its sandbox: declare what it needs, `sandbox: {{level: {level}, {rights}}}`")
     };
+    // Of the home folder a sandbox shows parts: what is there may not be seen.
+    let at_home = std::env::var("HOME").ok().filter(|home| home.len() > 1);
+    let misses = |line: &str| {
+        let names_home = at_home.as_ref().is_some_and(|home| line.contains(&format!("{home}/")));
+        names_home && ["No such file", "not found", "FileNotFoundError"].iter().any(|words| line.contains(words))
+    };
+    if held("files") && said.lines().any(misses) {
+        return Some(declared("read: [~/PATH]"));
+    }
     match (held("network") && says(&NETWORK), held("files") && says(&FILES)) {
         (true, _) => Some(declared("network: true")),
         (false, true) if held("network") && says(&["socket", "connect"]) => Some(declared("network: true")),

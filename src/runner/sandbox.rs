@@ -5,20 +5,20 @@
 //! hooks folder. `strict` shows the hook nothing but the system, the project and the bytes that were trusted.
 
 use super::event_loop::Surroundings;
+use super::home::View;
 use super::keys::usual_places;
 use super::program::{Program, ProgramFault};
 use super::repository::{Repository, inner};
 use super::scratch::ScratchFolder;
 use super::sockets::to_cover;
-use crate::config::{Action, Sandbox, SandboxRules, find_in_path};
+use super::strict::strict;
+use crate::config::{Sandbox, SandboxRules};
 use crate::delivery::{Delivery, Enforced};
 use crate::project::Layout;
-use crate::sys::{self, Confinement, ReadRules, Spawning};
-use std::ffi::{CString, OsString};
+use crate::sys::{self, Confinement, Mounts, ReadRules};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,24 +26,6 @@ use std::time::{Duration, Instant};
 /// Devices that a program may write to.
 const DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"];
-/// What `strict` shows of the machine.
-const SYSTEM: &[&str] = &[
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/etc",
-    "/opt",
-    "/nix",
-    "/gnu",
-    "/run/current-system",
-];
-/// Where the program that makes a `strict` sandbox is looked for.
-const BUBBLEWRAP_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
 /// What a sandbox makes of a program.
 #[derive(Debug, Default)]
 pub(super) struct Boxed {
@@ -107,20 +89,24 @@ impl Sandboxes {
 }
 
 /// Where things are that a sandbox is about.
-struct Places<'a> {
-    project: &'a Path,
-    home: Option<PathBuf>,
+pub(super) struct Places<'a> {
+    pub(super) project: &'a Path,
+    pub(super) home: Option<PathBuf>,
     /// What stays read-only in the project.
-    kept: Vec<PathBuf>,
+    pub(super) kept: Vec<PathBuf>,
     /// What is neither read nor written.
-    keys: Vec<PathBuf>,
+    pub(super) keys: Vec<PathBuf>,
     /// Whether the hooks folder or the repository is found by a link.
-    linked: bool,
-    readable: Vec<PathBuf>,
-    writable: Vec<PathBuf>,
-    temporary: PathBuf,
+    pub(super) linked: bool,
+    pub(super) readable: Vec<PathBuf>,
+    pub(super) writable: Vec<PathBuf>,
+    pub(super) temporary: PathBuf,
     /// The socket of the agent that has the user's keys for ssh.
     agent: Option<PathBuf>,
+    /// What git needs of the project's repository outside of it.
+    repository: Vec<PathBuf>,
+    /// Where its script is, outside of the places of keys.
+    hooks_folder: Option<PathBuf>,
     /// Its script, where that lies in what is not read otherwise, as the user's own do.
     script: Option<PathBuf>,
 }
@@ -144,7 +130,7 @@ pub(super) fn sandbox(
     let temporary = surroundings.scratch.sub_folder(&base).map_err(|error| ProgramFault::EventFile(base, error))?;
     let places = Places::of(delivery, surroundings, &rules, temporary.path())?;
     let mut boxed = match rules.level {
-        Sandbox::Base | Sandbox::Guard => guard(&rules, &places, surroundings.sandboxes),
+        Sandbox::Base | Sandbox::Guard => guard(&rules, &places, surroundings),
         Sandbox::Strict => strict(&rules, &places, delivery, program, trusted),
     }?;
     if rules.require && !boxed.enforced.missing.is_empty() {
@@ -187,6 +173,7 @@ impl<'a> Places<'a> {
         };
         let (readable, mut writable) = (resolve(&rules.read)?, resolve(&rules.write)?);
         let repository = Repository::of(project);
+        let git_folders = repository.writable.clone();
         let git = project.join(".git");
         if writable.contains(&git) && repository.writable != [git.as_path()] {
             // Where it is a file, it stands for what it names, and stays as it is.
@@ -207,6 +194,8 @@ impl<'a> Places<'a> {
         let linked = [&project.join(".git"), hooks_folder]
             .into_iter()
             .any(|path| path.starts_with(project) && path.canonicalize().is_ok_and(|real| real != **path));
+        let both = repository.kept.iter().chain(&git_folders);
+        let elsewhere = both.filter(|path| !path.starts_with(project)).cloned().collect();
         let mut kept = repository.kept;
         kept.extend(inner(project));
         kept.extend(hooks_folder.canonicalize());
@@ -222,9 +211,13 @@ impl<'a> Places<'a> {
         let script = delivery.hook.action.script().map(|script| hooks_folder.join(script.as_path()));
         let script = script.and_then(|script| script.canonicalize().ok());
         let script = script.filter(|script| keys.iter().any(|key| script.starts_with(key)));
+        let outside = |folder: &PathBuf| !keys.iter().any(|key| folder.starts_with(key));
+        let hooks_folder = hooks_folder.canonicalize().ok().filter(outside);
         let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
         Ok(Places {
             agent,
+            repository: elsewhere,
+            hooks_folder,
             script,
             kept,
             keys,
@@ -237,8 +230,23 @@ impl<'a> Places<'a> {
         })
     }
 
+    /// What the hook sees of the home folder, where that can be hidden.
+    fn view(&self, surroundings: Surroundings<'_>, has_mounts: bool) -> Option<View> {
+        let home = self.home.as_deref().filter(|_| has_mounts)?;
+        let mut used = vec![self.project, surroundings.here.root(), self.temporary.as_path()];
+        used.extend(paths(&self.readable).chain(paths(&self.writable)).chain(paths(&self.repository)));
+        used.extend(self.script.as_deref());
+        used.extend(self.hooks_folder.as_deref());
+        let of_keys = |path: &Path| self.keys.iter().any(|key| path.starts_with(key) && !path.starts_with(home));
+        if self.script.as_deref().is_some_and(of_keys) {
+            // It lies in what would be covered.
+            return None;
+        }
+        View::of(home, &used, &self.keys, surroundings.caller.search_path())
+    }
+
     /// The folders between the project and what stays read-only in it: mounted themselves, so that none can be renamed.
-    fn between(&self) -> Vec<PathBuf> {
+    pub(super) fn between(&self) -> Vec<PathBuf> {
         let mut between: Vec<PathBuf> = Vec::new();
         for kept in &self.kept {
             let above = kept.ancestors().skip(1).take_while(|folder| *folder != self.project);
@@ -303,7 +311,7 @@ fn all_but(folder: &Path, excluded: &[PathBuf], all: &mut Vec<PathBuf>) {
     }
 }
 
-fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> Result<Boxed, ProgramFault> {
+fn guard(wanted: &SandboxRules, places: &Places<'_>, surroundings: Surroundings<'_>) -> Result<Boxed, ProgramFault> {
     let mut confinement = Confinement::default();
     let abilities = sys::abilities();
     let can = |word: &str| abilities.contains(&(word, true));
@@ -315,15 +323,29 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> R
     // What lies there would be hidden.
     let used = own.iter().chain(&places.kept).chain(&places.writable).chain(&places.readable);
     let in_use = used.into_iter().any(|path| path.starts_with(everybodys)) || !everybodys.is_dir();
-    // Something empty of either kind.
-    let (folder, file) = (places.temporary.join("empty"), places.temporary.join("nothing"));
-    fs::create_dir(&folder).and_then(|()| fs::write(&file, "")).map_err(ProgramFault::System)?;
+    let view = places.view(surroundings, can("metadata"));
     let declared: Vec<&Path> = paths(&own).chain(paths(&places.writable)).chain(paths(&places.readable)).collect();
-    let covered = to_cover(places.home.as_deref(), places.agent.clone(), &declared);
-    let covered =
-        covered.iter().map(|path| (if path.is_dir() { folder.as_path() } else { file.as_path() }, path.as_path()));
-    let memory = Some((shared_memory.as_path(), everybodys)).filter(|_| !in_use);
-    let kept = confinement.keep(paths(&own), paths(&places.kept), paths(&places.writable), covered.chain(memory));
+    let mut covered = to_cover(places.home.as_deref(), places.agent.clone(), &declared);
+    if let Some(view) = &view {
+        // Where the home folder is hidden, the other places of keys are covered; Landlock keeps them otherwise.
+        let is_own = |path: &&PathBuf| path.symlink_metadata().is_ok_and(|of| !of.is_symlink());
+        covered.extend(places.keys.iter().filter(is_own).cloned());
+        covered.retain(|path| view.has(path));
+        covered.sort();
+        covered.dedup();
+    }
+    let mut mounts = Mounts::default();
+    if let Some(view) = &view {
+        mounts.hide_home(&view.home, view.shown.iter().map(|(path, is_folder)| (path.as_path(), *is_folder)));
+    }
+    own.iter().for_each(|path| mounts.writable(path));
+    places.kept.iter().for_each(|path| mounts.read_only(path));
+    places.writable.iter().for_each(|path| mounts.writable(path));
+    covered.iter().for_each(|path| mounts.cover(path, path.is_dir()));
+    if !in_use {
+        mounts.put(&shared_memory, everybodys);
+    }
+    let kept = confinement.keep(mounts);
     // Landlock knows no exceptions beneath what it allows. Without mounts of its own, and where there are keys, the hook
     // cannot make new entries right in the folders above them.
     let mut excluded = places.keys.clone();
@@ -337,10 +359,15 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> R
     let whole = writable.iter().any(|path| path == places.project);
     writable.extend([places.temporary.clone(), shared_memory.clone()]);
     writable.extend(DEVICES.iter().map(PathBuf::from));
-    let rules = sandboxes.rules(places).map_err(ProgramFault::System)?;
     let written = confinement.write(paths(&writable)).map_err(ProgramFault::System)?;
-    let files = rules.is_some() && written && can("files");
-    rules.into_iter().for_each(|rules| confinement.read(rules));
+    // What is not there needs no rule that forbids to read it.
+    let read = (kept && view.is_some()) || {
+        let rules = surroundings.sandboxes.rules(places).map_err(ProgramFault::System)?;
+        let has_rules = rules.is_some();
+        rules.into_iter().for_each(|rules| confinement.read(rules));
+        has_rules
+    };
+    let files = read && written && can("files");
     let calls = confinement.calls(wanted.network);
     let mut enforced = Enforced { level: Sandbox::Guard, ..Enforced::default() };
     for (word, asked, holds) in [
@@ -364,113 +391,6 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, sandboxes: &Sandboxes) -> R
         enforced.missing.push("exchanging the link to its hooks folder or repository");
     }
     Ok(Boxed { confinement: Some(confinement), enforced, ..Boxed::default() })
-}
-
-fn strict(
-    rules: &SandboxRules,
-    places: &Places<'_>,
-    delivery: &Delivery<'_>,
-    program: &mut Program,
-    trusted: Option<Vec<u8>>,
-) -> Result<Boxed, ProgramFault> {
-    let Some(bubblewrap) = find_in_path("bwrap".as_ref(), BUBBLEWRAP_PATH.as_ref()) else {
-        return Err(ProgramFault::Sandbox("`sandbox: strict` needs bubblewrap, and there is no `bwrap`".into()));
-    };
-    let mut further = Vec::new();
-    let mut line: Vec<OsString> = vec![bubblewrap.into_os_string()];
-    let mut add = |words: &[&std::ffi::OsStr]| line.extend(words.iter().map(|word| (*word).to_owned()));
-    fn word(text: &(impl AsRef<std::ffi::OsStr> + ?Sized)) -> &std::ffi::OsStr {
-        text.as_ref()
-    }
-    add(&[word("--unshare-all"), word("--die-with-parent"), word("--cap-drop"), word("ALL")]);
-    if sys::user_id() == 0 && sys::has_user_namespaces() {
-        // Inside, the hook is not root even by name: programs treat it as an ordinary user.
-        add(&[word("--unshare-user"), word("--uid"), word("65534"), word("--gid"), word("65534")]);
-    }
-    if rules.network {
-        add(&[word("--share-net")]);
-    }
-    for path in SYSTEM {
-        add(&[word("--ro-bind-try"), word(path), word(path)]);
-    }
-    add(&[word("--proc"), word("/proc"), word("--dev"), word("/dev"), word("--tmpfs"), word("/tmp")]);
-    // Settings of the whole machine, which root could change.
-    for path in ["/proc/sys", "/proc/irq", "/proc/fs", "/proc/bus", "/proc/sysrq-trigger"] {
-        add(&[word("--ro-bind-try"), word(path), word(path)]);
-    }
-    if let Some(home) = &places.home {
-        add(&[word("--dir"), word(home)]);
-    }
-    add(&[word("--bind"), word(places.project), word(places.project)]);
-    let hooks_folder = delivery.file.hooks_folder.as_path();
-    for path in &places.between() {
-        add(&[word("--bind"), word(path), word(path)]);
-    }
-    for path in places.kept.iter().filter(|path| path.as_path() != hooks_folder) {
-        add(&[word("--ro-bind-try"), word(path), word(path)]);
-    }
-    for path in &places.readable {
-        add(&[word("--ro-bind-try"), word(path), word(path)]);
-    }
-    for path in &places.writable {
-        add(&[word("--bind-try"), word(path), word(path)]);
-    }
-    // Of what is shown, what is not to be seen.
-    for path in &places.keys {
-        let shown = SYSTEM.iter().map(Path::new).chain([places.project]);
-        let shown = shown.chain(places.readable.iter().chain(&places.writable).map(PathBuf::as_path));
-        if shown.into_iter().any(|folder| path.starts_with(folder))
-            && path.symlink_metadata().is_ok_and(|of| !of.is_symlink())
-        {
-            match path.is_dir() {
-                true => add(&[word("--tmpfs"), word(path)]),
-                false => add(&[word("--ro-bind"), word("/dev/null"), word(path)]),
-            }
-        }
-    }
-    add(&[word("--bind"), word(&places.temporary), word(&places.temporary)]);
-    let script = delivery.hook.action.script().map(|script| hooks_folder.join(script.as_path()));
-    let number = |at: usize| (Spawning::FIRST_FURTHER + at as i32).to_string();
-    match (script, trusted) {
-        (Some(script), Some(trusted)) => {
-            // A folder of its own with nothing in it but these bytes: what anybody does to the real one is not
-            // seen, and the script has its real path all the same.
-            add(&[word("--tmpfs"), word(hooks_folder), word("--perms"), word("0555")]);
-            let at = number(further.len());
-            add(&[word("--ro-bind-data"), word(&at), word(&script), word("--remount-ro"), word(hooks_folder)]);
-            further.push(sys::memory_file(&trusted).map_err(ProgramFault::System)?);
-        }
-        (Some(_), None) => return Err(ProgramFault::Sandbox("the script could not be read again".into())),
-        (None, _) => add(&[word("--tmpfs"), word(hooks_folder)]),
-    }
-    let filter = sys::call_filter_bytes(rules.network);
-    if !filter.is_empty() {
-        let at = number(further.len());
-        add(&[word("--seccomp"), word(&at)]);
-        further.push(sys::memory_file(&filter).map_err(ProgramFault::System)?);
-    }
-    add(&[word("--chdir"), word(std::ffi::OsStr::new(&program.folder.to_string_lossy().into_owned())), word("--")]);
-    let to_c = |text: OsString| CString::new(text.into_vec()).map_err(|error| ProgramFault::System(error.into()));
-    let mut arguments = line.into_iter().map(to_c).collect::<Result<Vec<_>, _>>()?;
-    arguments.append(&mut program.arguments);
-    program.arguments = arguments;
-    // Sockets without a place in the file system are those of the network that is shared.
-    let has_scopes = sys::abilities().contains(&("signals", true));
-    let scoped = Confinement::scopes_alone().map_err(ProgramFault::System)?;
-    let mut enforced = Enforced { level: Sandbox::Strict, held: vec!["files", "processes"], missing: Vec::new() };
-    if places.linked {
-        enforced.missing.push("exchanging the link to its hooks folder or repository");
-    }
-    if !rules.network {
-        enforced.held.push("network");
-    }
-    if matches!(delivery.hook.action, Action::Script { .. }) {
-        enforced.held.push("trusted bytes");
-    }
-    if !has_scopes && rules.network {
-        enforced.missing.push("abstract sockets");
-    }
-    Ok(Boxed { confinement: scoped, further, enforced, ..Boxed::default() })
 }
 
 #[cfg(test)]

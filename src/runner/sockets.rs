@@ -36,7 +36,8 @@ pub(super) fn to_cover(home: Option<&Path>, agent: Option<PathBuf>, declared: &[
     let temporary = fs::read_dir("/tmp").into_iter().flatten().flatten().take(MOST_ENTRIES);
     let agents = temporary.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"ssh-"));
     let all = of_machine.chain(at_home).chain(agent).chain(agents.map(|entry| entry.path()));
-    let mut found: Vec<PathBuf> = all.filter_map(|path| path.canonicalize().ok()).collect();
+    let there = all.filter(|path| path.symlink_metadata().is_ok());
+    let mut found: Vec<PathBuf> = there.filter_map(|path| path.canonicalize().ok()).collect();
     found.retain(|path| !declared.iter().any(|declared| declared.starts_with(path) || path.starts_with(declared)));
     found.sort();
     found.dedup();

@@ -5,28 +5,23 @@
 
 use super::calls;
 use super::execute::Step;
-use super::raw::{clone_onto, system_call};
+use super::mounts::{Mounts, can_mount, mount_all};
+use super::raw::system_call;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, Scope,
 };
 use seccompiler::BpfProgram;
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::ptr;
 use std::sync::{Arc, OnceLock};
 
 /// The newest Landlock that is asked for; what an older kernel lacks is left out. What is done to devices beyond
 /// reading and writing is left alone.
 const NEWEST: ABI = ABI::V6;
 const LANDLOCK: ABI = ABI::V3;
-/// Not in libc for all targets: mount_setattr(2), open_tree(2), move_mount(2).
-const MOUNT_ATTR_RDONLY: u64 = 1;
-const OPEN_TREE_CLONE: usize = 1;
-const MOVE_MOUNT_F_EMPTY_PATH: usize = 4;
 
 /// What is taken from a program.
 #[derive(Debug, Default)]
@@ -37,11 +32,8 @@ pub struct Confinement {
     filter: BpfProgram,
     /// Whether root keeps what it can do.
     keeps_capabilities: bool,
-    /// What stays writable of all mounts, and then what of that is read-only again, and then what is put
-    /// somewhere else: each with where it is mounted.
-    mounts: Vec<Mount>,
-    /// Lines for the maps of a user namespace, for a user who may not make a mount namespace otherwise.
-    identity: [CString; 2],
+    /// What it sees of the files of its machine.
+    mounts: Mounts,
 }
 
 /// What a program may read. Made once for many programs: there is much that may be read.
@@ -86,16 +78,6 @@ fn ruleset<'p>(
     Ok(ruleset.into())
 }
 
-/// One mount of the program's own.
-#[derive(Debug)]
-struct Mount {
-    source: CString,
-    target: CString,
-    read_only: bool,
-}
-
-/// The most mounts of one program.
-const MOST_MOUNTS: usize = 128;
 /// Capabilities that root keeps, by number: those about files of other users, and those that programs ask for which give up
 /// being root (capabilities(7): CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID). Not DAC_READ_SEARCH: it opens files
 /// by handle, past every mount.
@@ -144,30 +126,14 @@ impl Confinement {
         !self.filter.is_empty()
     }
 
-    /// Makes everything read-only for the program but `writable`, and of that again `kept`; puts what is at a place
-    /// somewhere else, as `moved` says. Not even what belongs to a file's name can be changed elsewhere. Returns whether
-    /// the system can do that.
-    pub fn keep<'p>(
-        &mut self,
-        writable: impl Iterator<Item = &'p Path>,
-        kept: impl Iterator<Item = &'p Path>,
-        declared: impl Iterator<Item = &'p Path>,
-        moved: impl Iterator<Item = (&'p Path, &'p Path)>,
-    ) -> bool {
-        let mount = |source: &Path, target: &Path, read_only: bool| {
-            let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).ok();
-            Some(Mount { source: text(source)?, target: text(target)?, read_only })
-        };
-        let writable = writable.map(|path| mount(path, path, false));
-        let kept = kept.map(|path| mount(path, path, true));
-        let declared = declared.map(|path| mount(path, path, false));
-        let moved = moved.map(|(source, target)| mount(source, target, false));
-        let mounts: Vec<Mount> = writable.chain(kept).chain(declared).chain(moved).flatten().collect();
-        if mounts.len() > MOST_MOUNTS || !can_keep() {
-            return false;
+    /// Makes everything read-only for the program, and shows it what `mounts` say. Not even what belongs to a file's name can
+    /// be changed elsewhere. Returns whether the system can do that.
+    pub fn keep(&mut self, mut mounts: Mounts) -> bool {
+        let can = mounts.prepare();
+        if can {
+            self.mounts = mounts;
         }
-        (self.mounts, self.identity) = (mounts, identity());
-        true
+        can
     }
 
     /// The rulesets, for the process that gives its rights up.
@@ -194,7 +160,7 @@ const SCOPES_SINCE: u32 = 6;
 
 /// What this system can keep a program from, by the words of [`crate::delivery::Enforced`].
 pub fn abilities() -> [(&'static str, bool); 4] {
-    let (version, metadata) = (landlock_version(), can_keep());
+    let (version, metadata) = (landlock_version(), can_mount());
     // Without Landlock's word on it, a file elsewhere is kept from being cut by its mount alone.
     let files = version >= TRUNCATING_SINCE || (version > 0 && metadata);
     let (network, signals) = (!filter(false).is_empty(), version >= SCOPES_SINCE);
@@ -219,44 +185,6 @@ fn filter(network: bool) -> &'static BpfProgram {
     if network { &WITH } else { &WITHOUT }.get_or_init(|| calls::filter(network).unwrap_or_default())
 }
 
-/// What a user namespace needs to leave the user who they are.
-fn identity() -> [CString; 2] {
-    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    [user, group].map(|id| CString::new(format!("{id} {id} 1")).unwrap_or_default())
-}
-
-/// Whether this process may make mount namespaces: tried once.
-fn can_keep() -> bool {
-    static CAN: OnceLock<bool> = OnceLock::new();
-    *CAN.get_or_init(|| {
-        let sample = c"/proc".to_owned();
-        let mounts = vec![Mount { source: sample.clone(), target: sample, read_only: true }];
-        let confinement = Confinement { identity: identity(), mounts, ..Confinement::default() };
-        let mut stack = vec![0_u64; 2048];
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        let mut status: c_int = -1;
-        // SAFETY: a stack of its own, 16 bytes aligned at its end, and CLONE_VFORK keeps us still until the process
-        // has exited; it makes system calls by hand on values that live as long.
-        unsafe {
-            let top = stack.as_mut_ptr().add(stack.len()).map_addr(|address| address & !15);
-            let argument = (&raw const confinement).cast_mut().cast();
-            let pid = clone_onto(flags, top.cast(), ptr::null_mut(), ptr::null_mut(), try_to_keep, argument);
-            if pid > 0 {
-                libc::waitpid(pid as c_int, &raw mut status, 0);
-            }
-        }
-        status == 0
-    })
-}
-
-extern "C" fn try_to_keep(confinement: *mut c_void) -> c_int {
-    // SAFETY: whoever made this process passes one that lives as long.
-    unsafe {
-        let confinement = &*confinement.cast::<Confinement>();
-        c_int::from(own_mounts(confinement) < 0 || mount_all(&confinement.mounts) < 0)
-    }
-}
-
 /// Gives up the rights, in the process that becomes the program.
 ///
 /// # Safety
@@ -266,7 +194,6 @@ pub(super) unsafe fn give_up(confinement: &Confinement, rulesets: [c_int; 2]) ->
     // SAFETY: plain system calls on values that live as long.
     unsafe {
         if !confinement.mounts.is_empty() {
-            confine(own_mounts(confinement))?;
             confine(mount_all(&confinement.mounts))?;
         }
         // What a hook of root could do beyond files of others: it is gone once the program is executed. Nobody
@@ -290,99 +217,4 @@ pub(super) unsafe fn give_up(confinement: &Confinement, rulesets: [c_int; 2]) ->
         }
     }
     Ok(())
-}
-
-/// Leaves the mounts of others behind: what is mounted from now on, nobody else sees.
-// SAFETY: to be called in a process of its own only, which makes system calls by hand.
-unsafe fn own_mounts(confinement: &Confinement) -> isize {
-    // SAFETY: pointers to texts that end with NUL.
-    unsafe {
-        let mounts = libc::CLONE_NEWNS as usize;
-        if system_call(libc::SYS_unshare, [mounts, 0, 0, 0, 0]) < 0 {
-            let done = system_call(libc::SYS_unshare, [mounts | libc::CLONE_NEWUSER as usize, 0, 0, 0, 0]);
-            if done < 0 {
-                return done;
-            }
-            let [user, group] = &confinement.identity;
-            // The kernel asks for it before a group is mapped by someone without privileges.
-            write_whole(c"/proc/self/setgroups", c"deny");
-            let done = write_whole(c"/proc/self/uid_map", user).min(write_whole(c"/proc/self/gid_map", group));
-            if done < 0 {
-                return done;
-            }
-        }
-        let flags = (libc::MS_REC | libc::MS_SLAVE) as usize;
-        system_call(libc::SYS_mount, [0, c"/".as_ptr() as usize, 0, flags, 0])
-    }
-}
-
-// SAFETY: to be called in a process of its own only, which makes system calls by hand.
-unsafe fn write_whole(path: &std::ffi::CStr, text: &std::ffi::CStr) -> isize {
-    let text = text.to_bytes();
-    // SAFETY: pointers to live texts, with their lengths.
-    unsafe {
-        let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
-        let file = system_call(libc::SYS_openat, [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0, 0]);
-        if file < 0 {
-            return file;
-        }
-        let written = system_call(libc::SYS_write, [file as usize, text.as_ptr() as usize, text.len(), 0, 0]);
-        system_call(libc::SYS_close, [file as usize, 0, 0, 0, 0]);
-        written
-    }
-}
-
-/// mount_setattr(2).
-#[repr(C)]
-struct Attributes {
-    set: u64,
-    clear: u64,
-    propagation: u64,
-    user_namespace: u64,
-}
-
-/// Takes hold of all places as they are, makes everything read-only, and puts them where they belong.
-// SAFETY: to be called in a process of its own only, which makes system calls by hand.
-unsafe fn mount_all(mounts: &[Mount]) -> isize {
-    let mut trees = [-1_isize; MOST_MOUNTS];
-    let (here, empty) = (libc::AT_FDCWD as usize, c"".as_ptr() as usize);
-    let read_only = |fd: usize, path: usize, flags: c_int| {
-        let attributes = Attributes { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
-        let (at, size) = (&raw const attributes as usize, size_of::<Attributes>());
-        // SAFETY: pointers to live values; the size is that of the structure.
-        unsafe { system_call(libc::SYS_mount_setattr, [fd, path, flags as usize, at, size]) }
-    };
-    // SAFETY: pointers to texts that end with NUL.
-    unsafe {
-        for (mount, tree) in mounts.iter().zip(&mut trees) {
-            let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as usize | libc::AT_RECURSIVE as usize;
-            *tree = system_call(libc::SYS_open_tree, [here, mount.source.as_ptr() as usize, flags, 0, 0]);
-        }
-        let done = read_only(here, c"/".as_ptr() as usize, libc::AT_RECURSIVE);
-        if done < 0 {
-            return done;
-        }
-        for (mount, tree) in mounts.iter().zip(&trees) {
-            // What is not there needs no protection.
-            if *tree == -(libc::ENOENT as isize) {
-                continue;
-            }
-            if *tree < 0 {
-                return *tree;
-            }
-            if mount.read_only {
-                let done = read_only(*tree as usize, empty, libc::AT_EMPTY_PATH | libc::AT_RECURSIVE);
-                if done < 0 {
-                    return done;
-                }
-            }
-            let target = mount.target.as_ptr() as usize;
-            let done =
-                system_call(libc::SYS_move_mount, [*tree as usize, empty, here, target, MOVE_MOUNT_F_EMPTY_PATH]);
-            if done < 0 {
-                return done;
-            }
-        }
-    }
-    0
 }

@@ -18,6 +18,7 @@ mod folder;
 mod inherit;
 mod linux;
 mod lock;
+mod mounts;
 mod path;
 mod pipe;
 mod platform;
@@ -41,6 +42,7 @@ pub use entry::begin;
 pub use execute::Step;
 pub use folder::Folder;
 pub use lock::{Holder, LockError, lock_exclusive, lock_holder, lock_shared, try_lock, unlock};
+pub use mounts::Mounts;
 pub use path::{
     OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, fixed_modes, is_noexec,
     make_folder_beneath, open_beneath, open_folder, open_straight, owner, owner_of_target, read_capped, read_regular,

@@ -728,3 +728,25 @@ fn fork_bombs_end_with_their_hook() {
         }
     }
 }
+
+#[test]
+fn a_guard_costs_the_same_however_many_files_the_home_folder_has() {
+    let project = trusted("- {name: h, events: [{type: a.b}], command: ['true'], sandbox: guard}\n");
+    let fastest = || {
+        let emit = |_| {
+            let begun = Instant::now();
+            project.ok(&["emit", "a.b"]);
+            begun.elapsed()
+        };
+        (0..count(40, 20)).map(emit).min().unwrap()
+    };
+    let before = fastest();
+    let files = count(100_000, 20_000);
+    for number in 0..files {
+        fs::write(project.home().join(format!("file-{number}")), "").unwrap();
+    }
+    let after = fastest();
+    let ratio = after.as_secs_f64() / before.as_secs_f64();
+    figure(&format!("an emit with a guard and {files} files in HOME, to one with none"), format!("{ratio:.2}"));
+    assert!(ratio < 1.5, "{before:?} {after:?}");
+}

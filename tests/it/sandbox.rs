@@ -88,8 +88,7 @@ fn guard_leaves_the_project_and_takes_the_keys_and_the_network() {
     }
     let (result, record, project) = tried("guard", ATTEMPTS);
     assert_eq!(answers(&result).len(), 23, "{result}");
-    let wanted =
-        ["project", "move", "deeper", "own-tmp", "settings", "dotfile", "list", "system", "null", "answer", "local"];
+    let wanted = ["project", "move", "deeper", "own-tmp", "dotfile", "list", "system", "null", "answer", "local"];
     assert_eq!(allowed(&result), wanted, "{result}");
     assert_eq!(
         (&record["sandbox"], &record["enforced"]),
