@@ -54,7 +54,8 @@ pub fn explain_all(emitter: &Emitter, event: &Event) -> Vec<HookExplanation> {
         });
         let (entry, explanation, rule) = best?;
         let hook = &loaded_hook.hook;
-        let obstacles = obstacles(loaded, index, &guard.verdict(index));
+        let mut obstacles = obstacles(loaded, index, &guard.verdict(index));
+        obstacles.extend(emitter.left_out(hook.name.as_str()).map(str::to_owned));
         let notes = notes(loaded, index, hook, event);
         Some(HookExplanation { hook: index, entry, rule, explanation, obstacles, notes })
     });

@@ -1,28 +1,26 @@
 //! `knockon emit`: an event from flags.
 
 use super::artifact;
-use super::diagnostics;
 use super::ending::{self, Show};
 use super::error::{CliError, Exit};
 use super::explain;
 use super::live::Live;
 use super::options::{ProjectOptions, TrustOptions};
+use super::preview;
 use super::quick::{Argument, Quick};
 use super::results::{self, Wanted};
 use super::standing;
-use super::terminal::{Paint, Terminal};
-use crate::config::Severity;
+use super::terminal::Terminal;
 use crate::dispatch::Watcher;
-use crate::emitter::{Emission, EmitReport, Emitter, Preview};
+use crate::emitter::{Emission, EmitReport, Emitter};
 use crate::event::{Event, EventDraft, EventError, EventType, InvalidEventType};
 use crate::explanation::explain_all;
 use crate::json::Json;
 use crate::project::UserFolders;
 use crate::text::one_line;
-use crate::trust::Verdict;
 use crate::work_package::Kind;
 use clap::Args;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -289,7 +287,7 @@ impl EmitOptions {
         self.place_reports(terminal)?;
         if self.dry_run {
             let preview = emitter.preview(draft).map_err(|error| refused(origin, &error))?;
-            self.show_preview(emitter, &preview, terminal);
+            preview::show(emitter, &preview, (self.json || self.jsonl, self.explain), terminal);
             self.explain(emitter, &preview.event, terminal);
             let unreviewed = emitter.unreviewed().filter(|_| self.strict);
             return Ok(unreviewed.map_or(Exit::Fine, |why| ending::strict_exit(why, terminal)));
@@ -317,7 +315,13 @@ impl EmitOptions {
     }
 
     fn shown(&self) -> Show {
-        Show { json: self.json, lines: self.jsonl, verbose: self.verbose, quiet: self.quiet }
+        Show {
+            json: self.json,
+            lines: self.jsonl,
+            verbose: self.verbose,
+            quiet: self.quiet,
+            elsewhere: self.project.is_named(),
+        }
     }
 
     /// Shows what became of one event; how the command ends by it.
@@ -386,93 +390,6 @@ impl EmitOptions {
             for explained in explain_all(emitter, event) {
                 explain::show(emitter.loaded(), &explained, false, &[], terminal);
             }
-        }
-    }
-
-    fn show_preview(&self, emitter: &Emitter, preview: &Preview, terminal: &mut Terminal) {
-        let name = |index: usize| emitter.loaded().hooks[index].hook.name.as_str();
-        if self.json || self.jsonl {
-            let hooks = preview.hooks.iter().map(|(matched, verdict)| {
-                let hook = &emitter.loaded().hooks[matched.hook].hook;
-                json!({
-                    "hook": name(matched.hook),
-                    "hook_name": name(matched.hook),
-                    "matched": matched.reason(emitter.loaded()),
-                    "would_run": *verdict == Verdict::Trusted && hook.enabled,
-                    "enabled": hook.enabled,
-                    "trust": verdict.to_string(),
-                })
-            });
-            let hooks: Vec<Value> = hooks.collect();
-            // The keys of what an emit prints, so that one reader serves both.
-            #[derive(serde::Serialize)]
-            struct Document<'a> {
-                dry_run: bool,
-                event: Option<Box<RawValue>>,
-                error: Option<&'a str>,
-                outcome: &'static str,
-                hooks_executed: usize,
-                all_successful: bool,
-                blocked: Option<String>,
-                stopped_by: Option<&'a str>,
-                results: &'a [Value],
-                hooks: &'a [Value],
-                warnings: &'a [String],
-                problems: Vec<Value>,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                explained: Option<Vec<Value>>,
-            }
-            let event = RawValue::from_string(preview.event.json().text().to_owned()).ok();
-            let explained = self.explain.then(|| {
-                let all = explain_all(emitter, &preview.event);
-                all.iter().map(|explained| explain::document(emitter.loaded(), explained, &[])).collect()
-            });
-            let blocked = preview.hooks.iter().find(|(_, verdict)| *verdict != Verdict::Trusted);
-            let problems = emitter.problems().iter().map(|problem| diagnostics::document(problem, None)).collect();
-            terminal.json(&Document {
-                dry_run: true,
-                event,
-                error: None,
-                outcome: "none",
-                hooks_executed: 0,
-                all_successful: blocked.is_none()
-                    && emitter.problems().iter().all(|problem| problem.severity != Severity::Error),
-                blocked: blocked.map(|(_, verdict)| verdict.to_string()),
-                stopped_by: None,
-                results: &hooks,
-                hooks: &hooks,
-                warnings: &preview.warnings,
-                problems,
-                explained,
-            });
-        } else {
-            terminal.line(&format!("{}  (dry run, nothing is run or recorded)", preview.event.kind()));
-            for (matched, verdict) in &preview.hooks {
-                let loaded_hook = &emitter.loaded().hooks[matched.hook];
-                let (what, trust) = match verdict {
-                    Verdict::Trusted if loaded_hook.hook.enabled => ("would run", String::new()),
-                    Verdict::Trusted => {
-                        let place = emitter.loaded().place_of_disabling(loaded_hook);
-                        ("would not run", format!(": disabled ({place})"))
-                    }
-                    _ => ("would not run", format!(": {verdict}")),
-                };
-                let hook = terminal.paint(Paint::Bold, name(matched.hook));
-                terminal.line(&format!(
-                    "  {hook} {what}{} ({})",
-                    one_line(&trust),
-                    one_line(&matched.reason(emitter.loaded()))
-                ));
-            }
-            if preview.hooks.is_empty() {
-                terminal.line("  no hook matches");
-            }
-        }
-        for warning in &preview.warnings {
-            terminal.warning(warning);
-        }
-        for problem in emitter.problems() {
-            terminal.problem(problem);
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Show {
     pub(super) verbose: bool,
     /// Nothing about hooks that succeeded.
     pub(super) quiet: bool,
+    /// Whether the project or its configuration was named: it may not be that of the current folder.
+    pub(super) elsewhere: bool,
 }
 
 impl Show {
@@ -102,6 +104,7 @@ fn notes(report: &EmitReport, show: Show, strict: bool, terminal: &mut Terminal)
         };
         let advice = match verdict {
             Verdict::Refused(_) => "correct that first",
+            _ if show.elsewhere => "review with `knockon trust` and the same --project-root or --config",
             _ => "review with `knockon trust`",
         };
         let why = match verdict {
@@ -202,7 +205,7 @@ fn strict_exit_of_hooks(report: &EmitReport, terminal: &mut Terminal) -> Exit {
     if missed.is_empty() {
         return Exit::Fine;
     }
-    terminal.note(&format!("--strict: {} did not run", one_line(&missed.join(", "))));
+    terminal.note(&format!("{} should have run and did not", one_line(&missed.join(", "))));
     Exit::Untrusted
 }
 

@@ -26,6 +26,7 @@ mod live;
 mod on;
 mod options;
 mod output;
+mod preview;
 mod quick;
 mod report;
 mod results;

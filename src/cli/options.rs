@@ -64,6 +64,16 @@ impl ProjectOptions {
         self.config.clone().or_else(variable)
     }
 
+    /// Whether one of both was named.
+    pub(super) fn is_named(&self) -> bool {
+        self.project_root.is_some() || self.config().is_some()
+    }
+
+    /// Opens the emitter for commands that try hooks: what is included is shown, and has to be trusted to run.
+    pub(super) fn tester(&self, trust: &TrustOptions) -> Result<Emitter, CliError> {
+        self.open(trust, (false, false, true))
+    }
+
     /// Opens the emitter for commands that run hooks.
     /// `look_only`: nothing is going to be run, and a signal ends knockon as usual.
     pub(super) fn emitter(&self, trust: &TrustOptions, look_only: bool) -> Result<Emitter, CliError> {
@@ -75,6 +85,14 @@ impl ProjectOptions {
     /// # Errors
     /// With `strict`, also a trust variable that is set but empty: a hash was meant to be there.
     pub(super) fn emitter_as(&self, trust: &TrustOptions, look_only: bool, strict: bool) -> Result<Emitter, CliError> {
+        self.open(trust, (look_only, strict, look_only))
+    }
+
+    fn open(
+        &self,
+        trust: &TrustOptions,
+        (look_only, strict, reviews): (bool, bool, bool),
+    ) -> Result<Emitter, CliError> {
         if strict && trust.trust_hash.is_none() && std::env::var_os(TRUST_VARIABLE).is_some_and(|text| text.is_empty())
         {
             let error = CliError::usage(format!(
@@ -96,7 +114,7 @@ impl ProjectOptions {
             commit,
             trust_hash: trust.hash()?,
             strict,
-            reviews: look_only,
+            reviews,
             // Where they cannot be listened to, a signal ends knockon at once and the hook is left alone: still
             // better than not running the hook at all.
             interrupts: if look_only { None } else { Some(Interrupts::default()) },
@@ -215,7 +233,7 @@ pub(super) fn require_sound(emitter: &Emitter, terminal: &mut Terminal) -> Resul
     let mut errors = emitter.problems().iter().filter(|problem| problem.is_of_whole_file());
     match errors.any(|problem| !own(&problem.path)) {
         false => Ok(()),
-        true => Err(CliError::new(Exit::Usage, "the configuration has errors; its hooks are off")
+        true => Err(CliError::new(Exit::Usage, "the configuration has errors; no hook of a file with an error runs")
             .hint("`knockon validate` checks it again")),
     }
 }

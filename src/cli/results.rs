@@ -202,7 +202,10 @@ fn missed_elsewhere(report: &EmitReport) -> Vec<Missed> {
     let files = report.problems.iter().filter(|problem| problem.is_of_whole_file()).map(|problem| Missed {
         name: problem.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         why: NotRun::InvalidConfig.as_str(),
-        message: format!("no hook of this file ran: {problem}"),
+        message: match problem.disables_file() {
+            true => format!("no hook of this file ran: {problem}"),
+            false => format!("hooks that it inherits did not run: {problem}"),
+        },
     });
     let is_named = |name: &str| report.hooks().iter().any(|hook| hook.name == name && hook.outcome.is_missed());
     let guards = report.guards.iter().filter(|guard| !is_named(&guard.name)).map(|guard| Missed {

@@ -110,7 +110,8 @@ impl Tree<'_> {
             self.terminal.line(&format!("{branch}→ {}  {}", one_line(kind), one_line(id)));
         }
         if all == 0 {
-            self.terminal.line("no hook was meant for it");
+            let told = if story.problems.is_empty() { "no hook matched" } else { "no hook ran" };
+            self.terminal.line(told);
         }
         let other = if story.hooks.is_empty() { "hooks" } else { "other hooks" };
         let hint = format!("`knockon explain {}` says why {other} did not match", one_line(&story.event_id));

@@ -52,7 +52,7 @@ pub(super) struct Test {
 
 impl super::Command for Test {
     fn run(self, terminal: &mut Terminal) -> Result<Exit, CliError> {
-        let emitter = self.project.emitter(&self.trust, false)?;
+        let emitter = self.project.tester(&self.trust)?;
         require_sound(&emitter, terminal)?;
         let hook = self.hook.as_deref().map(|name| find_hook(emitter.loaded(), name)).transpose()?;
         if let Some((path, hook)) = self.event_file.clone().zip(hook) {

@@ -78,7 +78,16 @@ impl super::Command for Trust {
                 terminal.warning(&note);
             }
             if self.json {
-                terminal.json(&json!({ "hash": hash, "files": entries().collect::<Vec<_>>() }));
+                // Of several configurations, each with files of the same names.
+                let files = all.iter().flat_map(|(file, manifest)| {
+                    let place = |path: &str| file.hooks_folder.join(path).to_string_lossy().into_owned();
+                    manifest.entries().iter().map(move |entry| {
+                        let mut document = json!(entry);
+                        document["file"] = json!(place(&entry.path));
+                        document
+                    })
+                });
+                terminal.json(&json!({ "hash": hash, "files": files.collect::<Vec<_>>() }));
             } else {
                 terminal.line(&hash.to_string());
             }

@@ -113,7 +113,8 @@ pub(super) fn compose(
         scopes: Vec::new(),
         hooks: Vec::new(),
     };
-    let mut layers = Layers { folder, open, budget, composed, found: Vec::new(), regions: Vec::new() };
+    let mut layers =
+        Layers { folder, open, budget, withholds: false, composed, found: Vec::new(), regions: Vec::new() };
     let complete = layers.file(0, None, &mut vec![name]).is_some();
     if complete {
         layers.one_liners();
@@ -151,6 +152,8 @@ pub(super) struct Layers<'o, 'a> {
     folder: PathBuf,
     pub(super) open: &'o mut Open<'a>,
     budget: &'o mut Budget,
+    /// Whether a file was not included because nothing was trusted.
+    withholds: bool,
     pub(super) composed: Composed,
     pub(super) found: Vec<Diagnostic>,
     /// Where hooks and the keys beside them begin, and which hook it is.
@@ -341,7 +344,12 @@ impl Layers<'_, '_> {
                 open_files.pop();
             }
             Opened::Withheld => {
-                let message = format!("`{shown}` is not included before you trust this configuration");
+                if std::mem::replace(&mut self.withholds, true) {
+                    // One says it for all.
+                    return;
+                }
+                let message =
+                    format!("`{shown}` and whatever else is included is not read before you trust this configuration");
                 self.read(|reader| {
                     let help = Some("review it with `knockon trust`".into());
                     reader.warning(span, Diagnostic::NOT_INCLUDED, message).help = help;

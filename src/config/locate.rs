@@ -170,8 +170,15 @@ impl Search {
         self.seen.push(owner.identity);
         if beside.is_empty() && layers::inherits(&bytes) {
             let message = "`inherit` has no effect here: it is for the hooks.yaml of a project inside another";
+            let (message, help) = match origin {
+                Origin::Commit => (
+                    "`inherit` has no effect with --config-from-ref: the outer hooks are not read from the commit",
+                    "use --trust-hash, which covers both, or emit in the outer project",
+                ),
+                Origin::User | Origin::Project => (message, "remove it; what it would add does not run"),
+            };
             let problem = Diagnostic::error(&path, None, Diagnostic::NOTHING_TO_INHERIT, message);
-            self.located.problems.push(problem.help("remove it; what it would add does not run"));
+            self.located.problems.push(problem.help(help));
         }
         let (safe, distrust, withholds) = (self.safe.clone(), None, false);
         let mut found = Found { origin, path, bytes, beside, withholds, distrust, safe, inherited };

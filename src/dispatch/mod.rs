@@ -128,7 +128,7 @@ pub enum Skip {
 
 impl Skip {
     /// Why a hook is left out, if it is.
-    fn why(&self, name: &str) -> Option<&'static str> {
+    pub fn why(&self, name: &str) -> Option<&'static str> {
         match self {
             Skip::Nothing => None,
             Skip::All => Some("KNOCKON switches all hooks off"),

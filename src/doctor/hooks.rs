@@ -2,12 +2,15 @@
 
 use super::{Findings, Level};
 use crate::audit::Query;
-use crate::config::{Limits, Mode, Sandbox};
+use crate::config::{Limits, Mode, Sandbox, Severity, lint};
 use crate::emitter::Emitter;
 use crate::git;
 use crate::project::Layout;
 use crate::text::{count, one_line};
 use std::path::Path;
+
+/// How many problems of hooks are reported one by one.
+const MOST_PROBLEMS: usize = 10;
 
 /// Looks for everything that keeps hooks from running, and for runs in the background that failed.
 pub(super) fn hooks(emitter: &Emitter, findings: &mut Findings) {
@@ -20,6 +23,12 @@ pub(super) fn hooks(emitter: &Emitter, findings: &mut Findings) {
     for hook in &emitter.loaded().invalid {
         let message = format!("`{}` does not run: {}", hook.name, one_line(&hook.problem));
         findings.error("invalid hooks", message, "`knockon validate` shows the place");
+    }
+    // What `validate` finds on the machine: a missing script, one that cannot run, a missing folder.
+    let search = emitter.caller().search_path();
+    let found = lint(emitter.loaded(), emitter.project(), search, false);
+    for problem in found.iter().filter(|problem| problem.severity == Severity::Error).take(MOST_PROBLEMS) {
+        findings.error("hooks", one_line(&problem.to_string()), "`knockon validate` shows the place");
     }
     policy(emitter, findings);
     background(emitter, findings);

@@ -76,15 +76,32 @@ pub(super) fn remembered(
             guards.retain(|guard| is_own && !is_among(guard, false));
         }
         (!guards.is_empty()).then_some(())?;
-        let (why, help) =
-            gone.unwrap_or(("it was inherited from an outer project, and is not any more".into(), BRING_BACK));
+        let (why, help) = gone.unwrap_or_else(|| match outer_error(plan) {
+            Some(why) => (why, CORRECT),
+            None => ("it was inherited from an outer project, and is not any more".into(), BRING_BACK),
+        });
         Some(Remembered { why, help, guards })
     });
     let mut gone: Vec<Remembered> = gone.flat_map(|gone| apart_by_error(gone, plan)).collect();
+    // The record of the outer project knows better than that of the one that inherits.
+    for at in (0..gone.len()).rev() {
+        let (before, after) = gone.split_at_mut(at);
+        let Some(known) = after.first() else { continue };
+        before.iter_mut().for_each(|other| other.guards.retain(|guard| !known.guards.contains(guard)));
+    }
+    gone.retain(|gone| !gone.guards.is_empty());
     if explicit.is_none() && has_no_record {
         gone.extend(of_other_worktrees(project, file, store));
     }
     gone
+}
+
+/// What is wrong with the configuration that the project inherits, if something is.
+fn outer_error(plan: &Plan) -> Option<String> {
+    let own = plan.loaded.project_file()?.path.parent()?;
+    let mut errors = plan.problems.iter().filter(|problem| problem.is_of_whole_file());
+    let error = errors.find(|error| error.code == Diagnostic::NOTHING_TO_INHERIT || !error.path.starts_with(own))?;
+    Some(format!("it is inherited, and {}: {}", one_line(&error.path.to_string_lossy()), one_line(&error.message)))
 }
 
 /// The guards of what was trusted in another worktree of the same repository, where the content here is another one.

@@ -284,7 +284,9 @@ impl Emitter {
             let stored = recorded.and_then(|()| self.audit.sync());
             report.not_stored = stored.err().map(|error| error.to_string());
         }
-        for problem in plan.problems.iter().filter(|problem| problem.severity == Severity::Error) {
+        let is_recorded =
+            |problem: &&Diagnostic| problem.severity == Severity::Error || problem.code == Diagnostic::NOT_INCLUDED;
+        for problem in plan.problems.iter().filter(is_recorded) {
             // What goes wrong is kept by `record`.
             let _ = record(&AuditRecord::problem(&event, problem.to_string(), now));
         }
@@ -427,6 +429,11 @@ impl Emitter {
     /// How many events led to this process.
     pub fn chain(&self) -> u32 {
         self.chain
+    }
+
+    /// Why the caller's environment leaves a hook out, if it does.
+    pub fn left_out(&self, hook: &str) -> Option<&'static str> {
+        self.options.skip.why(hook)
     }
 
     /// Decides about each hook whether it may run.

@@ -47,7 +47,7 @@ impl Emitter {
             Some(hash) if hash == *given => Ok(()),
             Some(hash) => Err(Unreviewed::Untrusted(format!(
                 "the content of {} has the hash {hash}, not {given}; `knockon trust --print-hash --json` lists its files",
-                self.loaded().project_file().map(|file| one_line(&file.path.to_string_lossy())).unwrap_or_default()
+                self.project_paths()
             ))),
         }
     }
@@ -128,6 +128,12 @@ impl Emitter {
         Some(Unreviewed::Invalid(format!(
             "no hook matches `{kind}`, and no such type is known; did you mean `{meant}`?"
         )))
+    }
+
+    /// The configurations that a hash stands for, the outermost first.
+    fn project_paths(&self) -> String {
+        let paths = self.loaded().project_files().map(|file| one_line(&file.path.to_string_lossy()));
+        paths.collect::<Vec<_>>().join(" and ")
     }
 
     fn absent(&self, rest: &str) -> String {

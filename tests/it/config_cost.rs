@@ -139,7 +139,7 @@ fn included_files_are_not_read_before_the_configuration_is_trusted() {
     let report = project.json(&["emit", "task.completed", "--json"]);
     assert_eq!((&report["outcome"], &report["all_successful"]), (&json!("not_run"), &json!(false)), "{report}");
     let ran = project.run(&["emit", "task.completed"]);
-    let warning = "`more.yaml` is not included before you trust this configuration; review it with `knockon trust`";
+    let warning = "`more.yaml` and whatever else is included is not read before you trust this configuration; review it with `knockon trust`";
     assert!(ran.code == 0 && ran.stderr.contains(warning), "{}", ran.stderr);
     assert_eq!(project.run(&["emit", "task.completed", "--strict"]).code, 3);
     let junit = project.run(&["emit", "task.completed", "--report", "junit=-"]);

@@ -242,3 +242,13 @@ fn list_says_what_is_inherited_and_the_hash_where_the_project_lies() {
     let output = project.command(&arguments).current_dir(project.root().join("packages/moved")).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn the_reason_of_a_missing_outer_guard_is_what_is_wrong_with_the_outer_file() {
+    let (project, _) = nested();
+    project.config("version: '1.1'\nhooks: [\n");
+    let ran = in_inner(&project, &["emit", "task.completed"]);
+    let told: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("the guard `outer-guard`")).collect();
+    assert!(told.len() == 1 && !told[0].contains("any more"), "{}", ran.stderr);
+    assert!(told[0].contains(".knockon/hooks.yaml"), "{told:?}");
+}

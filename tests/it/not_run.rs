@@ -630,6 +630,53 @@ fn a_script_that_cannot_be_started_is_no_success_under_strict() {
         let plain = project.run(&["emit", "task.completed"]);
         assert_eq!(plain.code, 0, "{}", plain.stderr);
         let strict = project.run(&["emit", "task.completed", "--strict"]);
-        assert!(strict.code == 3 && strict.stderr.contains("--strict: `guard` did not run"), "{}", strict.stderr);
+        assert!(strict.code == 3 && strict.stderr.contains("`guard` should have run and did not"), "{}", strict.stderr);
     }
+}
+
+#[test]
+fn what_only_shows_tells_of_hooks_that_the_environment_leaves_out() {
+    let project = TestProject::trusted(
+        "- {name: a, events: [{type: a.b}], command: 'true'}\n- {name: b, events: [{type: a.b}], command: 'true'}\n",
+    );
+    for (variable, value, left_out) in [("KNOCKON", "0", 2), ("KNOCKON_SKIP", "a", 1)] {
+        let run = |arguments: &[&str]| {
+            let output = project.command(arguments).env(variable, value).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let dry = run(&["emit", "a.b", "--dry-run"]);
+        assert_eq!(dry.matches(&format!("would not run: {variable}")).count(), left_out, "{dry}");
+        let document: Value = serde_json::from_str(&run(&["emit", "a.b", "--dry-run", "--json"])).unwrap();
+        let would = document["results"].as_array().unwrap().iter().filter(|hook| hook["would_run"] == json!(true));
+        assert_eq!(would.count(), 2 - left_out, "{document}");
+        let explained = run(&["explain", "a.b"]);
+        assert_eq!(explained.matches(&format!("does not run: {variable}")).count(), left_out, "{explained}");
+    }
+}
+
+#[test]
+fn the_record_of_an_event_says_what_was_not_read() {
+    let project = TestProject::new();
+    project.config("version: '1.1'\ninclude: [one.yaml, two.yaml]\nhooks: []\n");
+    for name in ["one", "two"] {
+        project.file(
+            &format!(".knockon/{name}.yaml"),
+            format!("version: '1.1'\nhooks:\n  - {{name: {name}, events: [{{type: a.b}}], command: [echo]}}\n"),
+        );
+    }
+    let ran = project.ok(&["emit", "a.b"]);
+    assert_eq!(ran.stderr.matches("before you trust").count(), 1, "{}", ran.stderr);
+    let id = project.audit()[0]["event_id"].as_str().unwrap().to_owned();
+    let story = project.ok(&["audit", "show", &id]).stdout;
+    assert!(story.contains("is not read before you trust") && story.contains("no hook ran"), "{story}");
+    // It is known, and has to be trusted.
+    let tried = project.run(&["test", "two", "a.b"]);
+    assert!(tried.code == 3 && tried.stderr.contains("not trusted"), "{tried:?}");
+}
+
+#[test]
+fn doctor_finds_what_keeps_hooks_from_starting() {
+    let project = TestProject::trusted("- {name: a, events: [{type: a.b}], script: gone.sh}\n");
+    let ran = project.run(&["doctor"]);
+    assert!(ran.code == 1 && ran.stdout.contains("gone.sh"), "{ran:?}");
 }
