@@ -87,6 +87,7 @@ pub(super) fn launch<'a>(
         folder: program.folder,
         confinement: boxed.confinement,
         further: boxed.further,
+        wraps: boxed.wraps,
     };
     let started = Instant::now();
     let child = platform.start(spawning, [hook_stdin.as_fd(), hook_stdout.as_fd(), hook_stderr.as_fd()]);

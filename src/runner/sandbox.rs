@@ -32,6 +32,8 @@ pub(super) struct Boxed {
     pub(super) confinement: Option<Confinement>,
     pub(super) further: Vec<OwnedFd>,
     pub(super) enforced: Enforced,
+    /// Whether the program is one that makes the sandbox.
+    pub(super) wraps: bool,
     /// A folder for temporary files that nobody else sees.
     pub(super) temporary: Option<ScratchFolder>,
 }

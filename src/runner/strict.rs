@@ -135,5 +135,5 @@ pub(super) fn strict(
     if !has_scopes && rules.network {
         enforced.missing.push("abstract sockets");
     }
-    Ok(Boxed { confinement: scoped, further, enforced, ..Boxed::default() })
+    Ok(Boxed { confinement: scoped, further, enforced, wraps: true, ..Boxed::default() })
 }

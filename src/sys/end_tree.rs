@@ -97,48 +97,72 @@ unsafe fn kill_children() -> usize {
     }
 }
 
+/// Sends a signal to everything below a process, and not to that one.
+// SAFETY: to be called in the small process only, which makes system calls by hand, of a program that was not removed.
+pub(super) unsafe fn signal_below(pid: c_int, signal: c_int) {
+    // SAFETY: as for this function.
+    unsafe {
+        with_list(&mut |list| {
+            signal_all(pid as usize, signal, list);
+        });
+    }
+}
+
+/// Memory for the numbers of processes, as long as `work` has it. Returns whether there was some.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn with_list(work: &mut impl FnMut(&mut [u32])) -> bool {
+    let length = MOST_PROCESSES * size_of::<u32>();
+    // SAFETY: fresh memory of our own, zeroed, which is given back.
+    unsafe {
+        let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+        let kind = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as usize;
+        let Ok(address) = usize::try_from(map(length, protection, kind)) else { return false };
+        work(std::slice::from_raw_parts_mut(address as *mut u32, MOST_PROCESSES));
+        system_call(libc::SYS_munmap, [address, length, 0, 0, 0]);
+    }
+    true
+}
+
 /// Stops everything below this process until nothing new appears, and then kills it: what forks in many groups is quicker
 /// than one who kills one after the other. Returns how many there were.
 // SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn stop_and_kill() -> usize {
-    let length = MOST_PROCESSES * size_of::<u32>();
-    // SAFETY: fresh memory of our own, which is given back below; every number in it was written before it is read. That of
-    // a process further below could be another's by now only if its parent was stopped too late to remove it and every
-    // number there is was taken since.
-    unsafe {
-        let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
-        let kind = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as usize;
-        let memory = map(length, protection, kind);
-        let Ok(address) = usize::try_from(memory) else { return kill_children() };
-        let list = std::slice::from_raw_parts_mut(address as *mut u32, MOST_PROCESSES);
-        let (mut known, mut count) = (0, 0);
-        for _ in 0..MOST_WALKS {
-            let sum;
-            (count, sum) = stop_all(list);
-            if sum == known {
-                break;
+    let mut total = 0;
+    // SAFETY: the number of a process further below could be another's by now only if its parent was stopped too late to
+    // remove it and every number there is was taken since.
+    let has_memory = unsafe {
+        let own = system_call(libc::SYS_getpid, [0; 5]) as usize;
+        with_list(&mut |list| {
+            let (mut known, mut count) = (0, 0);
+            for _ in 0..MOST_WALKS {
+                let sum;
+                (count, sum) = signal_all(own, libc::SIGSTOP, list);
+                if sum == known {
+                    break;
+                }
+                known = sum;
             }
-            known = sum;
-        }
-        for number in list.iter().take(count) {
-            kill(*number as isize, libc::SIGKILL);
-        }
-        system_call(libc::SYS_munmap, [address, length, 0, 0, 0]);
-        count
-    }
+            for number in list.iter().take(count) {
+                kill(*number as isize, libc::SIGKILL);
+            }
+            total = count;
+        })
+    };
+    // SAFETY: as for this function.
+    if has_memory { total } else { unsafe { kill_children() } }
 }
 
-/// Walks the tree below this process and stops what is in it; returns how many that are, and a number that stands for them.
+/// Walks the tree below a process and sends a signal to what is in it; returns how many that are, and a number that stands
+/// for them.
 // SAFETY: to be called in the small process only, which makes system calls by hand.
-unsafe fn stop_all(list: &mut [u32]) -> (usize, u64) {
+unsafe fn signal_all(top: usize, signal: c_int, list: &mut [u32]) -> (usize, u64) {
     // SAFETY: as for this function.
     unsafe {
-        let own = system_call(libc::SYS_getpid, [0; 5]) as usize;
         let (mut at, mut count, mut sum) = (0_usize, 0_usize, 0_u64);
-        let mut parent = own;
+        let mut parent = top;
         loop {
             each_child(parent, &mut |child| {
-                kill(child as isize, libc::SIGSTOP);
+                kill(child as isize, signal);
                 if let Some(place) = list.get_mut(count) {
                     *place = child as u32;
                     count = count.wrapping_add(1);

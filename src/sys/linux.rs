@@ -33,6 +33,8 @@ struct Supervised {
     orders: *mut Orders,
     /// Whether the supervisor is done with the program, and can start the next.
     done: bool,
+    /// Whether the program only makes a sandbox for the real one.
+    wraps: bool,
     /// Whether the supervisor is gone.
     lost: bool,
 }
@@ -40,7 +42,7 @@ struct Supervised {
 impl Platform for Linux {
     fn start(&self, spawning: Spawning, stdio: [BorrowedFd<'_>; 3]) -> Result<Box<dyn Child>, SpawnError> {
         let failed = |source| SpawnError { step: Step::Clone, source };
-        let Spawning { program, arguments, environment, folder, confinement, further } = spawning;
+        let Spawning { program, arguments, environment, folder, confinement, further, wraps } = spawning;
         let rulesets = confinement.as_ref().map_or([None, None], Confinement::rulesets);
         let owned = |fd: Option<BorrowedFd<'_>>| fd.map(|fd| fd.try_clone_to_owned()).transpose();
         let rulesets = [owned(rulesets[0]).map_err(failed)?, owned(rulesets[1]).map_err(failed)?];
@@ -70,7 +72,9 @@ impl Platform for Linux {
                 Ok(supervisor)
             });
             match ordered {
-                Ok(supervisor) => return Ok(Box::new(Supervised { supervisor, orders, done: false, lost: false })),
+                Ok(supervisor) => {
+                    return Ok(Box::new(Supervised { supervisor, orders, wraps, done: false, lost: false }));
+                }
                 // Somebody killed it while it had nothing to do.
                 Err(_) if !fresh => {}
                 Err(error) => {
@@ -125,7 +129,7 @@ impl Child for Supervised {
     }
 
     fn signal(&self, signal: Signal) {
-        self.supervisor.signal(u8::try_from(signal.number()).unwrap_or_default());
+        self.supervisor.signal(u8::try_from(signal.number()).unwrap_or_default(), self.wraps);
     }
 
     fn end_all(&self) {

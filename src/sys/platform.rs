@@ -35,6 +35,8 @@ pub struct Spawning {
     /// What it gets besides its standard streams, as descriptors [`Spawning::FIRST_FURTHER`] and following; at
     /// most two.
     pub further: Vec<OwnedFd>,
+    /// Whether it only makes a sandbox and starts the real program in it: signals are for what it started.
+    pub wraps: bool,
 }
 
 impl Spawning {

@@ -3,7 +3,7 @@
 //! It shares our memory (`CLONE_VM`), which makes it cheap, and binds it to system calls by hand: nothing here
 //! allocates, panics or touches what belongs to a thread. It knows no clock and no policy.
 
-use super::end_tree::end_all;
+use super::end_tree::{end_all, signal_below};
 use super::execute::{DESCRIPTORS, Orders, Step, become_program, failure, note_failure};
 use super::inherit::{close_on_execute, keep_only, set_up, take_lowest};
 use super::process::usage_of;
@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 pub(super) const START: u8 = 255;
 /// Tells it to end the program and whatever it started. A smaller number than [`START`] is a signal to pass on.
 pub(super) const END_ALL: u8 = 0;
+/// Together with a signal: it is for what is below the program, and not for the program itself.
+pub(super) const BELOW: u8 = 128;
 /// It says that the program could not be started; the orders say why.
 pub(super) const FAILED: u8 = 1;
 /// It says that the program has ended, and has left something behind.
@@ -270,6 +272,9 @@ unsafe fn watch(shared: &Shared, control: c_int, pid: c_int, pidfd: c_int) -> bo
                         end_all(shared, pid);
                         say(control, GONE);
                         return true;
+                    }
+                    Heard::Message(signal) if of_program.fd >= 0 && signal & BELOW != 0 => {
+                        signal_below(pid, c_int::from(signal & !BELOW));
                     }
                     // The group is the program's as long as it was not removed.
                     Heard::Message(signal) if of_program.fd >= 0 => {

@@ -8,7 +8,7 @@ use super::execute::{DESCRIPTORS, Orders};
 use super::process::{Ending, Usage, ending_of};
 use super::raw::{clone_onto, system_call};
 use super::stack::Stacks;
-use super::supervise::{END_ALL, ENDED, FAILED, GONE, START, Shared, supervise};
+use super::supervise::{BELOW, END_ALL, ENDED, FAILED, GONE, START, Shared, supervise};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
@@ -127,10 +127,10 @@ impl Supervisor {
         }
     }
 
-    /// Lets it send a signal to the program's group. It alone knows whether the program's id is still the
+    /// Lets it send a signal to the program's group, or with `only_below` to everything that the program started. It alone knows whether the program's id is still the
     /// program's.
-    pub(super) fn signal(&self, signal: u8) {
-        self.tell(signal);
+    pub(super) fn signal(&self, signal: u8, only_below: bool) {
+        self.tell(if only_below { signal | BELOW } else { signal });
     }
 
     /// Lets it end the program and everything below.

@@ -438,3 +438,23 @@ fn what_lies_in_shared_memory_is_not_hidden() {
     let output = project.command(&["emit", "a.b"]).env("TMPDIR", "/dev/shm").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
+
+#[test]
+fn a_strict_hook_may_tidy_up_when_its_time_is_up() {
+    if !is_able() {
+        return;
+    }
+    let project = project(
+        "- {name: h, events: [{type: '*'}], sandbox: strict, timeout: 1, shell: /bin/bash, \
+         command: 'trap \"echo tidy > tidied; exit 3\" TERM; touch up; while :; do sleep 0.05; done'}\n",
+    );
+    let begun = std::time::Instant::now();
+    let document = project.json(&["emit", "a.b", "--json"]);
+    assert_eq!(document["results"][0]["status"], "timeout", "{document}");
+    assert_eq!(project.read("tidied"), "tidy\n");
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(4),
+        "it ends when it has tidied up: {:?}",
+        begun.elapsed()
+    );
+}
