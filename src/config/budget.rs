@@ -44,7 +44,7 @@ fn take(left: &mut usize, count: usize) -> bool {
     rest.is_some()
 }
 
-/// Keeps [`MAX_PROBLEMS`] of the problems from number `from` on, those that disable a whole file first, and says how many
+/// Keeps 100 of the problems from number `from` on, those that disable a whole file first, and says how many
 /// more there are.
 pub fn shorten(problems: &mut Vec<Diagnostic>, from: usize, path: &Path) {
     if problems.len() <= from + MAX_PROBLEMS {
