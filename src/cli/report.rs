@@ -12,12 +12,16 @@ use crate::sys::replace_private;
 use crate::text::{count, one_line};
 use crate::time::{Timestamp, read_since};
 use clap::Args;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// How long ago the report begins, unless told.
 const LATELY: &str = "7d";
+
+/// The most bytes of records that a page is made of: a log may be larger than the memory.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 /// Write what happened as one HTML page that a browser opens: events and their hook runs in time, durations, failures
 /// and their output. The page loads nothing and needs no network.
@@ -53,14 +57,27 @@ impl super::Command for ReportCommand {
         let log = log_of(&self.project)?;
         let until = Timestamp::now();
         let since = self.since.or_else(|| read_since(LATELY, until)).unwrap_or(until);
-        let mut entries = Vec::new();
+        let (mut entries, mut bytes, mut left_out) = (VecDeque::new(), 0, 0);
         let unreadable = log
             .since(Some(since), |entry| {
                 if self.include_tests || !entry.is_of_test() {
-                    entries.push(entry);
+                    bytes += entry.line.len();
+                    entries.push_back(entry);
+                }
+                while bytes > MOST_BYTES
+                    && let Some(oldest) = entries.pop_front()
+                {
+                    bytes -= oldest.line.len();
+                    left_out += 1;
                 }
             })
             .map_err(|error| failed(&error))?;
+        if left_out > 0 {
+            let records = count(left_out, "record");
+            terminal.warning(&format!(
+                "the log is long: the oldest {records} since then are left out; name a later --since"
+            ));
+        }
         if unreadable > 0 {
             terminal.warning(&format!("{} of the log cannot be read", count(unreadable, "line")));
         }

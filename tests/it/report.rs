@@ -192,3 +192,21 @@ fn a_file_that_is_no_report_is_not_written_over() {
     let few = project.ok(&["report", "--out", "-", "--limit", "2"]).stdout;
     assert!(few.contains("The newest 2 of 5 events"));
 }
+
+#[test]
+fn a_log_larger_than_any_page_costs_bounded_memory() {
+    let project = TestProject::new();
+    project.hooks("[]\n");
+    let mut text = String::new();
+    for number in 0..120_000 {
+        let at = format!("{:02}:{:02}.{:03}", number / 60_000 % 60, number / 1000 % 60, number % 1000);
+        text.push_str(&format!(
+            "{{\"timestamp\":\"2026-01-01T06:{at}Z\",\"event_id\":\"evt_01M8R4P44{number:017}\",\"event_type\":\"a.b\",\"status\":\"emitted\",\"error\":\"{}\"}}\n",
+            "x".repeat(250)
+        ));
+    }
+    project.file(".knockon/audit.log", text);
+    let ran = project.ok(&["report", "--since", "2025-12-31"]);
+    assert!(ran.stderr.contains("the log is long: the oldest"), "{}", ran.stderr);
+    assert!(project.read("knockon-report.html").len() < 8 * 1024 * 1024);
+}
