@@ -5,7 +5,7 @@
 use crate::sys;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -25,6 +25,9 @@ pub struct Scratch {
 /// What is left behind by a process that was killed is removed when it is older than this.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 
+/// One of so many processes that make a folder looks for what others left behind.
+const SWEEP_ONE_IN: u64 = 32;
+
 /// A folder in it (0700); removed with this value, and everything in it.
 #[derive(Debug)]
 pub(super) struct ScratchFolder(PathBuf);
@@ -38,7 +41,7 @@ impl ScratchFolder {
 impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // What another user made in it cannot be removed.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = sys::remove_tree(&self.0);
     }
 }
 
@@ -82,7 +85,11 @@ impl Scratch {
             return Ok(folder.clone());
         }
         // Nobody can know the name before it is made, and making it fails where something has it.
-        let name = format!("knockon-{:016x}", getrandom::u64().map_err(io::Error::other)?);
+        let random = getrandom::u64().map_err(io::Error::other)?;
+        let name = format!("knockon-{random:016x}");
+        if random.is_multiple_of(SWEEP_ONE_IN) {
+            sweep_folders(base);
+        }
         // Where one cannot be written, the next may be.
         let mut made = Err(io::ErrorKind::NotFound.into());
         for base in [base, Path::new("/tmp"), Path::new("/var/tmp"), Path::new("/dev/shm")] {
@@ -101,9 +108,18 @@ impl Scratch {
     /// It cannot be made.
     pub(super) fn sub_folder(&self, base: &Path) -> io::Result<ScratchFolder> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder(base)?.join(format!("{number}.tmp"));
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(ScratchFolder(path))
+        let make = || {
+            let path = self.folder(base)?.join(format!("{number}.tmp"));
+            DirBuilder::new().mode(0o700).create(&path).map(|()| ScratchFolder(path))
+        };
+        make().or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                // It was swept away: this process did nothing for a day.
+                self.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
+                make()
+            }
+            _ => Err(error),
+        })
     }
 
     /// The name of a file that is not there yet: in `folder`, else in the folder that stays, else in one that is
@@ -121,6 +137,23 @@ impl Scratch {
         }
         let folder = folder.map_or_else(|| self.folder(base), |folder| Ok(folder.to_owned()))?;
         Ok(ScratchFile { path: folder.join(format!("{number}{ending}")), kept: false })
+    }
+}
+
+/// Removes folders that processes of this user left in `base` when they were killed.
+fn sweep_folders(base: &Path) {
+    let is_name = |name: &str| {
+        let random = name.strip_prefix("knockon-").filter(|random| random.len() == 16);
+        random.is_some_and(|random| random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let is_old = entry.metadata().is_ok_and(|metadata| {
+            let age = metadata.modified().ok().and_then(|modified| modified.elapsed().ok());
+            metadata.is_dir() && metadata.uid() == sys::user_id() && age.is_some_and(|age| age > LEFT_BEHIND)
+        });
+        if is_old && entry.file_name().to_str().is_some_and(is_name) {
+            let _ = sys::remove_tree(&entry.path());
+        }
     }
 }
 
@@ -167,7 +200,7 @@ impl Scratch {
     pub fn clear(&self) {
         if let Some(folder) = self.folder.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A hook may have put something there.
-            let _ = fs::remove_dir(&folder).or_else(|_| fs::remove_dir_all(&folder));
+            let _ = fs::remove_dir(&folder).or_else(|_| sys::remove_tree(&folder));
         }
     }
 }
@@ -175,5 +208,27 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn what_killed_processes_left_is_swept_and_nothing_else() {
+        let base = tempfile::tempdir().unwrap();
+        let names = ["knockon-0123456789abcdef", "knockon-0123456789abcdee", "knockon-mine", "other"];
+        for name in names {
+            fs::create_dir_all(base.path().join(name).join("0.tmp/home")).unwrap();
+            if name != names[1] {
+                let folder = fs::File::open(base.path().join(name)).unwrap();
+                folder.set_modified(SystemTime::now() - LEFT_BEHIND - Duration::from_secs(60)).unwrap();
+            }
+        }
+        sweep_folders(base.path());
+        let left = names.map(|name| base.path().join(name).exists());
+        assert_eq!(left, [false, true, true, true]);
     }
 }

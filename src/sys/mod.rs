@@ -27,6 +27,7 @@ mod portable;
 mod private;
 mod process;
 mod raw;
+mod remove;
 mod resolve;
 mod signal;
 mod sqlite;
@@ -55,6 +56,7 @@ pub use private::{
     open_private_named, replace_private, take_rights, update_private,
 };
 pub use process::{Ending, Usage};
+pub use remove::remove_tree;
 pub use resolve::resolve;
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
 pub use sqlite::lend_memory_to_sqlite;

@@ -458,3 +458,20 @@ fn a_strict_hook_may_tidy_up_when_its_time_is_up() {
         begun.elapsed()
     );
 }
+
+#[test]
+fn a_temporary_folder_goes_however_deep_a_hook_makes_it() {
+    if !is_able() {
+        return;
+    }
+    let project = project(
+        "- {name: h, events: [{type: '*'}], sandbox: guard, command: [python3, -c, \"import os\\nos.chdir(os.environ['TMPDIR'])\\n\
+         for i in range(3000): os.mkdir('d'); os.chdir('d')\\nos.chmod('.', 0)\"]}\n",
+    );
+    let base = project.home().join("tmp");
+    fs::create_dir(&base).unwrap();
+    let output = project.command(&["emit", "a.b", "--json"]).env("TMPDIR", &base).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["results"][0]["status"], "success", "{document}");
+    assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
+}
