@@ -259,9 +259,10 @@ unsafe fn make_file(path: &CStr) {
 unsafe fn own_mounts(mounts: &Mounts) -> isize {
     // SAFETY: pointers to texts that end with NUL.
     unsafe {
-        let namespace = libc::CLONE_NEWNS as usize;
-        if system_call(libc::SYS_unshare, [namespace, 0, 0, 0, 0]) < 0 {
-            let done = system_call(libc::SYS_unshare, [namespace | libc::CLONE_NEWUSER as usize, 0, 0, 0, 0]);
+        // Shared memory, semaphores and message queues by number come along: they have no place among the files.
+        let namespaces = (libc::CLONE_NEWNS | libc::CLONE_NEWIPC) as usize;
+        if system_call(libc::SYS_unshare, [namespaces, 0, 0, 0, 0]) < 0 {
+            let done = system_call(libc::SYS_unshare, [namespaces | libc::CLONE_NEWUSER as usize, 0, 0, 0, 0]);
             if done < 0 {
                 return done;
             }

@@ -26,10 +26,12 @@ fn attacked(sandbox: &str, as_user: Option<u32>, own_file: bool) -> BTreeMap<Str
     let session = project.home().join(".gnupg/S.gpg-agent");
     fs::create_dir_all(session.parent().unwrap()).unwrap();
     let _session = UnixListener::bind(&session).unwrap();
+    let queue = Command::new("ipcmk").args(["-Q", "-p", "0666"]).output().unwrap();
+    let queue = String::from_utf8(queue.stdout).unwrap().split_whitespace().last().unwrap().to_owned();
     let mut target = Command::new("sleep").arg("60").spawn().unwrap();
     let hooks = format!(
         "version: '1.1'\nhooks:\n- name: h\n  events: [{{type: '*'}}]\n  sandbox: {sandbox}\n  output: always\n  \
-         script: attacks.py\n  env: {{TARGET: '{}', ABSTRACT: '{name}', SESSION: '{}'}}\n",
+         script: attacks.py\n  env: {{TARGET: '{}', ABSTRACT: '{name}', QUEUE: '{queue}', SESSION: '{}'}}\n",
         target.id(),
         session.display()
     );
@@ -66,6 +68,7 @@ fn attacked(sandbox: &str, as_user: Option<u32>, own_file: bool) -> BTreeMap<Str
         assert!(run(&["trust", "--hash", hash.trim()]).status.success());
     }
     let output = run(&["emit", "a.b", "--json"]);
+    assert!(Command::new("ipcrm").args(["-q", &queue]).status().unwrap().success());
     target.kill().unwrap();
     target.wait().unwrap();
     let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
@@ -127,6 +130,7 @@ fn without_a_sandbox_the_attacks_work() {
         "set-uid file",
         "keyctl",
         "abstract socket",
+        "message queue",
         "socket of a session",
     ];
     assert!(wanted.iter().all(|what| tried[*what]), "{}", json!(tried));
