@@ -97,10 +97,13 @@ fn notes(report: &EmitReport, show: Show, strict: bool, terminal: &mut Terminal)
     if let Some(verdict) = &report.dispatched.blocked {
         let blocked = report.hooks().iter().filter(|hook| hook.outcome.status == Status::BlockedUntrusted);
         let (enabled, disabled): (Vec<_>, Vec<_>) = blocked.partition(|hook| hook.enabled);
+        let names = names_of(&enabled);
         let hooks = match (enabled.len(), disabled.len()) {
             (0, disabled) => format!("{} did not run (now disabled)", count(disabled, "hook")),
-            (enabled, 0) => format!("{} did not run", count(enabled, "hook")),
-            (enabled, disabled) => format!("{} did not run ({disabled} more are disabled)", count(enabled, "hook")),
+            (enabled, 0) => format!("{} did not run ({names})", count(enabled, "hook")),
+            (enabled, disabled) => {
+                format!("{} did not run ({names}; {disabled} more are disabled)", count(enabled, "hook"))
+            }
         };
         let advice = match verdict {
             Verdict::Refused(_) => "correct that first",
@@ -131,9 +134,15 @@ fn notes(report: &EmitReport, show: Show, strict: bool, terminal: &mut Terminal)
     }
 }
 
+/// The names of the first hooks, for a note.
+fn names_of(hooks: &[&HookReport]) -> String {
+    let names: Vec<String> = hooks.iter().take(SHOWN_PLACES).map(|hook| format!("`{}`", hook.name)).collect();
+    names.join(", ") + if hooks.len() > SHOWN_PLACES { ", …" } else { "" }
+}
+
 /// Why hooks that matched did not run, apart from trust: one line a reason.
 fn not_run_notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
-    let mut reasons: Vec<(String, usize)> = Vec::new();
+    let mut reasons: Vec<(String, Vec<&HookReport>)> = Vec::new();
     let disabled = report.hooks().iter().map(|hook| &hook.outcome);
     let disabled = disabled.filter(|outcome| outcome.not_run == Some(NotRun::Disabled) && !show.quiet);
     let places: Vec<String> = disabled.map(|outcome| outcome.summary()).collect();
@@ -157,12 +166,13 @@ fn not_run_notes(report: &EmitReport, show: Show, terminal: &mut Terminal) {
             _ => continue,
         };
         match reasons.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, times)) => *times += 1,
-            None => reasons.push((text, 1)),
+            Some((_, hooks)) => hooks.push(hook),
+            None => reasons.push((text, vec![hook])),
         }
     }
-    for (text, times) in reasons {
-        terminal.note(&one_line(&format!("{} {text}", count(times, "hook"))));
+    for (text, hooks) in reasons {
+        let text = if hooks.len() > 1 { text.replace(": its ", ": their ") } else { text };
+        terminal.note(&one_line(&format!("{} ({}) {text}", count(hooks.len(), "hook"), names_of(&hooks))));
     }
     if report.problems.iter().any(Diagnostic::disables_file) {
         terminal.note("the hooks of that file did not run: `knockon validate` shows what to correct");

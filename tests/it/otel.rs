@@ -157,7 +157,7 @@ fn every_program_that_ran_is_a_span_with_the_id_it_was_handed() {
             ("KNOCKON_SKIP", "out"),
         ],
     );
-    assert_eq!(ran.stderr, "knockon: 1 hook did not run: KNOCKON_SKIP names it\n");
+    assert_eq!(ran.stderr, "knockon: 1 hook (`out`) did not run: KNOCKON_SKIP names it\n");
     let Request { line, headers, body } = collector.next();
     collector.expect_nothing();
     assert_eq!(line, "POST /v1/traces HTTP/1.1");

@@ -45,7 +45,7 @@ fn an_untrusted_project_runs_nothing_says_so_in_one_line_and_exits_0() {
     let project = project();
     let ran = project.run(&["emit", "spec.created"]);
     assert_eq!((ran.code, project.exists("ran")), (0, false));
-    assert_eq!(ran.stderr, "knockon: 1 hook did not run, not trusted yet; review with `knockon trust`\n");
+    assert_eq!(ran.stderr, "knockon: 1 hook did not run (`touch`), not trusted yet; review with `knockon trust`\n");
     assert_eq!(project.run(&["emit", "spec.created", "--strict"]).code, 3);
     assert_eq!(project.run(&["run", "--event-type", "spec.created", "--strict"]).code, 3);
     assert_eq!(project.run(&["test", "touch", "spec.created"]).code, 3);
@@ -322,7 +322,7 @@ fn an_untrusted_project_is_not_even_read() {
     let script = fs::File::options().write(true).open(project.hooks_folder().join("touch.sh")).unwrap();
     script.set_len(1 << 30).unwrap();
     let ran = project.ok(&["emit", "spec.created"]);
-    assert!(ran.stderr.contains("1 hook did not run, not trusted yet;"), "{ran:?}");
+    assert!(ran.stderr.contains("1 hook did not run (`touch`), not trusted yet;"), "{ran:?}");
     let refused = project.run(&["trust"]);
     assert_eq!(refused.code, 3);
     assert!(
@@ -392,7 +392,7 @@ fn a_store_that_cannot_be_read_is_told_and_does_not_count_as_empty() {
     let ran = project.ok(&["emit", "spec.created"]);
     assert!(!project.exists("ran"), "{ran:?}");
     assert!(
-        ran.stderr.contains("1 hook did not run, the trust store") && ran.stderr.contains("cannot be used"),
+        ran.stderr.contains("1 hook did not run (`touch`), the trust store") && ran.stderr.contains("cannot be used"),
         "{ran:?}"
     );
 }
