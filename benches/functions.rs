@@ -13,6 +13,7 @@ use knockon::audit::{AuditLog, AuditRecord};
 use knockon::cache::ConfigCache;
 use knockon::config::{self, Loaded};
 use knockon::matcher::Matcher;
+use knockon::project::UserKey;
 use knockon::store::{Key, NewDelivery, Outbox, Owner};
 use knockon::time::Timestamp;
 use knockon::trust::{self, Manifest, TrustStore, Verdict};
@@ -171,7 +172,7 @@ mod configuration {
     fn from_the_cache(bencher: Bencher<'_, '_>, hooks: usize) {
         let ground = Ground::idle(hooks);
         drop(ground.open());
-        let (cache, event) = (ConfigCache::of(&ground.user), super::event());
+        let (cache, event) = (ConfigCache::of(&ground.user, UserKey::of(&ground.user)), super::event());
         bencher.bench(|| {
             let found = config::find(&ground.project, &ground.user, None).found;
             cache.find(found).expect("it was kept").part(&event).expect("it was kept whole")

@@ -13,13 +13,12 @@ use crate::config::{
 };
 use crate::event::Event;
 use crate::matcher::{Finder, Matcher, Slot, probe};
-use crate::project::UserFolders;
-use crate::sys;
+use crate::project::{KEY_BYTES, UserFolders, UserKey};
+use crate::sys::{self, OpenFile};
 use crate::text::hex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
-use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -38,14 +37,13 @@ const SEAL: usize = 16;
 /// table of places is not read as a whole.
 const PLACE: usize = 8 + SEAL;
 
-type Key = [u8; 32];
+type Key = [u8; KEY_BYTES];
 
 /// The user's folder of configurations that were understood before.
 #[derive(Clone, Debug)]
 pub struct ConfigCache {
     folder: Option<PathBuf>,
-    /// Where the key is.
-    key: Option<PathBuf>,
+    key: UserKey,
 }
 
 /// A configuration that was understood before, and whose files have not changed since.
@@ -86,7 +84,7 @@ struct Layers {
 /// An open file of the cache.
 #[derive(Debug)]
 struct Stored {
-    file: File,
+    file: OpenFile,
     size: u64,
     /// The beginning of the file: all of the index, and what was read with it.
     head: Vec<u8>,
@@ -96,9 +94,9 @@ struct Stored {
 }
 
 impl ConfigCache {
-    /// The cache of a user.
-    pub fn of(user: &UserFolders) -> Self {
-        ConfigCache { folder: user.cache.clone(), key: user.state.as_ref().map(|state| state.join("cache.key")) }
+    /// The cache of a user with this key.
+    pub fn of(user: &UserFolders, key: UserKey) -> Self {
+        ConfigCache { folder: user.cache.clone(), key }
     }
 
     /// The configuration that `found` are the files of, when it was kept and nothing has changed since.
@@ -107,7 +105,7 @@ impl ConfigCache {
     /// It was not kept, or is another one now: gives the files back.
     pub fn find(&self, found: Vec<Found>) -> Result<Kept, Vec<Found>> {
         let known = || {
-            let stored = Stored::open(&self.path(&found)?, self.read_key()?)?;
+            let stored = Stored::open(&self.path(&found)?, *self.key.read()?)?;
             let front: Front = decode(stored.index().get(stored.front()?)?)?;
             let open = |(found, names): (&Found, &Vec<String>)| Layers::open(found, names.clone());
             let layers: Vec<Layers> = found.iter().zip(&front.layers).map(open).collect::<Option<_>>()?;
@@ -128,31 +126,13 @@ impl ConfigCache {
             (sound && !loaded.hooks.is_empty()).then_some(())?;
             let as_read = |(found, file): (&Found, &ConfigFile)| Layers::of(found, file);
             let layers: Vec<Layers> = found.iter().zip(&loaded.files).map(as_read).collect::<Option<_>>()?;
-            let bytes = written(found, &layers, loaded, matcher, problems, &self.make_key()?)?;
+            let bytes = written(found, &layers, loaded, matcher, problems, self.key.read_or_make().ok()?)?;
             let folder = self.folder.as_deref()?;
             sys::make_private_folder(folder).ok()?;
             sys::is_private_folder(folder).ok().filter(|private| *private)?;
             sys::replace_private(&self.path(found)?, &bytes).ok()
         };
         let _ = keep();
-    }
-
-    fn read_key(&self) -> Option<Key> {
-        let file = sys::open_private(self.key.as_ref()?).ok()??;
-        sys::read_capped(&file, 32).ok()?.try_into().ok()
-    }
-
-    /// The key, a new one when there is none.
-    fn make_key(&self) -> Option<Key> {
-        self.read_key().or_else(|| {
-            let path = self.key.as_ref()?;
-            let mut key = [0; 32];
-            getrandom::fill(&mut key).ok()?;
-            sys::make_private_folder(path.parent()?).ok()?;
-            sys::replace_private(path, &key).ok()?;
-            // Another process may have been quicker.
-            self.read_key()
-        })
     }
 
     /// One file for the same configuration files, whatever is in them.
@@ -248,7 +228,7 @@ impl Stored {
     /// write exactly that.
     fn open(path: &Path, key: Key) -> Option<Self> {
         let file = sys::open_private(path).ok()??;
-        let size = file.metadata().ok()?.len();
+        let size = file.owner().size;
         let first = USUAL_INDEX.min(usize::try_from(size).ok()?);
         let mut head = vec![0; first];
         file.read_exact_at(&mut head, 0).ok()?;

@@ -2,8 +2,10 @@
 //!
 //! Reads folder names only; what is in the files is for other rooms.
 
+mod key;
 mod worktree;
 
+pub use key::{KEY_BYTES, UserKey};
 pub use worktree::{linked_repository, small_file};
 
 use crate::sys;
@@ -268,6 +270,12 @@ impl Project {
     fn with_layout(root: &Path, layout: Layout, start: &Path) -> io::Result<Self> {
         let has_second = layout == Layout::Flowspec && folder(&root.join(".knockon"))?.is_some();
         Ok(Project { root: root.to_owned(), layout, has_second, start: start.to_owned(), refused: None, deleted: None })
+    }
+
+    /// The same project as if it had no folder of ours.
+    #[must_use]
+    pub fn without_folder(&self) -> Self {
+        Project { layout: Layout::Bare, ..self.clone() }
     }
 
     /// Whether one of the files is there that may be its configuration, whatever it is.

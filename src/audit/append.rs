@@ -3,16 +3,18 @@
 //! Under an exclusive `flock`: is this still the file at that path, does it end in a whole line, what
 //! was the last line; then one `write`. The lock may be kept for the records that come right after.
 
+use super::elsewhere::Elsewhere;
 use super::end::Open;
 use super::link::{Line, Point};
+use super::mac::Signer;
 use super::place::{CURRENT, Place};
 use super::record::AuditRecord;
 use super::rotate;
 use super::seal::{Head, Seal, Seals};
-use super::side::{Side, Waiting};
+use super::side::Side;
 use crate::config::{AuditSettings, Diagnostic, Durability, UserSettings};
-use crate::project::{Project, UserFolders};
-use crate::sys::{self, LockError, OpenFault, Owner};
+use crate::project::{Project, UserFolders, UserKey};
+use crate::sys::{self, LockError, OpenFault};
 use crate::time::Timestamp;
 use std::ffi::OsStr;
 use std::fmt;
@@ -25,7 +27,7 @@ use std::time::{Duration, Instant};
 /// is stopped or stuck, and the caller must not hang with it.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// How many bytes are written under one lock, before others are let in: the time of some hundred records.
-const LEASE: u64 = 128 * 1024;
+pub(super) const LEASE: u64 = 128 * 1024;
 /// After how many leases in a row a process that met nobody leaves the lock for a moment all the same.
 const LEASES_ALONE: u32 = 16;
 /// That moment.
@@ -38,20 +40,25 @@ const EVERY: Duration = Duration::from_secs(1);
 pub struct AuditLog {
     pub(super) place: Option<Place>,
     pub(super) seal: Option<Seal>,
-    project: String,
-    user: UserFolders,
+    pub(super) project: Project,
+    pub(super) user: UserFolders,
+    pub(super) key: UserKey,
+    /// Once a record was signed, or could not be.
+    pub(super) signer: OnceLock<Result<Signer, String>>,
+    /// Once the log could not be written.
+    pub(super) elsewhere: OnceLock<Option<Box<Elsewhere>>>,
     settings: OnceLock<(AuditSettings, Vec<Diagnostic>)>,
     inner: Mutex<Inner>,
     /// How long the lock was waited for in vain. It is not waited for again: a caller waits at most once.
-    gave_up: OnceLock<Duration>,
+    pub(super) gave_up: OnceLock<Duration>,
 }
 
 /// What one process knows of the log.
 #[derive(Debug, Default)]
 pub(super) struct Inner {
-    open: Option<Open>,
+    pub(super) open: Option<Open>,
     /// Where its records go while the lock is not to be had.
-    side: Option<Side>,
+    pub(super) side: Option<Side>,
     /// The end of the log when we first saw it.
     found: Option<Point>,
     /// Whether lines were written since the last seal.
@@ -66,7 +73,7 @@ pub(super) struct Inner {
     /// Leases in a row without a pause, and whether the last one had to be waited for.
     leases: (u32, bool),
     /// The line that is being written. One buffer for all of them.
-    line: Line,
+    pub(super) line: Line,
 }
 
 /// Why a record was not written.
@@ -98,11 +105,19 @@ impl std::error::Error for AuditError {}
 impl AuditLog {
     /// The log of a project. Nothing is opened or made yet.
     pub fn of(project: &Project, user: &UserFolders) -> Self {
+        Self::with_key(project, user, UserKey::of(user))
+    }
+
+    /// The same with the user's key, for others to share: it is read once.
+    pub(crate) fn with_key(project: &Project, user: &UserFolders, key: UserKey) -> Self {
         AuditLog {
             place: Place::of(project, user),
             seal: Seal::of(project, user),
-            project: project.root_text(),
+            project: project.clone(),
             user: user.clone(),
+            key,
+            signer: OnceLock::new(),
+            elsewhere: OnceLock::new(),
             settings: OnceLock::new(),
             inner: Mutex::default(),
             gave_up: OnceLock::new(),
@@ -110,8 +125,8 @@ impl AuditLog {
     }
 
     /// The path of the project it is about.
-    pub fn project(&self) -> &str {
-        &self.project
+    pub fn project(&self) -> String {
+        self.project.root_text()
     }
 
     /// Where the log is.
@@ -144,7 +159,8 @@ impl AuditLog {
     /// Writes one record as the last line. It is handed to the system when this returns, and survives
     /// the end of this process; a power cut may take the last seconds, unless the user's settings ask for
     /// `durability: fsync`. While another process is stuck with the lock, the record is kept in a file beside the
-    /// log, and put into it by the next writer who has the lock.
+    /// log, and put into it by the next writer who has the lock. When the log cannot be written, it is written to one in the user's
+    /// state folder, and [`AuditLog::warnings`] says so.
     ///
     /// # Errors
     /// See [`AuditError`]; the log is as it was then.
@@ -162,14 +178,15 @@ impl AuditLog {
         let place = self.place()?;
         let mut inner = self.inner();
         record.write(inner.line.begin());
-        match self.hold(&mut inner) {
-            Ok(()) => self.write(&mut inner, place),
+        let written = match self.hold(&mut inner) {
+            Ok(()) => self.write(&mut inner, place, self.signer()),
             Err(AuditError::Lock(path, busy @ LockError::Busy(_))) => {
-                let kept = inner.keep_beside(place, self.is_durable());
+                let kept = self.keep_beside(&mut inner, place);
                 kept.map_err(|_| AuditError::Lock(path, busy))
             }
             Err(error) => Err(error),
-        }
+        };
+        written.or_else(|error| self.append_elsewhere(record, error))
     }
 
     /// Lets others write: to be called before anything that takes time.
@@ -206,7 +223,8 @@ impl AuditLog {
             open.dirty = false;
             *synced = open.head(Timestamp::now());
         }
-        inner.side.as_mut().map_or(Ok(()), Side::sync).map_err(failed)
+        inner.side.as_mut().map_or(Ok(()), Side::sync).map_err(failed)?;
+        self.used_elsewhere().map_or(Ok(()), AuditLog::sync)
     }
 
     /// What to tell whoever waited in vain for the lock, if somebody did.
@@ -220,7 +238,7 @@ impl AuditLog {
         ))
     }
 
-    fn is_durable(&self) -> bool {
+    pub(super) fn is_durable(&self) -> bool {
         self.settings().durability == Durability::Fsync
     }
 
@@ -314,15 +332,16 @@ impl AuditLog {
             Err(OpenFault::Missing) => (folder.append(OsStr::new(CURRENT)).map_err(opened)?, true),
             found => (found.map_err(opened)?, false),
         };
-        let owner = Owner::of_open(&file).map_err(|error| AuditError::Io(self.path(), error))?;
-        Ok(Open { folder, file, identity: owner.identity, end: None, is_held: false, lease: 0, dirty: false, fresh })
+        let identity = file.owner().identity;
+        let file = file.into_file();
+        Ok(Open { folder, file, identity, end: None, signed: None, is_held: false, lease: 0, dirty: false, fresh })
     }
 
-    /// Writes the line that was begun, under the lock; into the next file when this one is full.
-    fn write(&self, inner: &mut Inner, place: &Place) -> Result<(), AuditError> {
+    /// Writes the line that was begun, under the lock; into the next file when this one is full. With a signer, as this user's.
+    pub(super) fn write(&self, inner: &mut Inner, place: &Place, signer: Option<&Signer>) -> Result<(), AuditError> {
         let failed = |error| AuditError::Io(self.path(), error);
         let most = self.settings().max_size;
-        let length = inner.line.body().len() as u64 + 100;
+        let length = inner.line.body().len() as u64 + 150;
         let full = |open: &Open| open.end.is_some_and(|end| end.size > 0 && end.size + length > most);
         if inner.open.as_ref().is_some_and(full) {
             // A log that cannot be rotated grows on: a record is worth more than a size.
@@ -331,7 +350,7 @@ impl AuditLog {
             }
         }
         let Inner { open: Some(open), line, .. } = inner else { return Err(AuditError::NoPlace) };
-        let written = open.append(line).map_err(failed);
+        let written = open.append(line, signer).map_err(failed);
         open.lease = open.lease.saturating_sub(length);
         if written.is_err() {
             // What we know of its end may be wrong by now.
@@ -339,7 +358,7 @@ impl AuditLog {
             let _ = self.unlock(inner);
             inner.open = None;
         } else {
-            inner.unsealed = true;
+            inner.unsealed |= signer.is_some();
         }
         written
     }
@@ -367,47 +386,6 @@ impl AuditLog {
             // What fails now is done after the next rotation.
             let _ = rotate::compress(self, inner, place);
         }
-    }
-
-    /// Puts what others, or we, could not write into the log where it belongs.
-    fn merge(&self, inner: &mut Inner) -> Result<(), AuditError> {
-        let place = self.place()?;
-        let own = inner.side.take();
-        let Some(open) = &inner.open else { return Ok(()) };
-        let mut waiting = match Waiting::find(place, &open.folder, own)? {
-            Some(waiting) => waiting,
-            None => return Ok(()),
-        };
-        // The line that is being written comes behind those that were kept.
-        let own = std::mem::take(&mut inner.line);
-        let merged = loop {
-            match waiting.next() {
-                Ok(Some(body)) => inner.line.begin().extend_from_slice(body.as_bytes()),
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-            // The lock is kept, however many there are.
-            if let Some(open) = &mut inner.open {
-                open.lease = LEASE;
-            }
-            if let Err(error) = self.write(inner, place) {
-                break Err(error);
-            }
-        };
-        inner.line = own;
-        merged
-    }
-
-    /// Puts what is beside the log into it, when the lock is to be had at once.
-    pub fn merge_what_waits(&self) {
-        let Ok(place) = self.place() else { return };
-        if !matches!(place.folder(), Ok(Some(folder)) if Waiting::is_there(&folder)) {
-            return;
-        }
-        let _ = self.gave_up.set(Duration::ZERO);
-        let mut inner = self.inner();
-        let _ = self.hold(&mut inner);
-        let _ = self.unlock(&mut inner);
     }
 
     pub(super) fn unlock(&self, inner: &mut Inner) -> Result<(), AuditError> {
@@ -471,14 +449,5 @@ impl Drop for AuditLog {
 impl Inner {
     pub(super) fn open(&self) -> Option<&Open> {
         self.open.as_ref()
-    }
-
-    /// Keeps a record in a file of this process's own.
-    fn keep_beside(&mut self, place: &Place, durable: bool) -> Result<(), AuditError> {
-        let side = match &mut self.side {
-            Some(side) => side,
-            none => none.insert(Side::new(&place.make_folder()?, place)?),
-        };
-        side.append(self.line.body(), durable).map_err(|error| AuditError::Io(place.path(), error))
     }
 }

@@ -1,7 +1,8 @@
 //! The end of the log: the last whole line, what it hashes to, and the write that adds the next.
 
-use super::lines::{LONGEST, each_line, find_point, first_link, whole_end};
-use super::link::{Line, Link, NO_HASH, Point, hash};
+use super::lines::{LONGEST, each_line, each_line_backward, find_point, first_link, whole_end};
+use super::link::{Line, Link, Point, hash};
+use super::mac::Signer;
 use super::place::{CURRENT, FOREIGN, Place, Segment};
 use super::seal::{Before, Head, Seal};
 use crate::sys::{self, Folder};
@@ -21,6 +22,8 @@ pub(super) struct Open {
     pub(super) file: File,
     pub(super) identity: (u64, u64),
     pub(super) end: Option<End>,
+    /// The end of the last line that this process wrote and signed: only that is sealed.
+    pub(super) signed: Option<End>,
     /// Whether we have its lock.
     pub(super) is_held: bool,
     /// How many more bytes may be written under it.
@@ -70,20 +73,21 @@ impl Open {
 
     /// The end of the chain, to be sealed. The start of the machine is found out when it is.
     pub(super) fn head(&self, now: Timestamp) -> Option<Head> {
-        let End { size, point } = self.end?;
+        let End { size, point } = self.signed?;
         let hash = point.hash.to_hex().to_string();
         let (file, at, boot) = (self.identity, now.as_millis(), String::new());
         Some(Head { seq: point.seq, hash, file, size, at, started: sys::started_ms(), boot })
     }
 
-    /// Links a line to the last one and writes it behind that.
-    pub(super) fn append(&mut self, line: &mut Line) -> io::Result<()> {
+    /// Links a line to the last one and writes it behind that; with a signer, as this user's.
+    pub(super) fn append(&mut self, line: &mut Line, signer: Option<&Signer>) -> io::Result<()> {
         let Some(end) = self.end else { return Err(io::Error::other("its end is not known")) };
-        let point = line.link(end.point);
+        let point = line.link(end.point, signer);
         let text = line.text();
         match self.file.write(text) {
             Ok(written) if written == text.len() => {
                 self.end = Some(End { size: end.size + written as u64, point });
+                self.signed = if signer.is_some() { self.end } else { self.signed };
                 self.dirty = true;
                 Ok(())
             }
@@ -103,7 +107,13 @@ impl Open {
             self.file.set_len(end)?;
         }
         let point = match line {
-            Some(line) => point_of(&line),
+            Some(line) => match point_of(&line) {
+                Point { seq: 0, .. } => {
+                    let (file, identity) = (self.file.try_clone()?, self.identity);
+                    end_of(&Segment { number: 0, compressed: false, file, identity, size: end })?
+                }
+                point => point,
+            },
             // The chain goes on from the file before, or from what was removed because it was old.
             None => {
                 let segments = place.segments(&self.folder).map_err(|error| io::Error::other(error.to_string()))?;
@@ -120,14 +130,9 @@ impl Open {
     /// Whether the log has a head that was sealed before.
     pub(super) fn has(&self, head: &Head, found: Point, end: End, place: &Place) -> Before {
         let Some(point) = head.point() else { return Before::Gone };
-        let there = if point == found || point == end.point {
-            true
-        } else if head.file == self.identity && head.size < end.size {
-            next_is(&self.file, head.size, point)
-        } else {
-            let segments = place.segments(&self.folder).unwrap_or_default();
-            find_point(&segments, point).unwrap_or(false)
-        };
+        let is_next = || head.file == self.identity && head.size < end.size && next_is(&self.file, head.size, point);
+        let is_somewhere = || find_point(&place.segments(&self.folder).unwrap_or_default(), point).unwrap_or(false);
+        let there = point == found || point == end.point || is_next() || is_somewhere();
         if there { Before::There } else { Before::Gone }
     }
 }
@@ -145,17 +150,48 @@ pub(super) fn point_of(line: &[u8]) -> Point {
     Point { seq: Link::of(line).map_or(0, |link| link.seq), hash: hash(line) }
 }
 
-/// Where the chain stands at the end of an older file.
+/// Where the chain stands at the end of a file. A line of another program has no number: that of the record before it
+/// counts on.
 pub(super) fn end_of(segment: &Segment) -> io::Result<Point> {
-    if segment.compressed {
+    let last = if segment.compressed {
         let mut last = None;
         each_line(segment, &mut |line| {
             last = Some(point_of(line));
             Ok(())
         })?;
-        return Ok(last.unwrap_or(Point { seq: 0, hash: NO_HASH }));
+        last
+    } else {
+        last_line_of(segment)?.map(|line| point_of(&line))
+    };
+    match last {
+        None => Ok(Point::START),
+        Some(Point { seq: 0, hash }) => {
+            let seq = last_record(segment, &|_| true)?.map_or(0, |(record, _)| record.seq);
+            Ok(Point { seq, hash })
+        }
+        Some(point) => Ok(point),
     }
-    Ok(last_line_of(segment)?.map_or(Point::START, |line| point_of(&line)))
+}
+
+/// The last record of a file that `wanted` says yes to, and where its line ends.
+pub(super) fn last_record(segment: &Segment, wanted: &dyn Fn(&[u8]) -> bool) -> io::Result<Option<(Point, u64)>> {
+    let mut found = None;
+    if segment.compressed {
+        let mut end = 0;
+        each_line(segment, &mut |line| {
+            end += line.len() as u64 + 1;
+            let point = point_of(line);
+            found = if point.seq > 0 && wanted(line) { Some((point, end)) } else { found };
+            Ok(())
+        })?;
+    } else {
+        each_line_backward(segment, &mut |offset, line| {
+            let point = point_of(line);
+            found = (point.seq > 0 && wanted(line)).then_some((point, offset + line.len() as u64 + 1));
+            Ok(found.is_none())
+        })?;
+    }
+    Ok(found)
 }
 
 /// The last whole line of a plain file.
@@ -164,8 +200,8 @@ pub(super) fn last_line_of(segment: &Segment) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The end of the chain in the newest of the files, newest first, that has a record.
-pub(super) fn last_point(segments: &[Segment]) -> io::Result<Option<(&Segment, Point)>> {
-    for segment in segments.iter().filter(|segment| segment.size > 0) {
+pub(super) fn last_point<'s>(segments: impl Iterator<Item = &'s Segment>) -> io::Result<Option<(&'s Segment, Point)>> {
+    for segment in segments.filter(|segment| segment.size > 0) {
         let point = end_of(segment)?;
         if point != Point::START {
             return Ok(Some((segment, point)));

@@ -4,7 +4,7 @@ use super::append::{AuditError, AuditLog};
 use super::end::{last_point, point_of};
 use super::lines::{each_line_with, first_link, whole_end};
 use super::link::Point;
-use super::place::{CURRENT, Place, Segment};
+use super::place::{CURRENT, ELSEWHERE_NUMBER, Place, Segment};
 use super::read::Entry;
 use crate::sys::{Folder, Owner};
 use std::ffi::OsStr;
@@ -37,6 +37,13 @@ pub struct Follower<'a> {
     last: Option<Point>,
 }
 
+impl Snapshot {
+    /// Those that are part of the chain.
+    pub(super) fn own(&self) -> impl DoubleEndedIterator<Item = &Segment> {
+        self.segments.iter().filter(|segment| segment.number < ELSEWHERE_NUMBER)
+    }
+}
+
 impl AuditLog {
     /// The files of the log as they are now.
     ///
@@ -53,7 +60,7 @@ impl AuditLog {
     pub fn follow(&self, snapshot: Snapshot) -> Result<Follower<'_>, AuditError> {
         let place = self.place()?;
         let failed = |error| AuditError::Io(place.path(), error);
-        let last = last_point(&snapshot.segments).map_err(failed)?.map(|(_, point)| point);
+        let last = last_point(snapshot.own()).map_err(failed)?.map(|(_, point)| point);
         let current = snapshot.segments.into_iter().find(|segment| segment.number == 0);
         let reading = match current {
             Some(segment) => {
@@ -158,8 +165,12 @@ fn read_on(
     let segment = Segment { size, file: segment.file.try_clone()?, ..*segment };
     each_line_with(&segment, None, *offset, &mut |line| {
         *offset += line.len() as u64 + 1;
-        let point = point_of(line);
+        let mut point = point_of(line);
         is_new |= point.seq > 0 && last.is_some_and(|last| point.seq <= last.seq);
+        if point.seq == 0 {
+            // Of another program: the number of the record before it counts on.
+            point.seq = last.map_or(0, |last| last.seq);
+        }
         *last = Some(point);
         Entry::read(line).map_or(Ok(()), &mut *each)
     })?;

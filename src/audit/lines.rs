@@ -211,7 +211,7 @@ pub(super) fn find_offset(segment: &Segment, is_late: impl Fn(&[u8]) -> Option<b
 }
 
 /// Whether one of the files, newest first, has a line that follows `point`, or ends with it.
-pub(super) fn find_point(segments: &[Segment], point: Point) -> io::Result<bool> {
+pub(super) fn find_point<'s>(segments: impl IntoIterator<Item = &'s Segment>, point: Point) -> io::Result<bool> {
     let Some(next) = point.seq.checked_add(1) else { return Ok(false) };
     for segment in segments {
         let Some(first) = first_link(segment)? else { continue };
@@ -240,7 +240,7 @@ pub(super) fn find_point(segments: &[Segment], point: Point) -> io::Result<bool>
     Ok(false)
 }
 
-/// The link of a file's first line.
+/// The link of a file's first record.
 pub(super) fn first_link(segment: &Segment) -> io::Result<Option<Link>> {
     let mut beginning = [0; 128];
     let read = if segment.compressed {
@@ -256,7 +256,16 @@ pub(super) fn first_link(segment: &Segment) -> io::Result<Option<Link>> {
     } else {
         segment.file.read_at(&mut beginning, 0)?
     };
-    Ok(Link::at_the_beginning(&beginning[..read]))
+    if let Some(link) = Link::at_the_beginning(&beginning[..read]) {
+        return Ok(Some(link));
+    }
+    // Another program wrote the first line; nothing like that happens to the others.
+    let mut found = None;
+    let walked = each_line(segment, &mut |line| {
+        found = Link::at_the_beginning(line);
+        if found.is_some() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+    });
+    if found.is_none() { walked.map(|()| None) } else { Ok(found) }
 }
 
 /// How many records of a side file are in the log.

@@ -1,5 +1,6 @@
 //! How a line is linked to the one before: `{"seq":7,"prev":"<BLAKE3 of the line before>",…}`.
 
+use super::mac::{Covers, Signer};
 pub(super) use blake3::Hash;
 
 /// `prev` of the first line.
@@ -61,8 +62,8 @@ impl Line {
         &self.bytes[self.start..]
     }
 
-    /// Links it to the line before.
-    pub(super) fn link(&mut self, before: Point) -> Point {
+    /// Links it to the line before; with a signer, it says who wrote it.
+    pub(super) fn link(&mut self, before: Point, signer: Option<&Signer>) -> Point {
         // A line that someone else wrote can have any number in it; one without a next counts as none.
         let seq = before.seq.checked_add(1).unwrap_or(1);
         let mut at = ROOM;
@@ -72,7 +73,7 @@ impl Line {
         };
         // From its end to its beginning.
         put(b"\"");
-        put(&hex(before.hash));
+        put(&hex(before.hash.as_bytes()));
         put(b",\"prev\":\"");
         let mut number = seq;
         loop {
@@ -87,22 +88,29 @@ impl Line {
         if let Some(brace) = self.bytes.get_mut(ROOM) {
             *brace = b',';
         }
-        let point = Point { seq, hash: hash(self.text()) };
+        let hash = match signer {
+            None => hash(self.text()),
+            Some(signer) => {
+                // The closing brace comes behind the author.
+                self.bytes.pop();
+                let mut hasher = blake3::Hasher::new();
+                let tail = signer.tail(hasher.update(self.text()).finalize(), Covers::Line);
+                self.bytes.extend_from_slice(&tail);
+                hasher.update(&tail).finalize()
+            }
+        };
         self.bytes.push(b'\n');
-        point
+        Point { seq, hash }
     }
 }
 
-/// Hexadecimal digits, without the machinery of formatting.
-fn hex(hash: Hash) -> [u8; 64] {
+/// Hexadecimal digits of at most 32 bytes, without the machinery of formatting.
+pub(super) fn hex(bytes: &[u8]) -> [u8; 64] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 64];
-    let bytes = hash.as_bytes();
-    let mut at = 0;
-    while at < 32 {
-        digits[2 * at] = DIGITS[usize::from(bytes[at] >> 4)];
-        digits[2 * at + 1] = DIGITS[usize::from(bytes[at] & 15)];
-        at += 1;
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
     digits
 }
@@ -148,7 +156,7 @@ mod tests {
         let mut line = Line::default();
         line.begin().extend_from_slice(body.as_bytes());
         assert_eq!(line.body(), body.as_bytes());
-        let point = line.link(before);
+        let point = line.link(before, None);
         (line.text().to_vec(), point)
     }
 

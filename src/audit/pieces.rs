@@ -3,8 +3,10 @@
 //! A line's hash needs nothing but the line, so that a large file is read by several threads at a time; the pieces
 //! are put together at the end.
 
+use super::authors::Authors;
 use super::lines::{LONGEST, each_line, whole_end};
-use super::link::{Link, Point, hash};
+use super::link::{Hash, Link, Point, hash};
+use super::mac::{Author, Signer, judge};
 use super::place::Segment;
 use memchr::memchr;
 use serde::de::IgnoredAny;
@@ -29,6 +31,8 @@ pub(super) enum Break {
     Number(u64, u64, u64),
     /// The line before it hashes to something else: where that one is, and its number.
     Changed(u64, u64),
+    /// It says that this user wrote it, and that is not true: where it begins, and its number.
+    Forged(u64, u64),
     /// The first of a file does not follow the last of the file before: its number.
     File(u64),
 }
@@ -50,27 +54,53 @@ pub(super) struct Piece {
     /// The hashes of records that were sealed.
     pub(super) marked: Vec<Point>,
     pub(super) broken: Option<Break>,
+    pub(super) authors: Authors,
+    /// The hash of the last line before the first record, where another program wrote that.
+    pub(super) lead: Option<Hash>,
+}
+
+/// What is looked for in a log.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'w> {
+    /// The numbers of records whose hashes are wanted.
+    pub(super) marks: &'w BTreeSet<u64>,
+    /// Tells which records this user wrote.
+    pub(super) signer: Option<&'w Signer>,
 }
 
 impl Piece {
     /// Takes the next line. Behind a break nothing is looked at any more.
-    fn line(&mut self, offset: u64, line: &[u8], marks: &BTreeSet<u64>) {
+    fn line(&mut self, offset: u64, line: &[u8], wanted: Wanted<'_>) {
         if self.broken.is_some() {
             return;
         }
         self.records += 1;
         self.bytes += line.len() as u64 + 1;
         let is_object = line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok();
-        let Some(link) = Link::of(line).filter(|_| is_object) else {
+        if !is_object {
             self.broken = Some(Break::NoRecord(offset));
             return;
+        }
+        let Some(link) = Link::of(line) else {
+            // Another program's: the next record stands on it, and it has no number.
+            match &mut self.last {
+                Some((_, point)) => point.hash = hash(line),
+                None => self.lead = Some(hash(line)),
+            }
+            self.records -= 1;
+            return self.authors.add_line(self.last.map_or(0, |(_, last)| last.seq));
         };
         match self.last {
             None => self.first = Some(Seen { offset, link }),
             Some(last) => self.broken = follows(last, Seen { offset, link }),
         }
-        let point = Point { seq: link.seq, hash: hash(line) };
-        if marks.contains(&link.seq) {
+        let (hash, author) = judge(line, wanted.signer);
+        if author == Author::Forged {
+            self.broken = self.broken.take().or(Some(Break::Forged(offset, link.seq)));
+        }
+        self.authors.add(link.seq, author);
+        let point = Point { seq: link.seq, hash };
+        if wanted.marks.contains(&link.seq) {
             self.marked.push(point);
         }
         self.last = Some((offset, point));
@@ -84,6 +114,13 @@ impl Piece {
         self.records += next.records;
         self.bytes += next.bytes;
         self.marked.extend(next.marked);
+        let before = self.last.map_or(0, |(_, last)| last.seq);
+        match (&mut self.last, next.lead) {
+            (Some((_, last)), Some(lead)) => last.hash = lead,
+            (None, Some(lead)) => self.lead = Some(lead),
+            _ => {}
+        }
+        self.authors.join(next.authors, before);
         self.broken = match (self.last, next.first) {
             (Some(last), Some(first)) => follows(last, first).or(next.broken),
             _ => next.broken,
@@ -104,11 +141,11 @@ fn follows(last: (u64, Point), next: Seen) -> Option<Break> {
 }
 
 /// Reads one file.
-pub(super) fn read(segment: &Segment, marks: &BTreeSet<u64>) -> io::Result<Piece> {
+pub(super) fn read(segment: &Segment, wanted: Wanted<'_>) -> io::Result<Piece> {
     if segment.compressed {
         let (mut piece, mut offset) = (Piece::default(), 0);
         each_line(segment, &mut |line| {
-            piece.line(offset, line, marks);
+            piece.line(offset, line, wanted);
             offset += line.len() as u64 + 1;
             Ok(())
         })?;
@@ -124,7 +161,7 @@ pub(super) fn read(segment: &Segment, marks: &BTreeSet<u64>) -> io::Result<Piece
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(&(from, to)) = bounds.get(index) else { return };
-            let piece = read_piece(&segment.file, from, to, marks, &mut buffer);
+            let piece = read_piece(&segment.file, from, to, wanted, &mut buffer);
             let mut pieces = pieces.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             pieces[index] = Some(piece);
         }
@@ -166,7 +203,7 @@ fn bounds(file: &File, end: u64) -> io::Result<Vec<(u64, u64)>> {
     Ok(bounds)
 }
 
-fn read_piece(file: &File, from: u64, to: u64, marks: &BTreeSet<u64>, buffer: &mut Vec<u8>) -> io::Result<Piece> {
+fn read_piece(file: &File, from: u64, to: u64, wanted: Wanted<'_>, buffer: &mut Vec<u8>) -> io::Result<Piece> {
     if to - from > PIECE + LONGEST as u64 {
         return Ok(Piece { broken: Some(Break::NoRecord(from)), ..Piece::default() });
     }
@@ -175,7 +212,7 @@ fn read_piece(file: &File, from: u64, to: u64, marks: &BTreeSet<u64>, buffer: &m
     let mut piece = Piece::default();
     let mut at = 0;
     while let Some(length) = memchr(b'\n', &buffer[at..]) {
-        piece.line(from + at as u64, &buffer[at..at + length], marks);
+        piece.line(from + at as u64, &buffer[at..at + length], wanted);
         at += length + 1;
     }
     Ok(piece)

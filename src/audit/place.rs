@@ -2,7 +2,7 @@
 
 use super::append::AuditError;
 use crate::project::{Layout, Project, UserFolders};
-use crate::sys::{Folder, OpenFault};
+use crate::sys::{Folder, OpenFault, OpenFile, Owner};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -38,6 +38,11 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    fn of(number: u32, compressed: bool, file: OpenFile) -> Self {
+        let Owner { identity, size, .. } = file.owner();
+        Segment { number, compressed, file: file.into_file(), identity, size }
+    }
+
     /// Its name in the folder.
     pub(super) fn name(&self) -> String {
         name_of(self.number, self.compressed)
@@ -75,14 +80,15 @@ pub(super) fn rotated(folder: &Folder) -> io::Result<Vec<(u32, bool)>> {
 pub(super) const FOREIGN: &str = "audit.log.flowspec";
 /// Stands for the number of that file: older than every other.
 pub(super) const FOREIGN_NUMBER: u32 = u32::MAX;
+/// Stands for the number of a file of the log in the user's state folder. Files with this number or a greater one are no part of
+/// the chain.
+pub(super) const ELSEWHERE_NUMBER: u32 = u32::MAX - 1;
 
 impl Place {
     /// The log that flowspec wrote before, for reading.
     pub(super) fn foreign(&self, folder: &Folder) -> Option<Segment> {
         let file = folder.read(OsStr::new(FOREIGN)).ok()?;
-        let owner = crate::sys::Owner::of_open(&file).ok()?;
-        let (identity, size) = (owner.identity, owner.size);
-        Some(Segment { number: FOREIGN_NUMBER, compressed: false, file, identity, size })
+        Some(Segment::of(FOREIGN_NUMBER, false, file))
     }
 
     /// The place of a project's log; without a folder of ours in the project, and without a home, there is none.
@@ -139,8 +145,8 @@ impl Place {
                 }
                 let made = root.beneath(&self.below).map_err(opened)?;
                 // What is written there is of this machine; a folder that takes no further file is no reason to lose a record.
-                if let Ok(mut file) = made.create(OsStr::new(".gitignore")) {
-                    let _ = io::Write::write_all(&mut file, b"audit.log*\nhooks.local.yaml\n");
+                if let Ok(file) = made.create(OsStr::new(".gitignore")) {
+                    let _ = io::Write::write_all(&mut &*file, b"audit.log*\nhooks.local.yaml\n");
                 }
                 Ok(made)
             }
@@ -173,11 +179,7 @@ impl Place {
     fn open(&self, folder: &Folder, number: u32, compressed: bool) -> Result<Option<Segment>, AuditError> {
         let name = name_of(number, compressed);
         match folder.read(OsStr::new(&name)) {
-            Ok(file) => {
-                let owner = crate::sys::Owner::of_open(&file);
-                let owner = owner.map_err(|error| AuditError::Io(self.path_of(&name), error))?;
-                Ok(Some(Segment { number, compressed, file, identity: owner.identity, size: owner.size }))
-            }
+            Ok(file) => Ok(Some(Segment::of(number, compressed, file))),
             Err(OpenFault::Missing) => Ok(None),
             // A folder or a link has the name of an older file: it is none, and the chain tells what is missing.
             Err(OpenFault::Wrong(_) | OpenFault::Outside) if number > 0 => Ok(None),

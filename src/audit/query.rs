@@ -5,7 +5,7 @@ use super::end::last_point;
 use super::follow::Snapshot;
 use super::lines::{each_line_backward, each_line_with, find_point, first_link, line_at};
 use super::link::{Hash, Point};
-use super::place::{FOREIGN_NUMBER, Segment};
+use super::place::Segment;
 use super::read::{Entry, beginning, is_of};
 use crate::matcher::TypeGlob;
 use crate::time::Timestamp;
@@ -89,7 +89,7 @@ impl AuditLog {
     /// # Errors
     /// The log cannot be read.
     pub fn last_point(&self, snapshot: &Snapshot) -> Result<Option<(u64, String)>, AuditError> {
-        let last = last_point(&snapshot.segments).map_err(|error| AuditError::Io(self.path(), error))?;
+        let last = last_point(snapshot.own()).map_err(|error| AuditError::Io(self.path(), error))?;
         Ok(last.filter(|(_, point)| point.seq > 0).map(|(_, point)| (point.seq, point.hash.to_hex().to_string())))
     }
 
@@ -100,12 +100,12 @@ impl AuditLog {
     pub fn still_has(&self, snapshot: &Snapshot, seq: u64, hash: Option<&str>) -> Result<bool, AuditError> {
         let Some(hash) = hash.and_then(|hash| Hash::from_hex(hash).ok()) else { return Ok(seq == 0) };
         let failed = |error| AuditError::Io(self.path(), error);
-        let ours = snapshot.segments.iter().rfind(|segment| segment.number != FOREIGN_NUMBER);
+        let ours = snapshot.own().last();
         let oldest = ours.map(first_link).transpose().map_err(failed)?.flatten();
         if oldest.is_some_and(|first| first.seq > seq.saturating_add(1)) {
             return Ok(true);
         }
-        find_point(&snapshot.segments, Point { seq, hash }).map_err(failed)
+        find_point(snapshot.own(), Point { seq, hash }).map_err(failed)
     }
 
     /// Hands on the records that are wanted, oldest first; with `last`, only so many of the last.

@@ -177,13 +177,17 @@ impl AuditLog {
         Ok(unreadable)
     }
 
-    /// The files that have records in them, newest first: those of the log, and what flowspec wrote before.
+    /// The files that have records in them, newest first: those of the log, those in the user's state folder, and what flowspec
+    /// wrote before.
     pub(super) fn readable(&self) -> Result<Vec<Segment>, AuditError> {
-        let place = self.place()?;
-        let Some(folder) = place.folder()? else { return Ok(Vec::new()) };
-        let mut segments = place.segments(&folder)?;
-        segments.extend(place.foreign(&folder));
-        Ok(segments)
+        let own = || {
+            let place = self.place()?;
+            let Some(folder) = place.folder()? else { return Ok(Vec::new()) };
+            let mut segments = place.segments(&folder)?;
+            segments.extend(place.foreign(&folder));
+            Ok(segments)
+        };
+        self.with_elsewhere(own())
     }
 
     /// The files of the log, newest first.

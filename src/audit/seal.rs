@@ -6,10 +6,9 @@
 
 use super::link::{Hash, Point};
 use crate::project::{Project, UserFolders};
-use crate::sys;
+use crate::sys::{self, OpenFile};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -99,6 +98,9 @@ pub(super) struct Seals {
     /// How often the whole log was gone.
     #[serde(default)]
     pub(super) resets: Vec<Reset>,
+    /// The last record when the user took the log as it was: up to there, records of others are not told again.
+    #[serde(default)]
+    pub(super) accepted: u64,
     /// When old files were last looked for, in milliseconds since 1970.
     pub(super) swept: u64,
     /// When a seal was found that could not be read, in milliseconds since 1970.
@@ -282,7 +284,7 @@ impl Seal {
         Ok(())
     }
 
-    fn open(&self) -> io::Result<File> {
+    fn open(&self) -> io::Result<OpenFile> {
         let file = match sys::update_private(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 sys::make_private_folder(self.path.parent().unwrap_or(Path::new("")))?;
@@ -290,7 +292,7 @@ impl Seal {
             }
             opened => opened,
         }?;
-        match sys::not_private(sys::Owner::of_open(&file)?) {
+        match sys::not_private(file.owner()) {
             Some(why) => Err(io::Error::new(ErrorKind::PermissionDenied, format!("it {why}"))),
             None => Ok(file),
         }

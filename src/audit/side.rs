@@ -6,6 +6,7 @@
 
 use super::append::AuditError;
 use super::lines::{LONGEST, merged_of};
+use super::mac::Signer;
 use super::place::Place;
 use crate::json::{Json, Kind};
 use crate::sys::{self, Folder, OpenFault};
@@ -53,10 +54,10 @@ impl Side {
             };
             sys::lock_exclusive(&file, LOCK_WAIT).map_err(|error| AuditError::Lock(place.path_of(FOLDER), error))?;
             // Whoever merges may have taken it away between its making and its locking.
-            let ours = sys::Owner::of_open(&file).map_err(failed)?.identity;
+            let ours = file.owner().identity;
             let there = folder.owner(OsStr::new(&format!("{name}{GROWING}")));
             if there.is_ok_and(|there| there.identity == ours) {
-                return Ok(Side { folder, file, dirty: false });
+                return Ok(Side { folder, file: file.into_file(), dirty: false });
             }
         }
         Err(failed(io::Error::new(io::ErrorKind::ResourceBusy, "its side folder is removed again and again")))
@@ -154,7 +155,7 @@ impl<'a> Waiting<'a> {
             // What is no file of ours stays where it is; `doctor` tells.
             let Ok(file) = folder.read(OsStr::new(&name)) else { continue };
             if sys::try_lock(&file).unwrap_or(false) {
-                files.push((stem.to_owned(), file, begun));
+                files.push((stem.to_owned(), file.into_file(), begun));
             }
         }
         files.reverse();
@@ -162,9 +163,9 @@ impl<'a> Waiting<'a> {
         Ok(Some(Waiting { place, log, folder, files, current: None }))
     }
 
-    /// The next record that is not in the log yet, with a mark that tells which it is. The one before must have been
-    /// written.
-    pub(super) fn next(&mut self) -> Result<Option<String>, AuditError> {
+    /// Writes the next record that is not in the log yet to the end of `out`, with a mark that tells which it is, and says whether
+    /// the user of `signer` wrote it; then its end is left out, and is to be made anew. The one before must have been written.
+    pub(super) fn next(&mut self, signer: Option<&Signer>, out: &mut Vec<u8>) -> Result<Option<bool>, AuditError> {
         let failed = |error| AuditError::Io(self.place.path_of(FOLDER), error);
         loop {
             let Some(current) = &mut self.current else {
@@ -188,12 +189,15 @@ impl<'a> Waiting<'a> {
             current.number += 1;
             // As we write it, and nothing that could be mistaken for it.
             let is_record = body.starts_with(b"{\"") && Json::parse(body).is_ok_and(|json| json.kind() == Kind::Object);
-            match std::str::from_utf8(body) {
-                Ok(body) if is_record && number > current.merged => {
-                    return Ok(Some(format!("{{\"merged\":\"{}:{number}\",{}", current.name, &body[1..])));
-                }
-                Ok(_) if is_record => {}
-                _ => current.unreadable = true,
+            let own = signer.and_then(|signer| signer.own_record(body));
+            let is_forged = own.is_none() && signer.is_some_and(|signer| signer.is_named(body));
+            if !is_record || is_forged {
+                current.unreadable = true;
+            } else if number > current.merged {
+                out.extend_from_slice(format!("{{\"merged\":\"{}:{number}\",", current.name).as_bytes());
+                out.extend_from_slice(&own.unwrap_or(body)[1..]);
+                out.extend_from_slice(if own.is_some() { b"}" } else { b"" });
+                return Ok(Some(own.is_some()));
             }
         }
     }

@@ -81,6 +81,7 @@ pub struct AttemptStory {
 const TOLD: &[&str] = &[
     "seq",
     "prev",
+    "mac",
     "timestamp",
     "event_id",
     "event_type",

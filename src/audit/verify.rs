@@ -1,10 +1,11 @@
 //! Whether the log is what was written: every record linked to the one before, and every sealed head in its place.
 
 use super::append::{AuditError, AuditLog};
-use super::end::last_point;
+use super::end::{last_point, last_record};
 use super::lines::each_line;
 use super::link::{Hash, Link, Point};
-use super::pieces::{Break, Piece, Seen, read};
+use super::mac::{Author, judge};
+use super::pieces::{Break, Piece, Seen, Wanted, read};
 use super::place::Segment;
 use super::seal::{Head, Lost, Reset, Seals};
 use crate::sys;
@@ -27,6 +28,12 @@ pub struct Verified {
     pub sealed: Option<Head>,
     /// Whether records are not linked to each other, or cannot be read: no seal can mend that.
     pub is_broken: bool,
+    /// How many of them this user wrote; nothing where that cannot be told for want of a key.
+    pub own: Option<u64>,
+    /// Which of them others wrote, or say nothing of it: the first and the last number of each row. Empty without a key.
+    pub others: Vec<(u64, u64)>,
+    /// How many lines are another program's, and no records of ours.
+    pub unnumbered: u64,
     /// What is wrong, the first bad record first. Nothing, when all is well.
     pub faults: Vec<Fault>,
     /// What a person should know all the same.
@@ -132,8 +139,10 @@ impl AuditLog {
         let marks = marks(before.as_ref(), kept);
         let marked: BTreeSet<u64> = marks.keys().copied().collect();
         let mut whole = Piece::default();
+        let signer = self.checker();
+        let wanted = Wanted { marks: &marked, signer: signer.as_ref() };
         for segment in segments.iter().rev() {
-            match read(segment, &marked) {
+            match read(segment, wanted) {
                 Ok(piece) => self.join(&mut whole, piece, segment, &mut found),
                 Err(error) => {
                     let problem = format!("{} cannot be read: {error}", self.file(segment).display());
@@ -144,8 +153,17 @@ impl AuditLog {
         }
         (found.records, found.bytes) = (whole.records, whole.bytes);
         found.range = whole.first.zip(whole.last).map(|(first, (_, last))| (first.link.seq, last.seq));
+        found.own = signer.as_ref().map(|_| whole.authors.own);
+        whole.authors.accept(before.as_ref().map_or(0, |seals| seals.accepted));
+        found.others = if signer.is_some() { whole.authors.others.clone() } else { Vec::new() };
+        found.unnumbered = whole.authors.lines;
+        let who = if signer.is_some() { whole.authors.note() } else { whole.authors.note_without_key() };
+        found.notes.extend(who);
+        found.notes.extend(self.elsewhere().map(|path| {
+            format!("further records are in {}: they were written while the log could not be", path.display())
+        }));
         let oldest = segments.last();
-        if !found.is_broken {
+        if !found.is_broken && whole.lead.is_none() {
             let base = after.as_ref().and_then(Seals::base_point);
             let missing = beginning(whole.first.map(|first| first.link), base, before.is_some(), &mut found.notes);
             if let (Some(problem), Some(oldest)) = (missing, oldest) {
@@ -203,7 +221,7 @@ impl AuditLog {
         let broken = match (before, piece.first) {
             (Some((_, last)), Some(first)) => {
                 let wanted = last.seq.checked_add(1);
-                let fits = Some(first.link.seq) == wanted && first.link.prev == last.hash;
+                let fits = Some(first.link.seq) == wanted && first.link.prev == piece.lead.unwrap_or(last.hash);
                 (!fits).then_some(Break::File(last.seq)).or_else(|| piece.broken.take())
             }
             _ => piece.broken.take(),
@@ -229,6 +247,10 @@ impl AuditLog {
             }
             Break::Changed(offset, seq) => {
                 (offset, Some(seq), format!("record {seq} is not what it was when the next one was written"))
+            }
+            Break::Forged(offset, seq) => {
+                let problem = format!("record {seq} says that you wrote it, and was changed, or made by someone else");
+                (offset, Some(seq), problem)
             }
             Break::File(seq) => {
                 let first = first.map_or(0, |first| first.link.seq);
@@ -308,9 +330,21 @@ impl AuditLog {
     pub fn seal_line(&self) -> Result<String, AuditError> {
         let none = || AuditError::Io(self.path(), io::Error::new(io::ErrorKind::NotFound, "there is no record yet"));
         let segments = self.segments()?;
-        let last = last_point(&segments).map_err(|error| AuditError::Io(self.path(), error))?;
-        let (_, Point { seq, hash }) = last.ok_or_else(none)?;
+        let (_, Point { seq, hash }, _) = self.last_own(&segments)?.ok_or_else(none)?;
         Ok(format!("{SEAL_WORD} seq={seq} blake3={} at={}", hash.to_hex(), Timestamp::now()))
+    }
+
+    /// The last record that this user wrote, and where its line ends; without a key, the last of all.
+    fn last_own<'s>(&self, segments: &'s [Segment]) -> Result<Option<(&'s Segment, Point, u64)>, AuditError> {
+        let signer = self.checker();
+        let is_own = |line: &[u8]| signer.is_none() || judge(line, signer.as_ref()).1 == Author::Own;
+        for segment in segments {
+            let last = last_record(segment, &is_own).map_err(|error| AuditError::Io(self.path(), error))?;
+            if let Some((point, end)) = last {
+                return Ok(Some((segment, point, end)));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the log as it is for what it should be: what is there now is sealed, and what was sealed before is
@@ -325,17 +359,19 @@ impl AuditLog {
         }
         let segments = self.segments()?;
         let failed = |error| AuditError::Io(self.path(), error);
-        let end = last_point(&segments).map_err(failed)?;
+        let end = self.last_own(&segments)?;
+        let last = last_point(segments.iter()).map_err(failed)?;
         let first = segments.iter().rev().find_map(|segment| super::lines::first_link(segment).ok().flatten());
         self.change_seal(|seals| {
             *seals = Seals { swept: seals.swept, ..Seals::default() };
             seals.base = first.filter(|link| link.seq > 1).map(|link| (link.seq - 1, link.prev.to_hex().to_string()));
-            if let Some((segment, point)) = end {
+            seals.accepted = last.map_or(0, |(_, last)| last.seq);
+            if let Some((segment, point, size)) = end {
                 seals.heads.push(Head {
                     seq: point.seq,
                     hash: point.hash.to_hex().to_string(),
                     file: segment.identity,
-                    size: segment.size,
+                    size,
                     at: Timestamp::now().as_millis(),
                     started: sys::started_ms(),
                     boot: sys::boot_id(),

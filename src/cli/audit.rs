@@ -379,6 +379,9 @@ fn document(log: &AuditLog, found: &Verified) -> serde_json::Value {
         "valid": found.faults.is_empty(),
         "file": log.path().to_string_lossy(),
         "records": found.records,
+        "written_by_you": found.own,
+        "not_written_by_you": found.others,
+        "lines_of_other_programs": found.unnumbered,
         "bytes": found.bytes,
         "first_seq": found.range.map(|(first, _)| first),
         "last_seq": found.range.map(|(_, last)| last),
@@ -413,7 +416,11 @@ fn tell(log: &AuditLog, found: &Verified, terminal: &mut Terminal) {
         None => String::new(),
     };
     let word = terminal.paint(Paint::Good, "valid:");
-    terminal.line(&format!("{word} {records}{range} in {path}, each linked to the one before{sealed}"));
+    let own = found.own.map(|own| {
+        if own == found.records { ", all written by you".into() } else { format!(", {own} written by you") }
+    });
+    let own = own.filter(|_| found.records > 0).unwrap_or_default();
+    terminal.line(&format!("{word} {records}{range} in {path}, each linked to the one before{own}{sealed}"));
 }
 
 impl Seal {

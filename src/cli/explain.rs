@@ -2,7 +2,7 @@
 
 use super::emit::{EventFields, refused};
 use super::error::{CliError, Exit};
-use super::options::{ProjectOptions, TrustOptions, find_hook, read_event, require_sound};
+use super::options::{ProjectOptions, TrustOptions, find_hook, read_event, require_sound, tell_no_hooks};
 use super::terminal::{Paint, Terminal};
 use crate::audit::Entry;
 use crate::config::{InvalidHook, Loaded};
@@ -120,7 +120,7 @@ impl super::Command for Explain {
             }
         }
         if all.is_empty() && records.is_empty() && invalid.is_empty() {
-            terminal.line("  there are no hooks here; `knockon init` writes examples");
+            tell_no_hooks(emitter.project(), terminal)?;
         }
         Ok(Exit::Fine)
     }

@@ -1,7 +1,7 @@
 //! `knockon list`: the hooks there are.
 
 use super::error::{CliError, Exit};
-use super::options::{ProjectOptions, require_sound};
+use super::options::{ProjectOptions, require_sound, tell_no_hooks};
 use super::terminal::{Paint, Terminal, columns};
 use crate::config::{Hook, LoadedHook, Origin};
 use crate::event::EventType;
@@ -63,8 +63,7 @@ impl super::Command for List {
             return Ok(Exit::Fine);
         }
         if loaded.hooks.is_empty() && loaded.invalid.is_empty() {
-            terminal.line("there are no hooks here; `knockon init` writes examples");
-            return Ok(Exit::Fine);
+            return tell_no_hooks(emitter.project(), terminal).map(|()| Exit::Fine);
         }
         let rows: Vec<Vec<String>> = shown.iter().map(|loaded_hook| cells(&loaded_hook.hook)).collect();
         let mut inherited_from = None;

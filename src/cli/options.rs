@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Exit};
 use super::terminal::Terminal;
-use crate::config::{ConfigFile, Loaded, Origin, accept_safe};
+use crate::config::{ConfigFile, Loaded, Origin, accept_safe, misplaced};
 use crate::dispatch::{Program, Skip};
 use crate::emitter::{Emitter, EmitterOptions};
 use crate::event::MAX_BYTES;
@@ -214,6 +214,29 @@ pub(super) fn read_event(path: &Path) -> Result<(String, Vec<u8>), CliError> {
 pub(super) fn require_own(project: &Project) -> Result<(), CliError> {
     let error = |refused: &Refused| Err(CliError::new(Exit::Untrusted, one_line(&refused.to_string())));
     project.refused_here().map_or(Ok(()), error)
+}
+
+/// That a project has no hooks, and what to do: a file that lies in the wrong place is named.
+pub(super) fn no_hooks(project: &Project) -> CliError {
+    match misplaced(project) {
+        Some((path, right)) => {
+            let error = CliError::usage(format!("{} is not read where it lies", path.display()));
+            error.hint(format!("move it to {right}"))
+        }
+        None => CliError::usage("this project has no hooks.yaml").hint("`knockon init` writes one"),
+    }
+}
+
+/// What a command says that has no hooks to show.
+///
+/// # Errors
+/// There is a file that looks as if it should have some, where it is not read.
+pub(super) fn tell_no_hooks(project: &Project, terminal: &mut Terminal) -> Result<(), CliError> {
+    if misplaced(project).is_some() {
+        return Err(no_hooks(project));
+    }
+    terminal.line("there are no hooks here; `knockon init` writes examples");
+    Ok(())
 }
 
 /// Shows all problems; with an error that disables all hooks of the project's configuration the command that asked ends

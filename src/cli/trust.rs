@@ -2,7 +2,7 @@
 
 use super::audit::record_decision;
 use super::error::{CliError, Exit};
-use super::options::{ProjectOptions, require_sound};
+use super::options::{ProjectOptions, no_hooks, require_sound};
 use super::terminal::{Paint, Terminal, columns};
 use crate::config::{self, ConfigFile, LOCAL_FILE, Origin};
 use crate::emitter::Emitter;
@@ -67,7 +67,7 @@ impl super::Command for Trust {
         }
         require_sound(&emitter, terminal)?;
         let loaded = emitter.loaded();
-        let hash = hash_of_all(emitter.project(), loaded).ok_or_else(no_hooks)?;
+        let hash = hash_of_all(emitter.project(), loaded).ok_or_else(|| no_hooks(emitter.project()))?;
         let all: Vec<(&ConfigFile, Manifest)> = loaded.project_files().map(|file| (file, Manifest::of(file))).collect();
         let entries = || all.iter().flat_map(|(_, manifest)| manifest.entries());
         if self.print_hash {
@@ -179,7 +179,7 @@ impl Trust {
         terminal.line("A command or script can call other files of this project; those are not covered.");
         if !asks {
             let error = CliError::usage("there is no terminal to ask on");
-            let hash = hash_of_all(emitter.project(), loaded).ok_or_else(no_hooks)?;
+            let hash = hash_of_all(emitter.project(), loaded).ok_or_else(|| no_hooks(emitter.project()))?;
             return Err(error.hint(format!("if you reviewed this content: knockon trust --hash {hash}")));
         }
         if is_yes(emitter.store(), project, (&review, &manifest.hash()), terminal) {
@@ -196,7 +196,7 @@ impl Trust {
         let located = config::find(emitter.project(), &UserFolders::of_this_process(), named);
         let found: Vec<_> = located.found.into_iter().map(config::Found::without_local).collect();
         let loaded = config::read(&found, located.problems);
-        hash_of_all(emitter.project(), &loaded).ok_or_else(no_hooks)
+        hash_of_all(emitter.project(), &loaded).ok_or_else(|| no_hooks(emitter.project()))
     }
 }
 
@@ -327,8 +327,4 @@ fn list(json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
         }
     }
     Ok(Exit::Fine)
-}
-
-fn no_hooks() -> CliError {
-    CliError::usage("this project has no hooks.yaml").hint("`knockon init` writes one")
 }

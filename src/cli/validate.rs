@@ -4,7 +4,7 @@ use super::diagnostics::{self, Format};
 use super::error::{CliError, Exit};
 use super::options::ProjectOptions;
 use super::terminal::{Paint, Terminal};
-use crate::config::{Diagnostic, Limits, Loaded, Severity, flowspec_refusals, lint, load, shorten_problems};
+use crate::config::{Diagnostic, Limits, Loaded, Severity, flowspec_refusals, lint, load, misplaced, shorten_problems};
 use crate::matcher::Matcher;
 use crate::project::{Project, UserFolders};
 use crate::registry;
@@ -88,6 +88,10 @@ fn check(project: &Project, user: &UserFolders, file: Option<&PathBuf>, (flowspe
         let message = format!("this file is not read, because {read} is");
         let help = "move its hooks into the file that is read, and remove it";
         Diagnostic::error(&ignored.path, None, "two-configurations", message).help(help)
+    }));
+    problems.extend(misplaced(project).filter(|_| file.is_none()).map(|(path, right)| {
+        let message = "this file is not read where it lies".to_owned();
+        Diagnostic::error(&path, None, "misplaced", message).help(format!("move it to {right}"))
     }));
     if flowspec {
         problems.extend(loaded.files.iter().flat_map(flowspec_refusals));

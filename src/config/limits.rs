@@ -116,13 +116,13 @@ pub(super) fn own_file(path: &Path, of_machine: bool) -> Result<Option<Vec<u8>>,
         Err(OpenFault::Missing) => return Ok(None),
         Err(fault) => return Err(fault.to_string()),
     };
-    let owner = Owner::of_open(&file).map_err(|error| error.to_string())?;
+    let owner = file.owner();
     // Root's word counts for everyone.
     let owner = if of_machine && owner.uid == 0 { Owner { uid: sys::user_id(), ..owner } } else { owner };
     if let Some(why) = owner.distrust() {
         return Err(format!("it {why}"));
     }
-    sys::read_capped(&file, MAX_CONFIG_BYTES).map(Some).map_err(|error| error.to_string())
+    file.read_capped(MAX_CONFIG_BYTES).map(Some).map_err(|error| error.to_string())
 }
 
 fn parse(path: &Path, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Option<Limits> {

@@ -327,8 +327,7 @@ impl Found {
                 None => folder.insert(sys::open_folder(self.hooks_folder())?),
             };
             let file = sys::open_beneath(folder, name, OpenMode::File)?;
-            let owner = Owner::of_open(&file).map_err(OpenFault::Io)?;
-            Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES).map_err(OpenFault::Io)?))
+            Ok((file.owner(), file.read_capped(MAX_CONFIG_BYTES).map_err(OpenFault::Io)?))
         };
         match read() {
             Ok((owner, bytes)) => {

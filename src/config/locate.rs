@@ -7,8 +7,7 @@ use super::layers;
 use super::load::{Found, Origin};
 use super::safe::SafeDirectories;
 use crate::project::{Project, UserFolders};
-use crate::sys::{self, OpenFault, OpenMode, Owner};
-use std::fs::File;
+use crate::sys::{self, OpenFault, OpenFile, OpenMode};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +37,26 @@ pub fn find(project: &Project, user: &UserFolders, explicit: Option<(&Path, Orig
         None => search.add_projects(project, user),
     }
     search.located
+}
+
+/// A file of a project without a configuration that looks like one and lies where none is read, and the path that it
+/// should have below the project root.
+pub fn misplaced(project: &Project) -> Option<(PathBuf, &'static str)> {
+    const PLACES: [&str; 7] = [
+        "hooks.yaml",
+        "hooks.yml",
+        ".flowspec/hooks.yaml",
+        ".flowspec/hooks.yml",
+        ".knockon/Hooks.yaml",
+        ".knockon/hook.yaml",
+        ".knockon/hooks/hooks.yaml",
+    ];
+    if project.has_hooks_file() {
+        return None;
+    }
+    let place = PLACES.iter().find(|place| project.root().join(place).is_file())?;
+    let right = if place.starts_with(".flowspec") { ".flowspec/hooks/hooks.yaml" } else { ".knockon/hooks.yaml" };
+    Some((project.root().join(place), right))
 }
 
 /// Where the configuration is.
@@ -126,7 +145,7 @@ impl Search {
                     Err(OpenFault::Missing) => {}
                     Ok(file) if is_read => {
                         // What it says is looked at only to say that it is ignored.
-                        let bytes = sys::read_capped(&file, MAX_CONFIG_BYTES).unwrap_or_default();
+                        let bytes = file.read_capped(MAX_CONFIG_BYTES).unwrap_or_default();
                         self.located.ignored = Some(Found {
                             origin: Origin::Project,
                             path,
@@ -150,11 +169,8 @@ impl Search {
         }
     }
 
-    fn add(&mut self, (origin, beside, inherited): Whose, path: PathBuf, opened: Result<File, OpenFault>) {
-        let read = |file: File| {
-            let owner = Owner::of_open(&file)?;
-            Ok((owner, sys::read_capped(&file, MAX_CONFIG_BYTES)?))
-        };
+    fn add(&mut self, (origin, beside, inherited): Whose, path: PathBuf, opened: Result<OpenFile, OpenFault>) {
+        let read = |file: OpenFile| Ok((file.owner(), file.read_capped(MAX_CONFIG_BYTES)?));
         let (owner, bytes) = match opened.and_then(|file| read(file).map_err(OpenFault::Io)) {
             Ok(read) => read,
             Err(OpenFault::Missing) => return,
@@ -187,7 +203,7 @@ impl Search {
     }
 }
 
-fn open_anywhere(path: &Path) -> Result<File, OpenFault> {
+fn open_anywhere(path: &Path) -> Result<OpenFile, OpenFault> {
     match sys::open_straight(path) {
         Err(OpenFault::Outside) => {}
         opened => return opened,

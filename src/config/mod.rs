@@ -48,7 +48,7 @@ pub use layers::{Composed, ComposedHook, LOCAL_FILE, ONE_LINE_FILE, Open, Opened
 pub use limits::{Limits, POLICY_KEYS};
 pub use lint::lint;
 pub use load::{ConfigFile, Found, InvalidHook, Loaded, LoadedHook, Origin, Parts, load, read};
-pub use locate::{Located, find};
+pub use locate::{Located, find, misplaced};
 pub use model::{
     Action, Coalesce, Concurrency, EventMatcher, Expectation, FileExpectation, Fixture, Hook, HookName, HooksConfig,
     MAX_TIMEOUT, MAX_WAIT, MIN_TIMEOUT, Retry, ScriptPath, Texts, Upcoming, Webhook, WorkingDirectory,

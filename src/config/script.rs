@@ -147,8 +147,7 @@ impl ScriptFile {
             OpenFault::Wrong(what) => ScriptFault::NotAFile(path.clone(), what),
             OpenFault::Io(error) => ScriptFault::Io(path.clone(), error),
         })?;
-        let owner = Owner::of_open(&file).map_err(|error| ScriptFault::Io(path.clone(), error))?;
-        Ok(ScriptFile { file, owner, path })
+        Ok(ScriptFile { owner: file.owner(), file: file.into_file(), path })
     }
 
     /// Whether its owner may execute it, which is the bit git keeps.

@@ -2,7 +2,7 @@
 
 use super::{Findings, Level};
 use crate::audit::Query;
-use crate::config::{Limits, Mode, Sandbox, Severity, lint};
+use crate::config::{Limits, Mode, Sandbox, Severity, lint, misplaced};
 use crate::emitter::Emitter;
 use crate::git;
 use crate::project::Layout;
@@ -71,6 +71,10 @@ fn candidates(emitter: &Emitter, findings: &mut Findings) {
     if let Some(folder) = project.layout().hooks_folder().filter(|_| read.is_none() && loaded.problems.is_empty()) {
         let message = format!("there is no hooks.yaml in {}", project.root().join(folder).display());
         findings.warn("configuration", message, "`knockon init` writes one");
+    }
+    if let Some((path, right)) = misplaced(project).filter(|_| read.is_none()) {
+        let message = format!("{} is not read where it lies", path.display());
+        findings.error("configuration", message, &format!("move it to {right}"));
     }
 }
 

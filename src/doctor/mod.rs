@@ -246,6 +246,11 @@ fn state_folders(user: &UserFolders, findings: &mut Findings) {
         let help = "set HOME or XDG_STATE_HOME: trust, seals and background hooks need it";
         return findings.error("state folder", "the user has no place for state", help);
     };
+    if let Some(why) = unwritable(state) {
+        let help =
+            "make it writable for you, or set XDG_STATE_HOME: trust, the key of the audit log and its seals lie there";
+        return findings.error("state folder", format!("{} cannot be written: {why}", state.display()), help);
+    }
     let folders = [Some(state), user.cache.as_ref()].into_iter().flatten();
     let folders = folders.flat_map(|folder| [folder.clone(), folder.join("trust"), folder.join("seals")]);
     let mut all_private = true;
@@ -263,6 +268,17 @@ fn state_folders(user: &UserFolders, findings: &mut Findings) {
     }
     if all_private {
         findings.fine("state folder", format!("{} is yours alone", state.display()));
+    }
+}
+
+/// Why nothing can be written to a folder, or it cannot be made.
+fn unwritable(folder: &Path) -> Option<String> {
+    let there = folder.ancestors().find(|folder| folder.symlink_metadata().is_ok())?;
+    let shown = there.display();
+    match there.metadata() {
+        Err(error) => Some(format!("{shown}: {error}")),
+        Ok(of) if !of.is_dir() => Some(format!("{shown} is no folder")),
+        Ok(_) => (!sys::can_write(there)).then(|| format!("you have no right to write to {shown}")),
     }
 }
 

@@ -157,7 +157,7 @@ impl Emitter {
 
     /// Starts the process that brings the queue to the server. Nobody waits for it.
     fn start_drain(&self) -> Result<(), String> {
-        let Some(program) = self.options.program.find(self.caller.search_path()) else { return Ok(()) };
+        let Some(program) = self.options.program.find(self.caller().search_path()) else { return Ok(()) };
         let mut command = Command::new(&program);
         command.args(["sync", "drain"]).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -71,7 +71,8 @@ pub struct Emitter {
     whole: OnceLock<Plan>,
     /// Why it is not the content that was reviewed that decides, once that was asked for.
     unreviewed: OnceLock<Option<Unreviewed>>,
-    /// The name of this machine, once it was asked for.
+    /// The names of the user and of this machine, once they were asked for.
+    user_name: OnceLock<String>,
     host: OnceLock<String>,
     /// Guards that were trusted here, and whose content is another one now or gone.
     remembered: Vec<Remembered>,
@@ -82,7 +83,8 @@ pub struct Emitter {
     /// Whether events follow each other without a pause.
     rows: Rows,
     store: TrustStore,
-    caller: CallerEnvironment,
+    /// What hooks get of this process's environment, once there is a hook to run.
+    caller: OnceLock<CallerEnvironment>,
     platform: Box<dyn Platform>,
     scratch: Scratch,
     secrets: Secrets,
@@ -164,7 +166,12 @@ impl Emitter {
 
     /// The environment its hooks get a part of.
     pub fn caller(&self) -> &CallerEnvironment {
-        &self.caller
+        self.caller.get_or_init(CallerEnvironment::of_this_process)
+    }
+
+    /// The name of the user, as the environment has it; empty when that says none.
+    fn user_name(&self) -> &str {
+        self.user_name.get_or_init(|| std::env::var("USER").unwrap_or_default())
     }
 
     /// The name of this machine.
@@ -278,7 +285,7 @@ impl Emitter {
         let now = Timestamp::now();
         let commit = self.options.commit.as_ref().map(|commit| (commit.commit.as_str(), commit.reference.as_str()));
         let emitted = AuditRecord::emitted(&event, commit, course.begun.elapsed(), now);
-        let emitted = emitted.made_by(course.occasion.source).by(self.caller.user_name(), self.host());
+        let emitted = emitted.made_by(course.occasion.source).by(self.user_name(), self.host());
         let recorded = record(&emitted);
         if course.durable {
             let stored = recorded.and_then(|()| self.audit.sync());
@@ -314,7 +321,7 @@ impl Emitter {
         }
         report.unreviewed = self.unreviewed().cloned().or_else(|| self.mistyped(&event, matches));
         report.guards_enforced = !report.guards.is_empty() && self.enforces_guards();
-        report.warnings.extend(self.audit.stuck());
+        report.warnings.extend(self.audit.warnings());
         let told = |problem: &Diagnostic| format!("{problem}; defaults hold, and no old record is removed");
         report.warnings.extend(self.audit.problems().iter().map(told));
         report.dispatched.unrecorded.splice(0..0, unrecorded);
@@ -352,7 +359,7 @@ impl Emitter {
     fn dispatch(&self, report: &mut EmitReport, event: &Event, plan: &Plan, matches: &[Match], course: Course<'_>) {
         let Course { occasion, watcher, earlier, .. } = course;
         #[cfg(feature = "otel")]
-        let span = course.spans.and_then(|spans| spans.begin(event, &self.caller, occasion));
+        let span = course.spans.and_then(|spans| spans.begin(event, self.caller(), occasion));
         if matches.is_empty() {
             #[cfg(feature = "otel")]
             if let Some(span) = span {
@@ -367,7 +374,7 @@ impl Emitter {
             config: self.options.config.as_ref().map(|path| std::path::absolute(path).unwrap_or(path.clone())),
             trust_hash: self.options.trust_hash.as_ref().map(ToString::to_string),
         };
-        let (program, search) = (self.options.program, self.caller.search_path());
+        let (program, search) = (self.options.program, self.caller().search_path());
         let background = Background::new(&self.user, key, program, search, &self.children);
         // The folder of a commit is gone when this process is.
         let background = Some(&background).filter(|_| !occasion.attended && self.options.commit.is_none());
@@ -451,7 +458,7 @@ impl Emitter {
             surroundings: Surroundings {
                 project: &self.project,
                 here: &self.project,
-                caller: &self.caller,
+                caller: self.caller(),
                 platform: &*self.platform,
                 scratch: &self.scratch,
                 sandboxes: &self.sandboxes,

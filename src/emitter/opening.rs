@@ -8,8 +8,8 @@ use crate::cache::{ConfigCache, Kept};
 use crate::config::{self, Diagnostic, Found, InvalidHook, Loaded, LoadedHook, Origin};
 use crate::event::Event;
 use crate::matcher::Matcher;
-use crate::project::{Project, UserFolders};
-use crate::runner::{CallerEnvironment, Sandboxes, Scratch, Secrets};
+use crate::project::{Project, UserFolders, UserKey};
+use crate::runner::{Sandboxes, Scratch, Secrets};
 use crate::trust::TrustStore;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -60,7 +60,8 @@ impl Emitter {
         let opened = Instant::now();
         let named = commit.or_else(|| Some((options.config.as_deref()?, Origin::Project)));
         let config::Located { found, problems, ignored } = config::find(&project, user, named);
-        let cache = ConfigCache::of(user);
+        let key = UserKey::of(user);
+        let cache = ConfigCache::of(user, key.clone());
         let store = TrustStore::of(user);
         let (mut kept, whole, mut remembered) = (None, OnceLock::new(), Vec::new());
         let remember = |plan: &Plan| match (&options.trust_hash, &commit) {
@@ -91,15 +92,16 @@ impl Emitter {
             }
         }
         Emitter {
-            audit: AuditLog::of(&project, user),
+            audit: AuditLog::with_key(&project, user, key),
             rows: Rows::default(),
             store,
             remembered,
+            user_name: OnceLock::new(),
             host: OnceLock::new(),
             ignored,
             ignored_hooks: OnceLock::new(),
             unreviewed: OnceLock::new(),
-            caller: CallerEnvironment::of_this_process(),
+            caller: OnceLock::new(),
             platform: crate::sys::platform(),
             scratch: Scratch::of(user.state.as_deref()),
             secrets: Secrets::of(user.state.clone()),

@@ -63,11 +63,6 @@ impl CallerEnvironment {
         CallerEnvironment { interactive, ..Self::from(|name| std::env::var_os(name)) }
     }
 
-    /// The name of the user, as the environment has it; empty when that says none.
-    pub fn user_name(&self) -> &str {
-        self.get("USER").and_then(OsStr::to_str).unwrap_or_default()
-    }
-
     /// The span that the caller is in.
     pub fn traceparent(&self) -> Option<TraceParent> {
         self.trace.as_ref().map(|(traceparent, _)| *traceparent)

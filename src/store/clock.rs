@@ -131,7 +131,7 @@ pub(super) struct Mark {
 impl Mark {
     /// Opens it. Without it all goes on: it is needed only once something else is damaged.
     pub(super) fn open(store: &Path) -> Option<Self> {
-        let file = sys::update_private(&store.with_file_name(MARK)).ok()?;
+        let file = sys::update_private(&store.with_file_name(MARK)).ok()?.into_file();
         let mut text = [0; MARK_DIGITS];
         let last = file.read_exact_at(&mut text, 0).ok().and_then(|()| str::from_utf8(&text).ok()?.parse().ok());
         Some(Mark { file, last: last.filter(|last| (0..=MOST as i64).contains(last)) })
@@ -169,7 +169,7 @@ pub(super) fn reserve_beside(store: &Path) -> (PathBuf, Option<(u64, NodeId)>) {
 }
 
 fn read_reserve(path: &Path) -> Option<(i64, NodeId)> {
-    let bytes = sys::read_capped(&sys::open_private(path).ok()??, 4096).ok()?;
+    let bytes = sys::open_private(path).ok()??.read_capped(4096).ok()?;
     let reserve: Reserve = serde_json::from_slice(&bytes).ok()?;
     Some((reserve.value, reserve.node_id.parse().ok()?)).filter(|(value, _)| (0..=MOST as i64).contains(value))
 }

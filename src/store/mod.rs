@@ -398,7 +398,7 @@ fn is_damaged(error: &rusqlite::Error) -> bool {
 
 /// The lock of whoever opens a store (shared) or puts another in its place.
 fn recovery_lock(path: &Path) -> io::Result<fs::File> {
-    sys::update_private(&path.with_file_name("recovery.lock"))
+    sys::update_private(&path.with_file_name("recovery.lock")).map(sys::OpenFile::into_file)
 }
 
 /// Moves a store away, with what belongs to it, puts the one that was built in its place, and says where the first went.

@@ -281,7 +281,7 @@ impl CredentialStore {
         let path = self.folder.join("credentials.lock");
         let file = sys::update_private(&path).map_err(|error| CredentialError::Io(path.clone(), error))?;
         match sys::lock_exclusive(&file, most) {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(file.into_file()),
             Err(LockError::Busy(waited)) => Err(CredentialError::Busy(waited)),
             Err(LockError::Io(error)) => Err(CredentialError::Io(path, error)),
         }

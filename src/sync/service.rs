@@ -67,7 +67,7 @@ fn become_the_one(user: &UserFolders, stop: &AtomicBool, told: &mut dyn FnMut(&s
     let mut waits = false;
     while !stop.load(Ordering::Relaxed) {
         if sys::try_lock(&lock).map_err(failed)? {
-            return Ok(Some(lock));
+            return Ok(Some(lock.into_file()));
         }
         if !std::mem::replace(&mut waits, true) {
             told("another `knockon sync run` is there; standing by");

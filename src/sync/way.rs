@@ -317,7 +317,7 @@ fn alone(user: &UserFolders, wait: Duration, stop: &AtomicBool) -> Result<File, 
     let until = Instant::now() + wait;
     loop {
         if sys::try_lock(&lock).map_err(failed)? {
-            return Ok(lock);
+            return Ok(lock.into_file());
         }
         if Instant::now() >= until || stop.load(Ordering::Relaxed) {
             return Err(WayError::Busy);

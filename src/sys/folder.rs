@@ -1,7 +1,7 @@
 //! A folder that is held open: what is done in it is done in this folder, wherever its path leads by now, and never
 //! through a symbolic link.
 
-use super::path::{OpenFault, OpenMode, Owner, checked, fault, open_beneath, open_folder};
+use super::path::{OpenFault, OpenFile, OpenMode, Owner, checked, fault, open_beneath, open_folder};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, fsync, mkdirat, openat, renameat, statat, unlinkat};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -30,7 +30,7 @@ impl Folder {
     /// # Errors
     /// See [`OpenFault`].
     pub fn beneath(&self, path: &Path) -> Result<Self, OpenFault> {
-        open_beneath(&self.0, path, OpenMode::Folder).map(Folder)
+        open_beneath(&self.0, path, OpenMode::Folder).map(|folder| Folder(folder.into_file()))
     }
 
     /// Makes the folder `name`, unless it is there, with the usual rights or for the user alone.
@@ -49,7 +49,7 @@ impl Folder {
     ///
     /// # Errors
     /// See [`OpenFault`]; never blocks on a pipe or device that has the name.
-    pub fn read(&self, name: &OsStr) -> Result<File, OpenFault> {
+    pub fn read(&self, name: &OsStr) -> Result<OpenFile, OpenFault> {
         self.file(name, OFlags::RDONLY)
     }
 
@@ -57,7 +57,7 @@ impl Folder {
     ///
     /// # Errors
     /// See [`OpenFault`].
-    pub fn append(&self, name: &OsStr) -> Result<File, OpenFault> {
+    pub fn append(&self, name: &OsStr) -> Result<OpenFile, OpenFault> {
         self.file(name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE)
     }
 
@@ -65,7 +65,7 @@ impl Folder {
     ///
     /// # Errors
     /// See [`OpenFault`].
-    pub fn append_existing(&self, name: &OsStr) -> Result<File, OpenFault> {
+    pub fn append_existing(&self, name: &OsStr) -> Result<OpenFile, OpenFault> {
         self.file(name, OFlags::RDWR | OFlags::APPEND)
     }
 
@@ -73,7 +73,7 @@ impl Folder {
     ///
     /// # Errors
     /// See [`OpenFault`].
-    pub fn update(&self, name: &OsStr) -> Result<File, OpenFault> {
+    pub fn update(&self, name: &OsStr) -> Result<OpenFile, OpenFault> {
         self.file(name, OFlags::RDWR | OFlags::CREATE)
     }
 
@@ -81,11 +81,11 @@ impl Folder {
     ///
     /// # Errors
     /// See [`OpenFault`].
-    pub fn create(&self, name: &OsStr) -> Result<File, OpenFault> {
+    pub fn create(&self, name: &OsStr) -> Result<OpenFile, OpenFault> {
         self.file(name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL)
     }
 
-    fn file(&self, name: &OsStr, flags: OFlags) -> Result<File, OpenFault> {
+    fn file(&self, name: &OsStr, flags: OFlags) -> Result<OpenFile, OpenFault> {
         let always = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
         let fd = openat(&self.0, name, flags | always, Mode::RUSR | Mode::WUSR).map_err(fault)?;
         checked(fd, OpenMode::File)

@@ -45,15 +45,15 @@ pub use folder::Folder;
 pub use lock::{Holder, LockError, lock_exclusive, lock_holder, lock_shared, try_lock, unlock};
 pub use mounts::Mounts;
 pub use path::{
-    OpenFault, OpenMode, Owner, append_beneath, append_text, create_private, fixed_modes, is_noexec,
+    OpenFault, OpenFile, OpenMode, Owner, append_beneath, append_text, create_private, fixed_modes, is_noexec,
     make_folder_beneath, open_beneath, open_folder, open_straight, owner, owner_of_target, read_capped, read_regular,
 };
 pub use pipe::{PIPE_CAPACITY, Transfer, read_some, reading_pipe, write_some, writing_pipe};
 pub use platform::{Child, Idle, News, Platform, Poller, SpawnError, Spawning, platform};
 pub use poll::Interest;
 pub use private::{
-    can_write, is_private_folder, make_private_folder, memory_file, not_private, open_or_create_private, open_private,
-    open_private_named, replace_private, take_rights, update_private,
+    can_write, create_whole, is_private_folder, make_private_folder, memory_file, not_private, open_or_create_private,
+    open_private, open_private_named, replace_private, take_rights, update_private,
 };
 pub use process::{Ending, Usage};
 pub use remove::remove_tree;

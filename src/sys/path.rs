@@ -19,6 +19,47 @@ pub enum OpenMode {
     Folder,
 }
 
+/// An open file or folder, with what the system said of it when it was opened: asking once is enough.
+#[derive(Debug)]
+pub struct OpenFile {
+    file: File,
+    owner: Owner,
+}
+
+impl OpenFile {
+    /// Whose it is.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Reads a file of at most `cap` bytes; a longer one gives its first `cap + 1` bytes.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn read_capped(&self, cap: usize) -> io::Result<Vec<u8>> {
+        read_sized(&self.file, self.owner.size, cap)
+    }
+
+    /// The file alone.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+}
+
+impl std::ops::Deref for OpenFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl AsFd for OpenFile {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 /// Why a path was not opened.
 #[derive(Debug)]
 pub enum OpenFault {
@@ -51,7 +92,7 @@ impl std::error::Error for OpenFault {}
 ///
 /// # Errors
 /// See [`OpenFault`]; never blocks on a pipe or device that has the name.
-pub fn open_beneath(folder: &impl AsFd, path: &Path, mode: OpenMode) -> Result<File, OpenFault> {
+pub fn open_beneath(folder: &impl AsFd, path: &Path, mode: OpenMode) -> Result<OpenFile, OpenFault> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     beneath(folder, path, flags).and_then(|fd| checked(fd, mode))
 }
@@ -61,7 +102,7 @@ pub fn open_beneath(folder: &impl AsFd, path: &Path, mode: OpenMode) -> Result<F
 ///
 /// # Errors
 /// See [`OpenFault`].
-pub fn append_beneath(folder: &impl AsFd, path: &Path) -> Result<File, OpenFault> {
+pub fn append_beneath(folder: &impl AsFd, path: &Path) -> Result<OpenFile, OpenFault> {
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
     beneath(folder, path, flags).and_then(|fd| checked(fd, OpenMode::File))
 }
@@ -112,7 +153,7 @@ pub fn open_folder(path: &Path) -> Result<File, OpenFault> {
 ///
 /// # Errors
 /// See [`OpenFault`]; [`OpenFault::Outside`] also where the system cannot tell whether there is a link.
-pub fn open_straight(path: &Path) -> Result<File, OpenFault> {
+pub fn open_straight(path: &Path) -> Result<OpenFile, OpenFault> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     if super::platform::is_portable() {
         return Err(OpenFault::Outside);
@@ -169,12 +210,13 @@ pub(super) fn fault(error: Errno) -> OpenFault {
     }
 }
 
-pub(super) fn checked(fd: OwnedFd, mode: OpenMode) -> Result<File, OpenFault> {
+pub(super) fn checked(fd: OwnedFd, mode: OpenMode) -> Result<OpenFile, OpenFault> {
     use rustix::fs::FileType;
     let stat = fstat(&fd).map_err(fault)?;
+    let opened = |fd| Ok(OpenFile { file: File::from(fd), owner: Owner::of(&stat) });
     let found = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile if mode == OpenMode::File => return Ok(File::from(fd)),
-        FileType::Directory if mode == OpenMode::Folder => return Ok(File::from(fd)),
+        FileType::RegularFile if mode == OpenMode::File => return opened(fd),
+        FileType::Directory if mode == OpenMode::Folder => return opened(fd),
         FileType::RegularFile => "a file",
         FileType::Directory => "a folder",
         FileType::Fifo | FileType::Socket => "a pipe or socket",
@@ -188,7 +230,11 @@ pub(super) fn checked(fd: OwnedFd, mode: OpenMode) -> Result<File, OpenFault> {
 /// # Errors
 /// The system's reason.
 pub fn read_capped(file: &File, cap: usize) -> io::Result<Vec<u8>> {
-    let size = file.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(cap));
+    read_sized(file, file.metadata().map_or(0, |metadata| metadata.len()), cap)
+}
+
+fn read_sized(file: &File, size: u64, cap: usize) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(size).unwrap_or(cap);
     let limit = cap.saturating_add(1);
     let mut bytes = Vec::with_capacity(size.min(cap) + 1);
     loop {
@@ -216,7 +262,7 @@ pub fn read_capped(file: &File, cap: usize) -> io::Result<Vec<u8>> {
 pub fn read_regular(path: &Path, cap: usize) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = checked(openat(CWD, path, flags, Mode::empty())?, OpenMode::File);
-    read_capped(&file.map_err(|fault| io::Error::other(fault.to_string()))?, cap)
+    file.map_err(|fault| io::Error::other(fault.to_string()))?.read_capped(cap)
 }
 
 /// Creates `path` for writing with mode 0600; an existing file is an error.

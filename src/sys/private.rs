@@ -1,7 +1,7 @@
 //! Files of the user's own that nobody else may read or write: where decisions and derived data are kept.
 
 use super::path::{checked, fault};
-use super::{OpenFault, OpenMode, Owner, create_private, owner};
+use super::{OpenFault, OpenFile, OpenMode, Owner, create_private, owner};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -34,12 +34,12 @@ pub fn make_private_folder(folder: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// There may be one, and it cannot be opened.
-pub fn open_private(path: &Path) -> io::Result<Option<File>> {
+pub fn open_private(path: &Path) -> io::Result<Option<OpenFile>> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = openat(CWD, path, flags, Mode::empty()).map_err(fault).and_then(|fd| checked(fd, OpenMode::File));
     match opened {
-        Ok(file) => Ok(not_private(Owner::of_open(&file)?).is_none().then_some(file)),
+        Ok(file) => Ok(not_private(file.owner()).is_none().then_some(file)),
         Err(OpenFault::Io(error)) => Err(error),
         Err(_) => Ok(None),
     }
@@ -64,7 +64,7 @@ pub fn open_private_named(path: &Path) -> io::Result<Option<File>> {
 ///
 /// # Errors
 /// It is a link or no file, or cannot be opened; or its folder is not there.
-pub fn update_private(path: &Path) -> io::Result<File> {
+pub fn update_private(path: &Path) -> io::Result<OpenFile> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fd = openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?;
@@ -92,7 +92,7 @@ pub fn memory_file(bytes: &[u8]) -> io::Result<std::os::fd::OwnedFd> {
 pub fn open_or_create_private(path: &Path) -> io::Result<File> {
     match create_private(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            open_private(path)?.ok_or_else(|| io::Error::other("it is not yours alone"))
+            open_private(path)?.map(OpenFile::into_file).ok_or_else(|| io::Error::other("it is not yours alone"))
         }
         made => made,
     }
@@ -142,6 +142,26 @@ pub fn can_write(folder: &Path) -> bool {
 /// The folder that a path is in.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Puts `bytes` at `path` (0600), whole, durable when it returns, unless something is there. Returns whether they were put there.
+///
+/// # Errors
+/// It cannot be written.
+pub fn create_whole(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let random = getrandom::u64().map_err(io::Error::other)?;
+    let fresh = path.with_extension(format!("new-{random:016x}"));
+    let linked = create_private(&fresh)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::hard_link(&fresh, path));
+    let _ = fs::remove_file(&fresh);
+    match linked {
+        Ok(()) => File::open(folder_of(path))?.sync_all().map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        // A file system without hard links (link(2): EPERM).
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => replace_private(path, bytes).map(|()| true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Puts `bytes` at `path`, whole or not at all, durable when it returns.

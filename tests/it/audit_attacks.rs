@@ -243,7 +243,10 @@ fn an_edited_log_is_not_accepted_until_it_is_moved_away() {
         fs::write(entry.path(), "x").unwrap();
     }
     let ran = project.run(&["audit", "verify", "--seal", line.trim()]);
-    assert!(ran.stdout.contains("record 1 is not what it was") && ran.stdout.contains("it is damaged"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("record 1 says that you wrote it, and was changed") && ran.stdout.contains("it is damaged"),
+        "{ran:?}"
+    );
     fs::rename(log(&project, ""), log(&project, ".evidence")).unwrap();
     emit(&project, 1);
     project.ok(&["audit", "seal", "--accept"]);

@@ -45,7 +45,10 @@ fn the_first_bad_record_is_named() {
     assert!(ran.stdout.contains("sealed up to 5 at 20") && ran.stderr.is_empty(), "{ran:?}");
     let id = project.audit()[2]["event_id"].as_str().unwrap().to_owned();
     edit(&project, |lines| lines[2] = lines[2].replace("task.completed", "task.archived"));
-    found(&project, &format!("audit.log:3: record 3 is not what it was when the next one was written ({id})"));
+    found(
+        &project,
+        &format!("audit.log:3: record 3 says that you wrote it, and was changed, or made by someone else ({id})"),
+    );
     let document = project.run(&["audit", "verify", "--json"]).stdout;
     let document: serde_json::Value = serde_json::from_str(&document).unwrap();
     assert_eq!((&document["valid"], &document["faults"][0]["line"]), (&false.into(), &3.into()));

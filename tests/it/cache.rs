@@ -107,7 +107,7 @@ fn a_file_of_the_cache_that_is_broken_counts_as_none() {
     });
     fs::write(&file, planted.unwrap()).unwrap();
     assert_eq!(ran(&project), "team own script");
-    fs::remove_file(project.home().join(".local/state/knockon/cache.key")).unwrap();
+    fs::remove_file(project.home().join(".local/state/knockon/secret.key")).unwrap();
     assert_eq!(ran(&project), "team own script");
     let whole = fs::read(&file).unwrap();
     let other = fs::read(&file).unwrap().iter().map(|byte| !byte).collect::<Vec<u8>>();

@@ -174,3 +174,37 @@ fn a_hook_whose_matcher_has_an_error_is_listed_once_and_a_type_that_is_unknown_i
     let review = project.run(&["trust"]);
     assert!(review.stderr.contains("task.complete"), "{review:?}");
 }
+
+/// A configuration in the wrong place is named by every command that is asked about hooks, with the right place.
+#[test]
+fn a_configuration_in_the_wrong_place_is_named() {
+    const HOOKS: &str = "version: \"1.0\"\nhooks:\n- {name: h, events: [{type: task.completed}], command: 'true'}\n";
+    for (wrong, right) in [
+        ("hooks.yaml", ".knockon/hooks.yaml"),
+        (".knockon/hook.yaml", ".knockon/hooks.yaml"),
+        (".knockon/hooks/hooks.yaml", ".knockon/hooks.yaml"),
+        (".flowspec/hooks.yaml", ".flowspec/hooks/hooks.yaml"),
+    ] {
+        let project = TestProject::bare();
+        let wrong_path = project.root().join(wrong);
+        std::fs::create_dir_all(wrong_path.parent().unwrap()).unwrap();
+        std::fs::write(&wrong_path, HOOKS).unwrap();
+        for (arguments, code) in [
+            (&["list"][..], 2),
+            (&["validate"], 2),
+            (&["trust"], 2),
+            (&["explain", "task.completed"], 2),
+            (&["doctor"], 1),
+        ] {
+            let ran = project.run(arguments);
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(ran.code == code, "{wrong}: {arguments:?}: {ran:?}");
+            assert!(said.contains("is not read where it lies"), "{wrong}: {ran:?}");
+            assert!(said.contains(&format!("move it to {right}")), "{wrong}: {arguments:?}: {ran:?}");
+        }
+        std::fs::create_dir_all(project.root().join(right).parent().unwrap()).unwrap();
+        std::fs::rename(&wrong_path, project.root().join(right)).unwrap();
+        let listed = project.run(&["list"]);
+        assert!(listed.code == 0 && listed.stdout.contains("task.completed"), "{wrong}: {listed:?}");
+    }
+}

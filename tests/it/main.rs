@@ -5,6 +5,7 @@ mod answers;
 mod audit;
 mod audit_ask;
 mod audit_attacks;
+mod audit_authors;
 mod audit_files;
 mod audit_seal;
 mod background;

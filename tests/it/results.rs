@@ -225,7 +225,7 @@ fn results_are_written_over_no_file_of_knockon_and_through_no_link() {
     project.script("guard.sh", "#!/bin/sh\n");
     project.file(".knockon/sub/more.sh", "#!/bin/sh\n");
     std::os::unix::fs::symlink(".knockon", project.root().join("linked")).unwrap();
-    let state = project.home().join(".local/state/knockon/cache.key").display().to_string();
+    let state = project.home().join(".local/state/knockon/secret.key").display().to_string();
     let targets = [
         ".knockon/hooks.yaml",
         ".knockon/audit.log",

@@ -3,7 +3,7 @@
 
 use super::KittyError;
 use super::feature_folder::text_of;
-use crate::sys::Folder;
+use crate::sys::{Folder, OpenFile};
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -58,7 +58,8 @@ impl Place {
         let fresh = OsStr::new(&fresh);
         // Left behind by a process that was killed and had our number.
         let _ = self.folder.remove(fresh);
-        let mut file = self.folder.create(fresh).map_err(|fault| io(io::Error::other(fault.to_string())))?;
+        let file = self.folder.create(fresh).map_err(|fault| io(io::Error::other(fault.to_string())))?;
+        let mut file = file.into_file();
         let written = (|| {
             file.write_all(new.as_bytes()).map_err(io)?;
             file.set_permissions(Permissions::from_mode(mode)).map_err(io)?;
@@ -79,13 +80,17 @@ impl Place {
     pub(super) fn append(&self, text: &str) -> Result<(), KittyError> {
         let opened = self.folder.append_existing(OsStr::new(&self.name));
         let opened = opened.map_err(|fault| io::Error::other(fault.to_string()));
-        let written = opened.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        let written = opened
+            .map(OpenFile::into_file)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
         written.map_err(|error| KittyError::Io(self.path.clone(), error))
     }
 
     fn open(&self) -> Result<File, KittyError> {
         let opened = self.folder.read(OsStr::new(&self.name));
-        opened.map_err(|fault| KittyError::Io(self.path.clone(), io::Error::other(fault.to_string())))
+        opened
+            .map(OpenFile::into_file)
+            .map_err(|fault| KittyError::Io(self.path.clone(), io::Error::other(fault.to_string())))
     }
 }
 
