@@ -23,9 +23,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Devices that a program may write to.
-const DEVICES: &[&str] =
-    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"];
+/// Devices that a program may write to. No terminals: they are those of its user, and what is written there is taken for
+/// something that the user's own programs say.
+const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+
 /// What a sandbox makes of a program.
 #[derive(Debug, Default)]
 pub(super) struct Boxed {
@@ -130,7 +131,9 @@ pub(super) fn sandbox(
     }
     let base = surroundings.caller.temporary_folder();
     let temporary = surroundings.scratch.sub_folder(&base).map_err(|error| ProgramFault::EventFile(base, error))?;
-    let places = Places::of(delivery, surroundings, &rules, temporary.path())?;
+    // A right has no link in its path.
+    let place = temporary.path().canonicalize().map_err(ProgramFault::System)?;
+    let places = Places::of(delivery, surroundings, &rules, &place)?;
     let mut boxed = match rules.level {
         Sandbox::Base | Sandbox::Guard => guard(&rules, &places, surroundings),
         Sandbox::Strict => strict(&rules, &places, delivery, program, trusted),
@@ -377,6 +380,7 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, surroundings: Surroundings<
         ("metadata", true, kept),
         ("network", !wanted.network, calls),
         ("signals", true, can("signals")),
+        ("abstract sockets", true, can("abstract sockets")),
         ("limits of others", wanted.network, calls),
     ] {
         match holds {
@@ -385,6 +389,9 @@ fn guard(wanted: &SandboxRules, places: &Places<'_>, surroundings: Surroundings<
             true => {}
             false => enforced.missing.push(word),
         }
+    }
+    if confinement.isolates() {
+        enforced.held.push("processes");
     }
     if files && !whole {
         enforced.held.push("new entries in the project's folder");

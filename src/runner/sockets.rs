@@ -1,5 +1,5 @@
-//! Sockets through which a program outside does what is asked: the user's session, containers, the display, agents for keys.
-//! Landlock does not speak of connecting to a socket, so a sandbox puts something empty over them.
+//! Sockets through which a program outside does what is asked: the user's session, containers, the display, agents for keys;
+//! and the user's terminals. Landlock does not speak of connecting to a socket, so a sandbox puts something empty over them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ const OF_MACHINE: &[&str] = &[
     "/var/snap/lxd/common/lxd/unix.socket",
     "/tmp/.X11-unix",
     "/tmp/.ICE-unix",
+    "/dev/pts",
 ];
 /// Below the home folder: agents for keys, and containers of a user.
 const AT_HOME: &[&str] = &[".gnupg", ".ssh/agent", ".docker/run", ".docker/desktop", ".colima", ".lima", ".dbus"];

@@ -120,7 +120,7 @@ pub(super) fn strict(
     arguments.append(&mut program.arguments);
     program.arguments = arguments;
     // Sockets without a place in the file system are those of the network that is shared.
-    let has_scopes = sys::abilities().contains(&("signals", true));
+    let has_scopes = sys::abilities().contains(&("abstract sockets", true));
     let scoped = Confinement::scopes_alone().map_err(ProgramFault::System)?;
     let mut enforced = Enforced { level: Sandbox::Strict, held: vec!["files", "processes"], missing: Vec::new() };
     if places.linked {

@@ -5,7 +5,8 @@
 
 use super::calls;
 use super::execute::Step;
-use super::mounts::{Mounts, can_mount, mount_all};
+use super::mounts::{Mounts, can_mount, isolation, mount_all};
+use super::path::place_without_links;
 use super::raw::system_call;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
@@ -52,22 +53,24 @@ impl ReadRules {
         // moving a file to another folder forbid it; what gains no right by it may be moved.
         let anywhere = std::iter::once((Path::new("/"), AccessFs::ReadDir | AccessFs::Refer));
         let rights = anywhere.chain(readable.map(|path| (path, read)));
-        Ok(ruleset(read | AccessFs::Refer, BitFlags::EMPTY, rights)?.map(ReadRules))
+        let open = |path: &Path| PathFd::new(path).ok();
+        Ok(ruleset(read | AccessFs::Refer, BitFlags::EMPTY, rights, open)?.map(ReadRules))
     }
 }
 
 /// A Landlock ruleset; nothing when the kernel has none.
-fn ruleset<'p>(
+fn ruleset<'p, F: AsFd>(
     handled: BitFlags<AccessFs>,
     scopes: BitFlags<Scope>,
     rights: impl Iterator<Item = (&'p Path, BitFlags<AccessFs>)>,
+    open: impl Fn(&Path) -> Option<F>,
 ) -> io::Result<Option<OwnedFd>> {
     let wanted = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(handled);
     let wanted = wanted.and_then(|wanted| if scopes.is_empty() { Ok(wanted) } else { wanted.scope(scopes) });
     let created = wanted.and_then(Ruleset::create).map_err(io::Error::other)?;
     let mut ruleset = created.set_compatibility(CompatLevel::BestEffort);
     for (path, mut access) in rights {
-        let Ok(fd) = PathFd::new(path) else { continue };
+        let Some(fd) = open(path) else { continue };
         let is_folder = rustix::fs::fstat(&fd)
             .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory);
         if !is_folder {
@@ -106,7 +109,7 @@ impl Confinement {
     }
 
     /// Lets the program change what is beneath `writable`, nothing else; and keeps it from signalling whoever is not
-    /// confined with it. Paths that do not exist are passed over. Returns whether the kernel can do that.
+    /// confined with it. Paths that do not exist, or that a link is part of by now, are passed over. Returns whether the kernel can do that.
     ///
     /// # Errors
     /// Out of descriptors or memory.
@@ -114,7 +117,8 @@ impl Confinement {
         let handled = AccessFs::from_write(LANDLOCK);
         // No devices: what is on a disk is not the project.
         let all = handled & !(AccessFs::MakeBlock | AccessFs::MakeChar);
-        self.writable = ruleset(handled, Scope::from_all(NEWEST), writable.map(|path| (path, all)))?;
+        self.writable =
+            ruleset(handled, Scope::from_all(NEWEST), writable.map(|path| (path, all)), place_without_links)?;
         Ok(self.writable.is_some())
     }
 
@@ -134,6 +138,11 @@ impl Confinement {
             self.mounts = mounts;
         }
         can
+    }
+
+    /// Whether the program has to be started in a PID namespace: it sees and reaches no process but those that it starts.
+    pub fn isolates(&self) -> bool {
+        self.mounts.are_isolated()
     }
 
     /// The rulesets, for the process that gives its rights up.
@@ -159,12 +168,19 @@ const TRUNCATING_SINCE: u32 = 3;
 const SCOPES_SINCE: u32 = 6;
 
 /// What this system can keep a program from, by the words of [`crate::delivery::Enforced`].
-pub fn abilities() -> [(&'static str, bool); 4] {
+pub fn abilities() -> [(&'static str, bool); 6] {
     let (version, metadata) = (landlock_version(), can_mount());
     // Without Landlock's word on it, a file elsewhere is kept from being cut by its mount alone.
     let files = version >= TRUNCATING_SINCE || (version > 0 && metadata);
-    let (network, signals) = (!filter(false).is_empty(), version >= SCOPES_SINCE);
-    [("files", files), ("network", network), ("metadata", metadata), ("signals", signals)]
+    let (network, scopes, processes) = (!filter(false).is_empty(), version >= SCOPES_SINCE, isolation().is_some());
+    [
+        ("files", files),
+        ("network", network),
+        ("metadata", metadata),
+        ("signals", scopes || processes),
+        ("abstract sockets", scopes),
+        ("processes", processes),
+    ]
 }
 
 /// The filter of [`Confinement::calls`], as bytes for whoever installs it by itself; empty where there is none.

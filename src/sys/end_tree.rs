@@ -25,6 +25,9 @@ const PAUSES: [i64; 2] = [50_000, 20_000_000];
 pub(super) unsafe fn end_all(shared: &Shared, pid: c_int) {
     // SAFETY: no memory is involved. The group is the program's: it was not removed so far.
     unsafe {
+        if shared.isolated {
+            return end_namespace(shared, pid);
+        }
         if shared.ended.load(Ordering::Relaxed) == 0 {
             // At once for all in it: no fork of theirs gets between (kill(2), fork(2)).
             kill(-(pid as isize), libc::SIGKILL);
@@ -56,6 +59,41 @@ pub(super) unsafe fn end_all(shared: &Shared, pid: c_int) {
         // The call gives 20 minus the niceness.
         set_niceness(20_isize.wrapping_sub(before));
     }
+}
+
+/// Ends everything in the namespace that this process is the first of.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+unsafe fn end_namespace(shared: &Shared, pid: c_int) {
+    // SAFETY: no memory is involved. Everything but this process, at once: no fork gets between (kill(2)).
+    unsafe {
+        let mut pause = PAUSES[0];
+        loop {
+            shared.beats.fetch_add(1, Ordering::Relaxed);
+            kill(-1, libc::SIGKILL);
+            if reap_all(shared, pid) {
+                return;
+            }
+            sleep(pause);
+            pause = pause.saturating_mul(2).min(PAUSES[1]);
+        }
+    }
+}
+
+/// The only child of this process, by the number that it has in `/proc`.
+// SAFETY: to be called in the small process only, which makes system calls by hand.
+pub(super) unsafe fn only_child() -> Option<c_int> {
+    let mut children = [0_usize; 2];
+    let mut count = 0_usize;
+    // SAFETY: as for this function.
+    unsafe {
+        each_number(c"/proc/thread-self/children".to_bytes_with_nul(), &mut |child| {
+            if let Some(place) = children.get_mut(count) {
+                *place = child;
+            }
+            count = count.wrapping_add(1);
+        });
+    }
+    if count == 1 { c_int::try_from(children[0]).ok() } else { None }
 }
 
 // SAFETY: to be called in the small process only, which makes system calls by hand.
@@ -225,16 +263,23 @@ unsafe fn each_child(pid: usize, found: &mut impl FnMut(usize)) {
 // SAFETY: to be called in the small process only, which makes system calls by hand.
 unsafe fn each_child_of_thread(pid: usize, thread: usize, found: &mut impl FnMut(usize)) {
     let mut path = [0_u8; 64];
-    let mut numbers = [0_u8; 2048];
     let mut digits = [0_u8; 20];
     let at = push(&mut path, 0, b"/proc/");
     let at = push(&mut path, at, decimal(pid as u64, &mut digits));
     let at = push(&mut path, at, b"/task/");
     let at = push(&mut path, at, decimal(thread as u64, &mut digits));
     push(&mut path, at, b"/children");
+    // SAFETY: as for this function; the path ends with a NUL.
+    unsafe { each_number(&path, found) }
+}
+
+/// Finds the numbers in a file.
+// SAFETY: to be called in the small process only, which makes system calls by hand; `path` ends with a NUL.
+unsafe fn each_number(path: &[u8], found: &mut impl FnMut(usize)) {
+    let mut numbers = [0_u8; 2048];
     // SAFETY: pointers to live buffers with their lengths; `path` ends with a NUL.
     unsafe {
-        let file = open(&path, libc::O_RDONLY | libc::O_CLOEXEC);
+        let file = open(path, libc::O_RDONLY | libc::O_CLOEXEC);
         if file < 0 {
             return;
         }

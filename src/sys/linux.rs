@@ -53,16 +53,17 @@ impl Platform for Linux {
         }
         descriptors.extend(further.iter().take(FURTHER).map(AsFd::as_fd));
         debug_assert!(descriptors.len() <= DESCRIPTORS);
+        let isolated = confinement.as_ref().is_some_and(Confinement::isolates);
         let orders = Orders::new(program, arguments, environment, folder, confinement);
         let orders = Box::into_raw(Box::new(orders));
         // A new one has what is ours already; that is not true of places which the program's own would take.
         let first = <[BorrowedFd<'_>; 3]>::try_from(descriptors.as_slice()).ok();
         let first = first.filter(|first| first.iter().all(|fd| fd.as_raw_fd() > 2)).map(|first| (orders, first));
         loop {
-            let (supervisor, fresh) = match self.take() {
+            let (supervisor, fresh) = match self.take(isolated) {
                 Some(supervisor) => (Ok(supervisor), false),
                 // SAFETY: `Supervised` keeps the orders as long as they are used.
-                None => (unsafe { Supervisor::new(first) }, true),
+                None => (unsafe { Supervisor::new(first, isolated) }, true),
             };
             let ordered = supervisor.and_then(|supervisor| {
                 if !fresh || first.is_none() {
@@ -110,8 +111,10 @@ impl Platform for Linux {
 }
 
 impl Linux {
-    fn take(&self) -> Option<Supervisor> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn take(&self, isolated: bool) -> Option<Supervisor> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = idle.iter().rposition(|supervisor| supervisor.is_isolated() == isolated)?;
+        Some(idle.swap_remove(at))
     }
 }
 

@@ -30,8 +30,13 @@ pub struct Mounts {
     /// What is made in the folder that is put over the home folder, so that something can be mounted there.
     made: Vec<Place>,
     /// Lines for the maps of a user namespace, for a user who may not make a mount namespace otherwise.
-    identity: [CString; 2],
+    identity: Identity,
+    /// Whether the program is in a PID namespace, and `/proc` is to show it no other processes.
+    own_processes: bool,
 }
+
+/// What a user namespace needs to leave the user who they are: lines for its two maps.
+pub(super) type Identity = [CString; 2];
 
 /// One mount.
 #[derive(Debug)]
@@ -46,6 +51,8 @@ struct Mount {
 enum Source {
     Made(&'static CStr),
     There(CString),
+    /// The same, when no link is part of its path: somebody may put one there after it was looked at.
+    Real(CString),
 }
 
 #[derive(Debug)]
@@ -81,9 +88,9 @@ impl Mounts {
         }
     }
 
-    /// Leaves a place writable.
+    /// Leaves a place writable. A link that is part of its path when the program starts is an error.
     pub fn writable(&mut self, path: &Path) {
-        self.add(c_path(path).map(Source::There), path, false);
+        self.add(c_path(path).map(Source::Real), path, false);
     }
 
     /// Makes a place in a writable one read-only again.
@@ -105,7 +112,13 @@ impl Mounts {
     /// Whether this process may have them made; then they are ready.
     pub(super) fn prepare(&mut self) -> bool {
         self.identity = identity();
+        self.own_processes = isolation().is_some();
         self.list.len() <= MOST_MOUNTS && can_mount()
+    }
+
+    /// Whether the program has to be started in a PID namespace.
+    pub(super) fn are_isolated(&self) -> bool {
+        self.own_processes && !self.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -113,39 +126,66 @@ impl Mounts {
     }
 }
 
-/// What a user namespace needs to leave the user who they are.
-fn identity() -> [CString; 2] {
+pub(super) fn identity() -> Identity {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     [user, group].map(|id| CString::new(format!("{id} {id} 1")).unwrap_or_default())
 }
 
-/// Whether this process may make mount namespaces, and what is made in one here: tried once.
+/// Whether this process may make mount namespaces, and what is made in one here.
 pub(super) fn can_mount() -> bool {
-    static CAN: OnceLock<bool> = OnceLock::new();
-    *CAN.get_or_init(|| {
-        let mut mounts = Mounts { identity: identity(), ..Mounts::default() };
-        mounts.read_only(Path::new("/proc"));
-        mounts.cover(Path::new("/proc"), true);
-        let mut stack = vec![0_u64; 4096];
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        let mut status: c_int = -1;
-        // SAFETY: a stack of its own, 16 bytes aligned at its end, and CLONE_VFORK keeps us still until the process
-        // has exited; it makes system calls by hand on values that live as long.
-        unsafe {
-            let top = stack.as_mut_ptr().add(stack.len()).map_addr(|address| address & !15);
-            let argument = (&raw const mounts).cast_mut().cast();
-            let pid = clone_onto(flags, top.cast(), ptr::null_mut(), ptr::null_mut(), try_to_mount, argument);
-            if pid > 0 {
-                libc::waitpid(pid as c_int, &raw mut status, 0);
-            }
-        }
-        status == 0
+    tried().is_some()
+}
+
+/// The flags of clone(2) for a PID namespace in which [`mount_all`] works, where this process may make one: with a user namespace,
+/// unless it is privileged.
+pub(super) fn isolation() -> Option<c_int> {
+    tried().filter(|flags| *flags != 0)
+}
+
+/// Flags for a process in which [`mount_all`] works; nothing when it works in none. Tried once.
+fn tried() -> Option<c_int> {
+    static FLAGS: OnceLock<Option<c_int>> = OnceLock::new();
+    *FLAGS.get_or_init(|| {
+        let pid = libc::CLONE_NEWPID;
+        [pid, pid | libc::CLONE_NEWUSER, 0].into_iter().find(|flags| works_with(*flags))
     })
 }
 
-extern "C" fn try_to_mount(mounts: *mut c_void) -> c_int {
-    // SAFETY: whoever made this process passes mounts that live as long.
-    c_int::from(unsafe { mount_all(&*mounts.cast::<Mounts>()) } < 0)
+/// What is tried in a process of its own.
+struct Trial {
+    mounts: Mounts,
+    /// Whether it is in a user namespace from the beginning.
+    in_user_namespace: bool,
+}
+
+fn works_with(flags: c_int) -> bool {
+    let mounts = Mounts { identity: identity(), own_processes: flags != 0, ..Mounts::default() };
+    let mut trial = Trial { mounts, in_user_namespace: flags & libc::CLONE_NEWUSER != 0 };
+    trial.mounts.read_only(Path::new("/proc"));
+    trial.mounts.cover(Path::new("/proc"), true);
+    let mut stack = vec![0_u64; 4096];
+    let mut status: c_int = -1;
+    // SAFETY: a stack of its own, 16 bytes aligned at its end, and CLONE_VFORK keeps us still until the process
+    // has exited; it makes system calls by hand on values that live as long.
+    unsafe {
+        let top = stack.as_mut_ptr().add(stack.len()).map_addr(|address| address & !15);
+        let argument = (&raw const trial).cast_mut().cast();
+        let flags = flags | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let pid = clone_onto(flags, top.cast(), ptr::null_mut(), ptr::null_mut(), try_to_mount, argument);
+        if pid > 0 {
+            libc::waitpid(pid as c_int, &raw mut status, 0);
+        }
+    }
+    status == 0
+}
+
+extern "C" fn try_to_mount(trial: *mut c_void) -> c_int {
+    // SAFETY: whoever made this process passes a trial that lives as long.
+    unsafe {
+        let Trial { mounts, in_user_namespace } = &*trial.cast::<Trial>();
+        let ready = if *in_user_namespace { stay_who_you_are(&mounts.identity) } else { 0 };
+        c_int::from(ready < 0 || mount_all(mounts) < 0)
+    }
 }
 
 /// Leaves the mounts of others behind, takes hold of all places as they are, makes everything read-only, and puts the places
@@ -167,8 +207,10 @@ pub(super) unsafe fn mount_all(mounts: &Mounts) -> isize {
             system_call(libc::SYS_open_tree, [here, path.as_ptr() as usize, flags, 0, 0])
         };
         for (mount, tree) in mounts.list.iter().zip(&mut trees) {
-            if let Source::There(path) = &mount.source {
-                *tree = open(path);
+            match &mount.source {
+                Source::There(path) => *tree = open(path),
+                Source::Real(path) => *tree = open_real(path),
+                Source::Made(_) => {}
             }
         }
         let done = make_read_only(here, c"/".as_ptr() as usize, libc::AT_RECURSIVE);
@@ -188,6 +230,15 @@ pub(super) unsafe fn mount_all(mounts: &Mounts) -> isize {
         let done = system_call(libc::SYS_umount2, workshop);
         if done < 0 {
             return done;
+        }
+        if mounts.own_processes {
+            // By the numbers of the namespace, and of its processes only; read-only as all there was.
+            let kind = c"proc".as_ptr() as usize;
+            let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+            let done = system_call(libc::SYS_mount, [kind, WORKSHOP.as_ptr() as usize, kind, flags as usize, 0]);
+            if done < 0 {
+                return done;
+            }
         }
         for (mount, tree) in mounts.list.iter().zip(&trees) {
             // What is not there needs no protection.
@@ -212,6 +263,41 @@ pub(super) unsafe fn mount_all(mounts: &Mounts) -> isize {
         }
     }
     0
+}
+
+/// As it is, a tree of mounts that is reached without a link.
+// SAFETY: to be called in a process of its own only, which makes system calls by hand.
+unsafe fn open_real(path: &CStr) -> isize {
+    /// `struct open_how` (openat2(2)).
+    #[repr(C)]
+    struct How {
+        flags: u64,
+        mode: u64,
+        resolve: u64,
+    }
+    let here = libc::AT_FDCWD as usize;
+    let how = How {
+        flags: (libc::O_PATH | libc::O_CLOEXEC) as u64,
+        mode: 0,
+        resolve: libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS,
+    };
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as usize | libc::AT_RECURSIVE as usize;
+    // SAFETY: pointers to texts that end with NUL, and to a live structure of that size.
+    unsafe {
+        let (text, at) = (path.as_ptr() as usize, &raw const how as usize);
+        let place = system_call(libc::SYS_openat2, [here, text, at, size_of::<How>(), 0]);
+        if place == -(libc::ENOSYS as isize) || place == -(libc::EPERM as isize) {
+            return system_call(libc::SYS_open_tree, [here, text, flags, 0, 0]);
+        }
+        if place < 0 {
+            return place;
+        }
+        let empty = c"".as_ptr() as usize;
+        let tree =
+            system_call(libc::SYS_open_tree, [place as usize, empty, flags | libc::AT_EMPTY_PATH as usize, 0, 0]);
+        system_call(libc::SYS_close, [place as usize, 0, 0, 0, 0]);
+        tree
+    }
 }
 
 /// Mounts memory and makes in it what is empty, and `made`.
@@ -266,16 +352,26 @@ unsafe fn own_mounts(mounts: &Mounts) -> isize {
             if done < 0 {
                 return done;
             }
-            let [user, group] = &mounts.identity;
-            // The kernel asks for it before a group is mapped by someone without privileges.
-            write_whole(c"/proc/self/setgroups", c"deny");
-            let done = write_whole(c"/proc/self/uid_map", user).min(write_whole(c"/proc/self/gid_map", group));
+            let done = stay_who_you_are(&mounts.identity);
             if done < 0 {
                 return done;
             }
         }
         let flags = (libc::MS_REC | libc::MS_SLAVE) as usize;
         system_call(libc::SYS_mount, [0, c"/".as_ptr() as usize, 0, flags, 0])
+    }
+}
+
+/// Leaves a process that is in a user namespace the user who it was.
+///
+/// # Safety
+/// To be called in a process of its own only, which makes system calls by hand.
+pub(super) unsafe fn stay_who_you_are([user, group]: &Identity) -> isize {
+    // SAFETY: as for this function.
+    unsafe {
+        // The kernel asks for it before a group is mapped by someone without privileges.
+        write_whole(c"/proc/self/setgroups", c"deny");
+        write_whole(c"/proc/self/uid_map", user).min(write_whole(c"/proc/self/gid_map", group))
     }
 }
 

@@ -164,6 +164,16 @@ pub fn open_straight(path: &Path) -> Result<OpenFile, OpenFault> {
     }
 }
 
+/// A descriptor for a place, with no right to read it; nothing when a link is part of the path.
+pub(super) fn place_without_links(path: &Path) -> Option<OwnedFd> {
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        // A container that forbids what it does not know.
+        Err(Errno::NOSYS | Errno::PERM) => openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok(),
+        opened => opened.ok(),
+    }
+}
+
 fn beneath(folder: &impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, OpenFault> {
     let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
     if super::platform::is_portable() {

@@ -3,9 +3,10 @@
 //! It shares our memory (`CLONE_VM`), which makes it cheap, and binds it to system calls by hand: nothing here
 //! allocates, panics or touches what belongs to a thread. It knows no clock and no policy.
 
-use super::end_tree::{end_all, signal_below};
+use super::end_tree::{end_all, only_child, signal_below};
 use super::execute::{DESCRIPTORS, Orders, Step, become_program, failure, note_failure};
 use super::inherit::{close_on_execute, keep_only, set_up, take_lowest};
+use super::mounts::{Identity, stay_who_you_are};
 use super::process::usage_of;
 use super::raw::{clone_onto, system_call};
 use std::ffi::{c_int, c_void};
@@ -55,6 +56,10 @@ pub(super) struct Shared {
     pub(super) alive: AtomicI32,
     /// Where the stack of the process that becomes the program ends.
     pub(super) program_stack: *mut c_void,
+    /// Whether the small process is the first of a PID namespace: what it starts cannot leave that, and ends with it.
+    pub(super) isolated: bool,
+    /// What leaves it the user who it was, when it is in a user namespace.
+    pub(super) identity: Option<Identity>,
 }
 
 /// What came over the socket.
@@ -71,6 +76,17 @@ pub(super) extern "C" fn supervise(shared: *mut c_void) -> c_int {
         let shared = &*shared.cast::<Shared>();
         set_up();
         take_lowest(shared.control);
+        if let Some(identity) = &shared.identity {
+            let done = stay_who_you_are(identity);
+            if done < 0 {
+                let orders = shared.orders.load(Ordering::Acquire);
+                if !orders.is_null() {
+                    note_failure(orders, Step::Confine, (-done) as c_int);
+                    say(CONTROL, FAILED);
+                }
+                return 0;
+            }
+        }
         let mut descriptors = [-1; DESCRIPTORS];
         if let Some(first) = shared.first {
             close_on_execute();
@@ -204,7 +220,9 @@ unsafe fn see_through(shared: &Shared, pid: c_int, pidfd: c_int) -> bool {
             say(CONTROL, FAILED);
             return true;
         }
-        shared.pid.store(pid, Ordering::Release);
+        // Others know it by another number than this namespace.
+        let number = if shared.isolated { only_child().unwrap_or(pid) } else { pid };
+        shared.pid.store(number, Ordering::Release);
         let present = watch(shared, CONTROL, pid, pidfd);
         system_call(libc::SYS_close, [pidfd as usize, 0, 0, 0, 0]);
         present

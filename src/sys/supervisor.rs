@@ -5,6 +5,7 @@
 //! so that a runner of many hooks makes few of them.
 
 use super::execute::{DESCRIPTORS, Orders};
+use super::mounts::{identity, isolation};
 use super::process::{Ending, Usage, ending_of};
 use super::raw::{clone_onto, system_call};
 use super::stack::Stacks;
@@ -53,7 +54,7 @@ pub(super) struct Supervisor {
 unsafe impl Send for Supervisor {}
 
 impl Supervisor {
-    /// Makes the process, which starts the program of `orders` at once; else it waits for orders. It tells when that
+    /// Makes the process, in a PID namespace of its own when `isolated`, which starts the program of `orders` at once; else it waits for orders. It tells when that
     /// could not be done, and else how the program ended.
     ///
     /// # Errors
@@ -61,9 +62,10 @@ impl Supervisor {
     ///
     /// # Safety
     /// `orders` stays valid until the program has failed to start or nothing of it is left.
-    pub(super) unsafe fn new(first: Option<(*mut Orders, [BorrowedFd<'_>; 3])>) -> io::Result<Self> {
+    pub(super) unsafe fn new(first: Option<(*mut Orders, [BorrowedFd<'_>; 3])>, isolated: bool) -> io::Result<Self> {
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let stacks = Stacks::new()?;
+        let isolation = isolation().filter(|_| isolated).unwrap_or(0);
         let shared = Box::into_raw(Box::new(Shared {
             control: theirs.as_raw_fd(),
             first: first.map(|(_, descriptors)| descriptors.map(|descriptor| descriptor.as_raw_fd())),
@@ -77,8 +79,10 @@ impl Supervisor {
             beats: AtomicU64::new(0),
             alive: AtomicI32::new(1),
             program_stack: stacks.of_program(),
+            isolated,
+            identity: (isolation & libc::CLONE_NEWUSER != 0).then(identity),
         }));
-        let flags = libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID;
+        let flags = libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID | isolation;
         let pid = with_signals_blocked(|| {
             // SAFETY: the stack is its own; `shared` and the stacks are freed only when the process is gone.
             unsafe {
@@ -97,6 +101,11 @@ impl Supervisor {
     fn shared(&self) -> &Shared {
         // SAFETY: it lives as long as this value, and is shared as atomics only.
         unsafe { &*self.shared }
+    }
+
+    /// Whether it is in a PID namespace of its own.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.shared().isolated
     }
 
     /// Lets it start a program. It tells when that could not be done, and else how the program ended.

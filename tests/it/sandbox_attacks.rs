@@ -4,9 +4,10 @@ use crate::support::TestProject;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const ATTACKS: &str = include_str!("../fixtures/sandbox_attacks.py");
@@ -29,9 +30,18 @@ fn attacked(sandbox: &str, as_user: Option<u32>, own_file: bool) -> BTreeMap<Str
     let queue = Command::new("ipcmk").args(["-Q", "-p", "0666"]).output().unwrap();
     let queue = String::from_utf8(queue.stdout).unwrap().split_whitespace().last().unwrap().to_owned();
     let mut target = Command::new("sleep").arg("60").spawn().unwrap();
+    // A terminal of the user, as a terminal emulator has it.
+    let pseudo = "import os,time\nm,s=os.openpty()\nprint(os.ttyname(s),flush=True)\ntime.sleep(60)";
+    let mut emulator = Command::new("python3").args(["-c", pseudo]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut terminal = String::new();
+    BufReader::new(emulator.stdout.take().unwrap()).read_line(&mut terminal).unwrap();
+    let terminal = terminal.trim();
+    if let Some(user) = as_user {
+        assert!(Command::new("chown").args([&user.to_string(), terminal]).status().unwrap().success());
+    }
     let hooks = format!(
         "version: '1.1'\nhooks:\n- name: h\n  events: [{{type: '*'}}]\n  sandbox: {sandbox}\n  output: always\n  \
-         script: attacks.py\n  env: {{TARGET: '{}', ABSTRACT: '{name}', QUEUE: '{queue}', SESSION: '{}'}}\n",
+         script: attacks.py\n  env: {{TARGET: '{}', ABSTRACT: '{name}', QUEUE: '{queue}', SESSION: '{}', TERMINAL: '{terminal}'}}\n",
         target.id(),
         session.display()
     );
@@ -69,6 +79,8 @@ fn attacked(sandbox: &str, as_user: Option<u32>, own_file: bool) -> BTreeMap<Str
     }
     let output = run(&["emit", "a.b", "--json"]);
     assert!(Command::new("ipcrm").args(["-q", &queue]).status().unwrap().success());
+    emulator.kill().unwrap();
+    emulator.wait().unwrap();
     target.kill().unwrap();
     target.wait().unwrap();
     let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
@@ -132,6 +144,7 @@ fn without_a_sandbox_the_attacks_work() {
         "abstract socket",
         "message queue",
         "socket of a session",
+        "terminal of the user",
     ];
     assert!(wanted.iter().all(|what| tried[*what]), "{}", json!(tried));
 }
@@ -147,7 +160,7 @@ fn what_an_older_landlock_lacks_is_not_claimed() {
         eprintln!("SKIPPED: strace cannot trace here");
         return;
     }
-    for (version, missing) in [("5", json!(["signals"])), ("0", json!(["files", "signals"]))] {
+    for (version, missing) in [("5", json!(["abstract sockets"])), ("0", json!(["files", "abstract sockets"]))] {
         for require in [false, true] {
             let project = TestProject::trusted(&format!(
                 "- {{name: h, events: [{{type: '*'}}], sandbox: {{level: guard, require: {require}}}, command: 'true'}}\n"
@@ -158,7 +171,7 @@ fn what_an_older_landlock_lacks_is_not_claimed() {
             let doctor = project.program("strace", &[&traced[..], &["doctor"]].concat()).output().unwrap();
             let doctor = String::from_utf8(doctor.stdout).unwrap();
             assert!(
-                doctor.contains("cannot keep hooks from everything here") && doctor.contains("signals"),
+                doctor.contains("cannot keep hooks from everything here") && doctor.contains("abstract sockets"),
                 "{doctor}"
             );
             let emit = [&traced[..], &["emit", "a.b", "--json"]].concat();
@@ -167,10 +180,75 @@ fn what_an_older_landlock_lacks_is_not_claimed() {
             let record = project.audit().pop().unwrap();
             if require {
                 assert_eq!(document["results"][0]["status"], "error", "{version}: {document}");
-                assert!(document["results"][0]["error"].as_str().unwrap().contains("signals"), "{document}");
+                assert!(document["results"][0]["error"].as_str().unwrap().contains("abstract sockets"), "{document}");
             } else {
                 assert_eq!(record["unenforced"], missing, "{version}: {record}");
             }
         }
     }
+}
+
+/// Signals and survivors do not depend on Landlock: a PID namespace keeps them (strace takes Landlock away).
+#[test]
+fn no_signal_leaves_guard_where_the_kernel_has_no_landlock() {
+    if !is_able("guard", None) {
+        return;
+    }
+    let mut target = Command::new("sleep").arg("60").spawn().unwrap();
+    let project = TestProject::trusted(&format!(
+        "- {{name: h, events: [{{type: '*'}}], sandbox: guard, output: always, command: [sh, -c, 'kill -0 {}; echo killed $?; \
+         setsid sleep 47.11 >/dev/null 2>&1 & echo started']}}\n",
+        target.id()
+    ));
+    let inject = ["-f", "-o", "/dev/null", "-e", "inject=landlock_create_ruleset:error=EOPNOTSUPP"];
+    let emit = [&inject[..], &[env!("CARGO_BIN_EXE_knockon"), "emit", "a.b", "--json"]].concat();
+    let output = project.program("strace", &emit).output().unwrap();
+    target.kill().unwrap();
+    target.wait().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(document["results"][0]["stdout"], "killed 1\nstarted\n", "{document}");
+    let record = project.audit().pop().unwrap();
+    let held: Vec<&str> = record["enforced"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    assert!(held.contains(&"signals") && held.contains(&"processes") && !held.contains(&"files"), "{record}");
+    let left = Command::new("pgrep").args(["-f", "sleep 47.11"]).output().unwrap();
+    assert_eq!(String::from_utf8(left.stdout).unwrap(), "");
+}
+
+/// A hook that runs beside it puts a link in the place of a folder that another one may write to, between the moment that is
+/// looked at and the moment it is mounted (strace makes that long).
+#[test]
+fn a_link_in_place_of_a_declared_folder_gives_no_right_elsewhere() {
+    if !is_able("guard", None) {
+        return;
+    }
+    let project = TestProject::trusted(
+        "- {name: h, events: [{type: '*'}], sandbox: {level: guard, write: [a/out]}, command: [sh, -c, 'echo x > a/out/written']}\n",
+    );
+    let outside = project.root().parent().unwrap().join("outside");
+    let (out, kept) = (project.root().join("a"), project.root().join("kept"));
+    fs::create_dir_all(outside.join("out")).unwrap();
+    fs::create_dir_all(out.join("out")).unwrap();
+    let (stop, mut statuses) = (std::sync::atomic::AtomicBool::new(false), Vec::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                fs::rename(&out, &kept).unwrap();
+                std::os::unix::fs::symlink(&outside, &out).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(60));
+                fs::remove_file(&out).unwrap();
+                fs::rename(&kept, &out).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(15));
+            }
+        });
+        for _ in 0..24 {
+            let slow = ["-f", "-o", "/dev/null", "-e", "inject=landlock_create_ruleset,unshare:delay_enter=20ms"];
+            let emit = [&slow[..], &[env!("CARGO_BIN_EXE_knockon"), "emit", "a.b", "--json"]].concat();
+            let output = project.program("strace", &emit).output().unwrap();
+            let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+            statuses.push(document["results"][0]["status"].as_str().unwrap().to_owned());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(!outside.join("out/written").exists(), "{statuses:?}");
+    assert!(statuses.iter().any(|status| status == "error"), "the link was met: {statuses:?}");
 }
