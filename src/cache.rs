@@ -300,7 +300,7 @@ fn content_hash(found: &[Found], layers: &[Layers]) -> blake3::Hash {
         hash.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
     };
     for (found, layers) in found.iter().zip(layers) {
-        field(format!("{:?}", found.origin).as_bytes());
+        field(&[found.origin as u8]);
         field(found.path.as_os_str().as_encoded_bytes());
         field(&found.bytes);
         for (name, bytes) in &layers.files {

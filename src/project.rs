@@ -44,23 +44,26 @@ pub struct UserFolders {
     pub ignored: Vec<&'static str>,
 }
 
+const HOME: &str = "HOME";
 /// The variables of the XDG base directory specification that are read.
-const XDG_VARIABLES: [&str; 3] = ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"];
+const CONFIG: &str = "XDG_CONFIG_HOME";
+const STATE: &str = "XDG_STATE_HOME";
+const CACHE: &str = "XDG_CACHE_HOME";
 
 impl UserFolders {
     /// Reads the folders from environment variables. A relative path counts as unset, as the
     /// specification asks.
     pub fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let folder = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = folder("HOME");
+        let home = folder(HOME);
         let under = |name: &str, fallback: &str| {
             let base = folder(name).or_else(|| Some(home.as_ref()?.join(fallback)))?;
             Some(base.join("knockon"))
         };
         UserFolders {
-            config: under("XDG_CONFIG_HOME", ".config"),
-            state: under("XDG_STATE_HOME", ".local/state"),
-            cache: under("XDG_CACHE_HOME", ".cache"),
+            config: under(CONFIG, ".config"),
+            state: under(STATE, ".local/state"),
+            cache: under(CACHE, ".cache"),
             ignored: Vec::new(),
             home,
         }
@@ -70,15 +73,17 @@ impl UserFolders {
     /// as unset, unless the home folder lies there, too: a project's `.envrc` could set it. For root with the home folder of another user, as under `sudo`, they
     /// are root's own: what root made there, that user could not use.
     pub fn of_this_process() -> Self {
-        let variable = |name: &str| std::env::var_os(name);
+        // Each is looked for once: that is a walk over all of the environment.
+        let values = [HOME, CONFIG, STATE, CACHE].map(|name| (name, std::env::var_os(name)));
+        let variable = |name: &str| values.iter().find(|(known, _)| *known == name)?.1.clone();
         let root = sys::user_id() == 0;
-        let home = root.then(|| variable("HOME").map(PathBuf::from)).flatten();
+        let home = root.then(|| variable(HOME).map(PathBuf::from)).flatten();
         let of_other =
             home.filter(|home| home.is_absolute()).filter(|home| home.metadata().is_ok_and(|of| of.uid() != 0));
-        let mut ignored: Vec<&'static str> =
-            XDG_VARIABLES.into_iter().filter(|name| variable(name).is_some()).collect();
+        let set = values.iter().skip(1).filter(|(_, value)| value.is_some());
+        let mut ignored: Vec<&'static str> = set.map(|(name, _)| *name).collect();
         if !ignored.is_empty() {
-            let home = variable("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
+            let home = variable(HOME).map(PathBuf::from).and_then(|home| home.canonicalize().ok());
             let projects = projects_of_here(home.as_deref());
             ignored.retain(|name| {
                 let path = PathBuf::from(variable(name).unwrap_or_default());
@@ -90,7 +95,7 @@ impl UserFolders {
         let folders = match of_other {
             None => Self::from_environment(variable),
             Some(theirs) => Self::from_environment(|name| match name {
-                "HOME" => Some(sys::home_of_root().into()),
+                HOME => Some(sys::home_of_root().into()),
                 _ => variable(name).filter(|value| !Path::new(value).starts_with(&theirs)),
             }),
         };
@@ -358,9 +363,21 @@ impl Project {
 
     /// Where it lies in its git repository: `packages/api`; empty at the top of it, and where there is none.
     pub fn place_in_repository(&self) -> String {
-        let is_top = |folder: &&Path| folder.join(".git").symlink_metadata().is_ok();
-        let below = self.root.ancestors().find(is_top).and_then(|top| self.root.strip_prefix(top).ok());
+        let below = self.root.strip_prefix(self.top_of_repository());
         below.unwrap_or(Path::new("")).to_string_lossy().into_owned()
+    }
+
+    /// A path, absolute or of the project, as other tools of the git repository name it: below the top of that. One outside stays
+    /// absolute.
+    pub fn path_in_repository(&self, path: &Path) -> PathBuf {
+        let path = self.root.join(path);
+        path.strip_prefix(self.top_of_repository()).map(Path::to_owned).unwrap_or(path)
+    }
+
+    /// The top of the git repository that it lies in; its root where there is none.
+    fn top_of_repository(&self) -> &Path {
+        let is_top = |folder: &&Path| folder.join(".git").symlink_metadata().is_ok();
+        self.root.ancestors().find(is_top).unwrap_or(&self.root)
     }
 
     /// Which tool's folder it has; `.flowspec/` where it has both.

@@ -4,6 +4,7 @@ use super::scanning;
 use super::snippet::snippet;
 use super::terminal::{Paint, Terminal};
 use crate::config::{Diagnostic, Related, Severity, Span};
+use crate::project::Project;
 use crate::text::one_line;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -88,14 +89,14 @@ pub(super) fn document(problem: &Diagnostic, texts: Option<&Texts<'_>>) -> Value
     })
 }
 
-/// All problems as one SARIF run. Paths below `root` are written relative to it.
-pub(super) fn sarif(problems: &[Diagnostic], root: &Path) -> Value {
+/// All problems as one SARIF run. Paths are those of the project's repository.
+pub(super) fn sarif(problems: &[Diagnostic], project: &Project) -> Value {
     let place = |path: &Path, span: Option<Span>| {
         let region = span.map(|span| {
             let end = span.column + span.length.max(1);
             json!({ "startLine": span.line, "startColumn": span.column, "endColumn": end })
         });
-        scanning::location(path, root, region)
+        scanning::location(&project.path_in_repository(path), region)
     };
     let results = problems.iter().map(|problem| {
         let related = problem.related.iter().map(|related| {
@@ -115,8 +116,8 @@ pub(super) fn sarif(problems: &[Diagnostic], root: &Path) -> Value {
 }
 
 /// A problem as a workflow command of GitHub Actions.
-pub(super) fn github(problem: &Diagnostic, root: &Path) -> String {
-    let path = problem.path.strip_prefix(root).unwrap_or(&problem.path).to_string_lossy().into_owned();
+pub(super) fn github(problem: &Diagnostic, project: &Project) -> String {
+    let path = project.path_in_repository(&problem.path).to_string_lossy().into_owned();
     let place: Vec<(&str, usize)> = problem.span.map_or_else(Vec::new, |span| {
         let end = span.column + span.length.max(1) - 1;
         vec![("line", span.line), ("col", span.column), ("endColumn", end)]

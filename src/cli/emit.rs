@@ -374,8 +374,8 @@ impl EmitOptions {
         if let Some(sync) = sync.filter(|_| terminal.is_terminal() && self.shown().is_for_people()) {
             standing::inline(sync, &UserFolders::of_this_process(), terminal);
         }
-        let root = emitter.project().root();
-        let written = results::write(&self.report, reports, root, self.json || self.jsonl, terminal);
+        let project = emitter.project();
+        let written = results::write(&self.report, reports, project, self.json || self.jsonl, terminal);
         written.err().map_or(exit, |error| {
             terminal.error(&error);
             // What the hooks said weighs more.

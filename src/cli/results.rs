@@ -8,6 +8,7 @@ use crate::config::Diagnostic;
 use crate::delivery::{Annotation, NotRun, Status};
 use crate::dispatch::HookReport;
 use crate::emitter::{EmitReport, Unreviewed};
+use crate::project::Project;
 use crate::text::one_line;
 use crate::time::human;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -60,7 +61,7 @@ impl FromStr for Wanted {
 pub(super) fn write(
     wanted: &[Wanted],
     emitted: &[EmitReport],
-    root: &Path,
+    project: &Project,
     aside: bool,
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
@@ -70,11 +71,11 @@ pub(super) fn write(
     for wanted in wanted {
         let written = match wanted {
             Wanted::JUnit(path) => replace(path, &junit(&reports), terminal),
-            Wanted::Sarif(path) => replace(path, &format!("{:#}\n", sarif(&reports, root)), terminal),
+            Wanted::Sarif(path) => replace(path, &format!("{:#}\n", sarif(&reports, project)), terminal),
             Wanted::Summary(path) => append(path.clone(), &summary(&reports), terminal),
             Wanted::Github => {
                 terminal.resume_commands();
-                for line in workflow_commands(&reports) {
+                for line in workflow_commands(&reports, project) {
                     if aside { terminal.aside(&line) } else { terminal.line(&line) }
                 }
                 Ok(())
@@ -292,13 +293,14 @@ fn xml(text: &str) -> String {
     text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
-fn sarif(reports: &[&EmitReport], root: &Path) -> Value {
+fn sarif(reports: &[&EmitReport], project: &Project) -> Value {
     let mut results = Vec::new();
     for hook in hooks(reports) {
         for annotation in annotations(hook) {
             let level = if annotation.level == "notice" { "note" } else { annotation.level };
             let region = annotation.line.map(|line| json!({ "startLine": line }));
-            let place = annotation.file.as_ref().map(|file| scanning::location(Path::new(file), root, region));
+            let place = annotation.file.as_ref().map(|file| project.path_in_repository(Path::new(file)));
+            let place = place.map(|path| scanning::location(&path, region));
             results.push(json!({
                 "ruleId": hook.name,
                 "level": level,
@@ -330,7 +332,7 @@ fn trouble(hook: &HookReport) -> Option<String> {
     }
 }
 
-fn workflow_commands(reports: &[&EmitReport]) -> Vec<String> {
+fn workflow_commands(reports: &[&EmitReport], project: &Project) -> Vec<String> {
     let mut lines = Vec::new();
     for hook in hooks(reports) {
         for annotation in annotations(hook) {
@@ -340,8 +342,15 @@ fn workflow_commands(reports: &[&EmitReport]) -> Vec<String> {
                 .map(|line| ("line", line))
                 .into_iter()
                 .collect();
-            let file = annotation.file.as_deref();
-            lines.push(scanning::workflow_command(annotation.level, file, &line, &hook.name, &annotation.message));
+            let file = annotation.file.as_ref().map(|file| project.path_in_repository(Path::new(file)));
+            let file = file.map(|file| file.to_string_lossy().into_owned());
+            lines.push(scanning::workflow_command(
+                annotation.level,
+                file.as_deref(),
+                &line,
+                &hook.name,
+                &annotation.message,
+            ));
         }
         if let Some(text) = trouble(hook) {
             lines.push(scanning::workflow_command("error", None, &[], &hook.name, &text));

@@ -20,22 +20,18 @@ pub(super) fn sarif<'a>(rules: impl Iterator<Item = &'a str>, results: Vec<Value
     })
 }
 
-/// A place in a file for SARIF. Paths below `root` are written relative to it.
-pub(super) fn location(path: &Path, root: &Path, region: Option<Value>) -> Value {
-    let mut physical = json!({ "artifactLocation": { "uri": uri(path, root) } });
+/// A place in a file for SARIF: a path of a repository, or an absolute one.
+pub(super) fn location(path: &Path, region: Option<Value>) -> Value {
+    let mut physical = json!({ "artifactLocation": { "uri": uri(path) } });
     if let Some(region) = region {
         physical["region"] = region;
     }
     json!({ "physicalLocation": physical })
 }
 
-/// A path as a URI reference (RFC 3986): relative below `root`, else with the `file` scheme.
-fn uri(path: &Path, root: &Path) -> String {
-    let (scheme, path) = match path.strip_prefix(root) {
-        Ok(below) => ("", below),
-        Err(_) if path.is_relative() => ("", path),
-        Err(_) => ("file://", path),
-    };
+/// A path as a URI reference (RFC 3986): an absolute one has the `file` scheme.
+fn uri(path: &Path) -> String {
+    let scheme = if path.is_relative() { "" } else { "file://" };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let encoded = path.as_os_str().as_encoded_bytes().iter().map(|&byte| match byte {
         byte if plain(byte) => char::from(byte).to_string(),

@@ -55,10 +55,10 @@ impl super::Command for Validate {
                 let hooks = found.loaded.hooks.len();
                 terminal.json(&json!({ "valid": errors == 0, "files": files, "hooks": hooks, "problems": problems }));
             }
-            Format::Sarif => terminal.json(&diagnostics::sarif(&found.problems, project.root())),
+            Format::Sarif => terminal.json(&diagnostics::sarif(&found.problems, &project)),
             Format::Github => {
                 for problem in &found.problems {
-                    terminal.line(&diagnostics::github(problem, project.root()));
+                    terminal.line(&diagnostics::github(problem, &project));
                 }
             }
         }

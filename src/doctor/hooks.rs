@@ -6,6 +6,7 @@ use crate::config::{Limits, Mode, Sandbox, Severity, lint, misplaced};
 use crate::emitter::Emitter;
 use crate::git;
 use crate::project::Layout;
+use crate::registry;
 use crate::text::{count, one_line};
 use std::path::Path;
 
@@ -29,6 +30,14 @@ pub(super) fn hooks(emitter: &Emitter, findings: &mut Findings) {
     let found = lint(emitter.loaded(), emitter.project(), search, false);
     for problem in found.iter().filter(|problem| problem.severity == Severity::Error).take(MOST_PROBLEMS) {
         findings.error("hooks", one_line(&problem.to_string()), "`knockon validate` shows the place");
+    }
+    // A type that nobody declared may be one of the user's own; one that is nearly a known one is a slip.
+    let unknown = registry::unknown_types(emitter.loaded());
+    for problem in unknown.iter().take(MOST_PROBLEMS) {
+        let help = problem.help.clone().filter(|help| help.starts_with("did you mean"));
+        if let Some(help) = help {
+            findings.warn("hooks", one_line(&problem.to_string()), &help);
+        }
     }
     policy(emitter, findings);
     background(emitter, findings);

@@ -4,6 +4,8 @@ use rustix::process::Signal as SystemSignal;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// The signals knockon sends or reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,29 @@ struct Taken {
     ours: Vec<i32>,
 }
 
+/// Whether signals were ever taken here, and when this process was first asked to end by one of them.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static ASKED: OnceLock<Instant> = OnceLock::new();
+
+/// Whether the signals that end a process may be taken here instead.
+pub(super) fn are_taken() -> bool {
+    TAKEN.load(Ordering::Relaxed)
+}
+
+/// Since when this process is known to be asked to end, if it is: by a signal that was taken, or one that waits to be.
+pub(super) fn asked_to_end() -> Option<Instant> {
+    let mut pending = set_of(&[]);
+    // SAFETY: both read an initialised set; the first call writes it.
+    let waits = unsafe {
+        libc::sigpending(&raw mut pending) == 0
+            && DEADLY.iter().any(|signal| libc::sigismember(&raw const pending, *signal) == 1)
+    };
+    if waits {
+        ASKED.get_or_init(Instant::now);
+    }
+    ASKED.get().copied()
+}
+
 /// The signals that end a process which does not take them.
 const DEADLY: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
@@ -141,15 +166,19 @@ impl Interrupts {
         // SAFETY: signalfd_siginfo is plain data, valid when all zeroes.
         let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
         let size = size_of::<libc::signalfd_siginfo>();
+        let asked = |signal| {
+            ASKED.get_or_init(Instant::now);
+            Some(signal)
+        };
         // SAFETY: the buffer is as large as the length given, and lives through the call.
         let read = unsafe { libc::read(fd, (&raw mut info).cast(), size) };
         if read != size as isize {
             return None;
         }
         match info.ssi_signo as i32 {
-            libc::SIGINT => Some(Signal::Interrupt),
-            libc::SIGTERM => Some(Signal::Terminate),
-            libc::SIGHUP => Some(Signal::HangUp),
+            libc::SIGINT => asked(Signal::Interrupt),
+            libc::SIGTERM => asked(Signal::Terminate),
+            libc::SIGHUP => asked(Signal::HangUp),
             _ => None,
         }
     }
@@ -169,6 +198,7 @@ impl Taken {
     fn take() -> io::Result<Self> {
         let wanted: Vec<i32> = DEADLY.into_iter().filter(|signal| !is_ignored(*signal)).collect();
         let set = set_of(&wanted);
+        TAKEN.store(true, Ordering::Relaxed);
         // SAFETY: both sets are initialised; the call writes the second before it is read.
         let (fd, ours) = unsafe {
             let mut before = set_of(&[]);

@@ -1,10 +1,19 @@
 //! The three standard streams. A caller may have made one non-blocking (Node does that with its pipes, and the flag belongs to
 //! the open file, not to a process): each read and write waits then instead of failing halfway.
 
-use rustix::event::{PollFd, PollFlags, poll};
+use super::signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, RawFd};
+use std::time::Duration;
+
+/// As much as a pipe takes without blocking once it takes anything (PIPE_BUF of Linux, pipe(7)).
+const PIECE: usize = 4096;
+/// How often a stream that takes nothing is left for a look at the signals.
+const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// How long a reader has to go on reading after this process was asked to end.
+const READER_WAIT: Duration = Duration::from_secs(2);
 
 /// A standard stream of this process, without a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +55,28 @@ impl StandardStream {
     }
 }
 
+impl StandardStream {
+    /// Writes a piece. Signals that are taken end nothing by themselves: a reader who does not read must not keep this process
+    /// once it was asked to end.
+    fn write_unless_asked_to_end(self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = &bytes[..bytes.len().min(PIECE)];
+        loop {
+            let mut polled = [PollFd::from_borrowed_fd(self.fd(), PollFlags::OUT)];
+            match poll(&mut polled, Some(&LOOK_EVERY)) {
+                Ok(0) if signal::asked_to_end().is_some_and(|asked| asked.elapsed() >= READER_WAIT) => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody read it after a signal to end"));
+                }
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => match rustix::io::write(self.fd(), piece) {
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    done => return Ok(done?),
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 impl Read for StandardStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.patiently(PollFlags::IN, || rustix::io::read(self.fd(), &mut *buffer))
@@ -54,6 +85,9 @@ impl Read for StandardStream {
 
 impl Write for StandardStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if signal::are_taken() {
+            return self.write_unless_asked_to_end(bytes);
+        }
         self.patiently(PollFlags::OUT, || rustix::io::write(self.fd(), bytes))
     }
 

@@ -208,3 +208,15 @@ fn a_configuration_in_the_wrong_place_is_named() {
         assert!(listed.code == 0 && listed.stdout.contains("task.completed"), "{wrong}: {listed:?}");
     }
 }
+
+/// A slip in an event type keeps a hook from ever running.
+#[test]
+fn the_doctor_names_an_event_type_that_is_nearly_a_known_one() {
+    let project = TestProject::trusted(
+        "- {name: near, events: [{type: task.complete}], command: 'true'}\n\
+         - {name: own, events: [{type: my.thing}], command: 'true'}\n",
+    );
+    let said = project.run(&["doctor"]).stdout;
+    assert!(said.contains("`task.complete` is no known event type"), "{said}");
+    assert!(said.contains("did you mean `task.completed`?") && !said.contains("my.thing"), "{said}");
+}

@@ -169,3 +169,34 @@ fn colours_of_a_hook_are_shown_on_a_terminal_and_stripped_elsewhere() {
         assert!(shown.contains("red ␛[2Jx") && !shown.contains("␛[31m"), "{shown}");
     }
 }
+
+/// Signals are taken while hooks run. Nothing that may wait for ever is done meanwhile, such as writing to a reader who does not
+/// read: SIGTERM ends knockon and its hooks all the same.
+#[test]
+fn a_signal_ends_an_emit_whose_output_nobody_reads() {
+    let project = TestProject::trusted(
+        "- {name: loud, events: [{type: '*'}], output: always, command: 'touch started; seq 1 100000'}\n\
+         - {name: long, events: [{type: '*'}], output: always, command: 'touch started; sleep 61.7; seq 1 100000'}\n",
+    );
+    for arguments in [&["emit", "a.b"][..], &["emit", "a.b", "--jsonl"], &["emit", "a.b", "-v", "--report", "junit=-"]]
+    {
+        for is_error in [false, true] {
+            let _ = fs::remove_file(project.root().join("started"));
+            let (_reader, writer) = non_blocking();
+            while (&writer).write(&[b'x'; 4096]).is_ok() {}
+            // As most pipes are.
+            fcntl_setfl(&writer, OFlags::empty()).unwrap();
+            let mut command = project.command(arguments);
+            let (out, err) = if is_error { (Stdio::null(), writer.into()) } else { (writer.into(), Stdio::null()) };
+            let child = command.stdout(out).stderr(err).spawn().unwrap();
+            drop(command);
+            crate::support::wait_until("a hook runs", || project.exists("started"));
+            let pid = Pid::from_child(&child);
+            kill_process(pid, Signal::TERM).unwrap();
+            let began = std::time::Instant::now();
+            let status = finish(child).code;
+            assert!(began.elapsed() < Duration::from_secs(8), "{arguments:?}: {:?}", began.elapsed());
+            assert!([-1, 143].contains(&status), "{arguments:?}: it ends by the signal: {status}");
+        }
+    }
+}

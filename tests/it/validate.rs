@@ -80,6 +80,30 @@ fn problems_are_told_for_code_scanning_and_for_github() {
     assert_eq!(twice["relatedLocations"][0]["physicalLocation"]["region"]["startLine"], 4);
 }
 
+/// Code scanning and GitHub name files by their place in the repository, wherever the project is in it.
+#[test]
+fn paths_for_other_tools_are_those_of_the_repository() {
+    let top = TestProject::bare();
+    std::fs::create_dir_all(top.root().join(".git")).unwrap();
+    let answer = json!({"annotations": [{"file": "src/a.py", "line": 3, "message": "too long"}]});
+    let hooks = format!(
+        "version: \"1.0\"\nhooks:\n- {{name: a, events: [{{type: a.b}}], comand: x}}\n- {{name: b, events: [{{type: a.b}}], command: {}}}\n",
+        json!(format!("printf %s '{answer}'"))
+    );
+    top.config_in("packages/api/.knockon", &hooks);
+    let root = ["--project-root", "packages/api"];
+    let ran = top.run(&[&["validate", "--format", "github"], &root[..]].concat());
+    assert!(ran.stdout.starts_with("::error file=packages/api/.knockon/hooks.yaml,line=3,"), "{ran:?}");
+    let ran = top.run(&[&["validate", "--format", "sarif"], &root[..]].concat());
+    assert!(ran.stdout.contains("\"uri\":\"packages/api/.knockon/hooks.yaml\""), "{ran:?}");
+    top.config_in("packages/api/.knockon", &hooks.replace("comand: x", "command: 'true'"));
+    let hash = top.ok(&[&["trust", "--print-hash"], &root[..]].concat()).stdout;
+    top.ok(&[&["trust", "--hash", hash.trim()], &root[..]].concat());
+    let ran = top.ok(&[&["emit", "a.b", "--report", "github", "--report", "sarif=out.sarif"], &root[..]].concat());
+    assert!(ran.stdout.contains("file=packages/api/src/a.py,line=3"), "{ran:?}");
+    assert!(top.read("out.sarif").contains("packages/api/src/a.py"));
+}
+
 #[test]
 fn what_flowspec_would_refuse_is_told_when_asked() {
     let project = TestProject::new();
