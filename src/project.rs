@@ -214,7 +214,8 @@ impl Project {
     /// Stands for the project of a folder that was deleted: none, in the nearest folder above that is left. An event is made
     /// there all the same, and the user's own hooks run.
     fn of_deleted_folder() -> Self {
-        let named = std::env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+        let named = sys::name_of_deleted_folder().or_else(|| std::env::var_os("PWD").map(PathBuf::from));
+        let named = named.filter(|path| path.is_absolute());
         let left = named.iter().flat_map(|path| path.ancestors()).find_map(|path| path.canonicalize().ok());
         let root = left.unwrap_or_else(|| PathBuf::from("/"));
         let deleted = Some(named.unwrap_or_default());

@@ -332,13 +332,13 @@ struct Document<'a> {
 
 /// A trusted guard that did not run.
 #[derive(Serialize)]
-struct GuardDocument<'a> {
+pub(super) struct GuardDocument<'a> {
     hook_name: &'a str,
     reason: &'a str,
 }
 
 impl<'a> GuardDocument<'a> {
-    fn of(guard: &'a MissingGuard) -> Self {
+    pub(super) fn of(guard: &'a MissingGuard) -> Self {
         GuardDocument { hook_name: &guard.name, reason: &guard.why }
     }
 }

@@ -1,6 +1,7 @@
 //! `knockon explain`: why each hook did or did not run.
 
 use super::emit::{EventFields, refused};
+use super::ending::GuardDocument;
 use super::error::{CliError, Exit};
 use super::options::{ProjectOptions, TrustOptions, find_hook, read_event, require_sound, tell_no_hooks};
 use super::terminal::{Paint, Terminal};
@@ -83,6 +84,8 @@ impl super::Command for Explain {
         all.retain(|explained| only.is_none_or(|only| explained.hook == only));
         let loaded = emitter.loaded();
         let invalid: Vec<&InvalidHook> = loaded.invalid.iter().filter(|_| only.is_none()).collect();
+        let mut guards = emitter.guards_missed_by(&event);
+        guards.retain(|_| only.is_none());
         if self.json {
             let hooks: Vec<Value> = all.iter().map(|explained| document(loaded, explained, &records)).collect();
             let gone: Vec<Value> = gone(loaded, &records)
@@ -95,6 +98,7 @@ impl super::Command for Explain {
                 "recorded": !records.is_empty(),
                 "hooks": hooks,
                 "gone": gone,
+                "guards": guards.iter().map(GuardDocument::of).collect::<Vec<_>>(),
                 "invalid": invalid.iter().map(|hook| json!({ "hook": hook.name, "problem": hook.problem })).collect::<Vec<_>>(),
             }));
             return Ok(Exit::Fine);
@@ -113,13 +117,18 @@ impl super::Command for Explain {
             let line = format!("{}  does not run: {}", one_line(&hook.name), one_line(&hook.problem));
             terminal.line(&format!("  {mark} {line}"));
         }
+        for guard in &guards {
+            let mark = terminal.paint(Paint::Bad, "!");
+            let line = format!("{}  does not run: {}; {}", one_line(&guard.name), one_line(&guard.why), guard.help);
+            terminal.line(&format!("  {mark} {line}"));
+        }
         for name in gone(loaded, &records).into_iter().filter(|_| only.is_none()) {
             terminal.line(&format!("  ? {}  is not in the configuration any more", one_line(name)));
             for run in runs(&records, name) {
                 terminal.line(&format!("      {}", one_line(&then(run))));
             }
         }
-        if all.is_empty() && records.is_empty() && invalid.is_empty() {
+        if all.is_empty() && records.is_empty() && invalid.is_empty() && guards.is_empty() {
             tell_no_hooks(emitter.project(), terminal)?;
         }
         Ok(Exit::Fine)

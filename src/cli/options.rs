@@ -111,6 +111,9 @@ impl ProjectOptions {
         };
         let options = EmitterOptions {
             config: if trust.config_from_ref.is_some() { None } else { self.config() },
+            config_of_environment: self.config.is_none()
+                && trust.config_from_ref.is_none()
+                && trust.trust_hash.is_none(),
             commit,
             trust_hash: trust.hash()?,
             strict,

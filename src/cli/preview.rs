@@ -1,5 +1,6 @@
 //! What an event would trigger, without it happening: `emit --dry-run`.
 
+use super::ending::GuardDocument;
 use super::terminal::{Paint, Terminal};
 use super::{diagnostics, explain};
 use crate::config::Severity;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 /// Shows it for people, or as one JSON document; with `explains`, that has why each hook does or does not match.
 pub(super) fn show(emitter: &Emitter, preview: &Preview, (as_json, explains): (bool, bool), terminal: &mut Terminal) {
+    let guards = emitter.guards_missed_by(&preview.event);
     let name = |index: usize| emitter.loaded().hooks[index].hook.name.as_str();
     if as_json {
         let hooks = preview.hooks.iter().map(|(matched, verdict)| {
@@ -39,6 +41,8 @@ pub(super) fn show(emitter: &Emitter, preview: &Preview, (as_json, explains): (b
             stopped_by: Option<&'a str>,
             results: &'a [Value],
             hooks: &'a [Value],
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            guards: Vec<GuardDocument<'a>>,
             warnings: &'a [String],
             problems: Vec<Value>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,11 +62,13 @@ pub(super) fn show(emitter: &Emitter, preview: &Preview, (as_json, explains): (b
             outcome: "none",
             hooks_executed: 0,
             all_successful: blocked.is_none()
+                && guards.is_empty()
                 && emitter.problems().iter().all(|problem| problem.severity != Severity::Error),
             blocked: blocked.map(|(_, verdict)| verdict.to_string()),
             stopped_by: None,
             results: &hooks,
             hooks: &hooks,
+            guards: guards.iter().map(GuardDocument::of).collect(),
             warnings: &preview.warnings,
             problems,
             explained,
@@ -89,7 +95,11 @@ pub(super) fn show(emitter: &Emitter, preview: &Preview, (as_json, explains): (b
                 one_line(&matched.reason(emitter.loaded()))
             ));
         }
-        if preview.hooks.is_empty() {
+        for guard in &guards {
+            let hook = terminal.paint(Paint::Bold, &one_line(&guard.name));
+            terminal.line(&format!("  {hook} would not run: {}; {}", one_line(&guard.why), guard.help));
+        }
+        if preview.hooks.is_empty() && guards.is_empty() {
             terminal.line("  no hook matches");
         }
     }

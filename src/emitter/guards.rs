@@ -27,6 +27,9 @@ const CORRECT: &str = "`knockon validate` shows what to correct";
 const GIVE_BACK: &str = "correct that first";
 const BRING_BACK: &str = "bring it back, or give the guard up with `knockon untrust`";
 
+const OTHER_FOLDER: &str = "run it in a folder that exists";
+const SET_ASIDE: &str = "unset KNOCKON_CONFIG, or name the configuration with `--config` if it is meant";
+
 /// Guards of content that is not what was trusted any more.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
@@ -96,6 +99,23 @@ pub(super) fn remembered(
     gone
 }
 
+/// The guards of the project's own configuration, in whose place a variable names the one at `explicit`.
+pub(super) fn set_aside(project: &Project, store: &TrustStore, explicit: &Path) -> Vec<Remembered> {
+    let named = explicit.canonicalize().unwrap_or_else(|_| explicit.to_owned());
+    let records = store.of_projects([project.root()].into_iter(), Layout::CONFIG_FILES).into_iter();
+    let others = records.filter(|record| !record.guards.is_empty() && Path::new(&record.config) != named);
+    let set_aside = others.map(|record| Remembered {
+        why: format!(
+            "KNOCKON_CONFIG names {} instead of {}",
+            one_line(&named.to_string_lossy()),
+            one_line(&record.config)
+        ),
+        help: SET_ASIDE,
+        guards: record.guards,
+    });
+    set_aside.collect()
+}
+
 /// What is wrong with the configuration that the project inherits, if something is.
 fn outer_error(plan: &Plan) -> Option<String> {
     let own = plan.loaded.project_file()?.path.parent()?;
@@ -157,6 +177,9 @@ fn why_gone(
 ) -> Option<(String, &'static str)> {
     let path = Path::new(&record.config);
     let shown = one_line(&record.config);
+    if project.deleted().is_some() {
+        return Some(("the working folder was deleted, and project hooks do not run there".into(), OTHER_FOLDER));
+    }
     // An error of a file that belongs to it, such as hooks.local.yaml, disables its hooks as well.
     let error = plan.problems.iter().find(|problem| {
         problem.disables_file() && path.parent().is_some_and(|folder| problem.path.starts_with(folder))
@@ -202,6 +225,18 @@ impl Emitter {
             needed.map(move |guard| MissingGuard { name: guard.name.clone(), why: why.clone(), help })
         });
         missing.collect()
+    }
+
+    /// The guards that `event` should run and that would be missing: not those of hooks that match it, which are told by themselves.
+    pub fn guards_missed_by(&self, event: &Event) -> Vec<MissingGuard> {
+        let matched = self.matches(event);
+        let loaded = &self.whole().loaded;
+        let is_told = |guard: &MissingGuard| {
+            matched.iter().any(|matched| loaded.hooks[matched.hook].hook.name.as_str() == guard.name)
+        };
+        let mut missing = self.missing_guards(event, None);
+        missing.retain(|guard| !is_told(guard));
+        missing
     }
 
     /// The remembered guards of `plan`: none where something else than the trust store says what may run.

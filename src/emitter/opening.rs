@@ -64,10 +64,12 @@ impl Emitter {
         let cache = ConfigCache::of(user, key.clone());
         let store = TrustStore::of(user);
         let (mut kept, whole, mut remembered) = (None, OnceLock::new(), Vec::new());
-        let remember = |plan: &Plan| match (&options.trust_hash, &commit) {
-            (None, None) => guards::remembered(&project, plan, &store, options.config.as_deref()),
-            _ => Vec::new(),
+        let changed = |plan: &Plan| match &commit {
+            None => guards::remembered(&project, plan, &store, options.config.as_deref()),
+            Some(_) => Vec::new(),
         };
+        // A hash that is given says what may run, and not the trust store.
+        let remember = |plan: &Plan| if options.trust_hash.is_none() { changed(plan) } else { Vec::new() };
         let has_own = found.iter().any(|found| found.origin != Origin::User);
         match if problems.is_empty() && commit.is_none() { cache.find(found) } else { Err(found) } {
             Ok(known) => {
@@ -83,13 +85,21 @@ impl Emitter {
                     withhold_includes(&mut found, &project, &store);
                 }
                 let plan = whole.get_or_init(|| Plan::of(config::read(&found, problems)));
-                remembered = remember(plan);
-                // A commit's are in another folder each time. Where guards are missing, each process has to find out.
+                let changed = changed(plan);
+                // A commit's are in another folder each time. Where guards are missing, each process has to find out, also after one
+                // that was given a hash.
                 let is_whole = !plan.problems.iter().any(|problem| problem.code == Diagnostic::NOT_INCLUDED);
-                if commit.is_none() && remembered.is_empty() && is_whole {
+                let is_kept = commit.is_none() && changed.is_empty() && is_whole;
+                if options.trust_hash.is_none() {
+                    remembered = changed;
+                }
+                if is_kept {
                     cache.keep(&found, &plan.loaded, &plan.matcher, &plan.problems);
                 }
             }
+        }
+        if let Some(named) = options.config.as_deref().filter(|_| options.config_of_environment) {
+            remembered.extend(guards::set_aside(&project, &store, named));
         }
         Emitter {
             audit: AuditLog::with_key(&project, user, key),

@@ -14,6 +14,8 @@ use std::path::PathBuf;
 pub struct EmitterOptions {
     /// A configuration to use instead of the project's (`--config`).
     pub config: Option<PathBuf>,
+    /// Whether a variable of the environment named it: the guards of the project's own configuration are then missed.
+    pub config_of_environment: bool,
     /// The hooks of a commit, instead of the project's (`--config-from-ref`).
     pub commit: Option<Exported>,
     /// The hash of the content that may run (`--trust-hash`, `KNOCKON_TRUST`), instead of the store.

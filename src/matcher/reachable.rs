@@ -20,7 +20,7 @@ pub fn why_impossible(glob: &str) -> Option<(String, Option<String>)> {
     if is_literal && !glob.contains('.') && !lower.is_empty() {
         return Some((
             format!("`{shown}` matches no event type: a type is `<domain>.<action>`"),
-            suggested(format!("{lower}.*")),
+            suggested(dotted(glob).unwrap_or_else(|| format!("{lower}.*"))),
         ));
     }
     if let Some(wrong) =
@@ -39,6 +39,27 @@ pub fn why_impossible(glob: &str) -> Option<(String, Option<String>)> {
         return Some((format!("`{shown}` matches no event type: a type is `<domain>.<action>`, with one dot"), None));
     }
     None
+}
+
+/// A name of words that are told apart by capital letters, as other tools write types, as one of ours: `WPStatusChanged` is
+/// `wp.status_changed`.
+fn dotted(name: &str) -> Option<String> {
+    let letters: Vec<char> = name.chars().collect();
+    let mut words: Vec<String> = Vec::new();
+    for (at, letter) in letters.iter().enumerate().filter(|(_, letter)| letter.is_ascii_alphabetic()) {
+        let after_small = at > 0 && letters[at - 1].is_ascii_lowercase();
+        let before_small = letters.get(at + 1).is_some_and(char::is_ascii_lowercase);
+        match words.last_mut() {
+            Some(word) if !(letter.is_ascii_uppercase() && (after_small || before_small)) => {
+                word.push(letter.to_ascii_lowercase());
+            }
+            _ => words.push(letter.to_ascii_lowercase().to_string()),
+        }
+    }
+    match words.as_slice() {
+        [domain, action @ ..] if !action.is_empty() => Some(format!("{domain}.{}", action.join("_"))),
+        _ => None,
+    }
 }
 
 /// The characters of a glob that stand for themselves: without wildcards and classes.
@@ -113,6 +134,9 @@ mod tests {
             ("!task.*", Some("task.*")),
             ("task", Some("task.*")),
             ("TASK", Some("task.*")),
+            ("TaskCompleted", Some("task.completed")),
+            ("WPCreated", Some("wp.created")),
+            ("WPStatusChanged", Some("wp.status_changed")),
             ("task.completed.now", None),
             ("task-list.*", None),
             ("task .*", None),

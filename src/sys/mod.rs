@@ -57,7 +57,7 @@ pub use private::{
 };
 pub use process::{Ending, Usage};
 pub use remove::remove_tree;
-pub use resolve::resolve;
+pub use resolve::{name_of_deleted_folder, resolve};
 pub use signal::{Interrupts, Signal, ignore_file_size_signal};
 pub use sqlite::lend_memory_to_sqlite;
 pub use stdio::StandardStream;

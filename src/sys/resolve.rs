@@ -1,5 +1,7 @@
 //! Where a path leads, also one to something that does not exist.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 /// The absolute path, links on the way to the file followed, as far as there is something; nothing where a relative path
@@ -18,6 +20,13 @@ pub fn resolve(given: &Path) -> Option<PathBuf> {
     })?;
     resolved.extend(name);
     Some(without_dots(&resolved))
+}
+
+/// The path that the current folder had before it was deleted, where the system still knows it (proc(5)).
+pub fn name_of_deleted_folder() -> Option<PathBuf> {
+    let link = std::fs::read_link("/proc/self/cwd").ok()?.into_os_string();
+    let name = link.as_bytes().strip_suffix(b" (deleted)")?;
+    Some(PathBuf::from(OsStr::from_bytes(name)))
 }
 
 /// The path without `.` and `..`.

@@ -257,7 +257,8 @@ fn is_settled(owner: Owner, now: Timestamp) -> bool {
 /// SHA-256 of a file, read through a small buffer; `left` is how many bytes may still be read.
 fn hash_file(file: &File, left: &mut u64) -> Result<String, String> {
     let mut hash = Sha256::new();
-    let mut buffer = [0; 16 * 1024];
+    // One page: each further one of a process that lives for a moment is a fault, and most scripts are shorter.
+    let mut buffer = [0; 4 * 1024];
     let mut reader: &File = file;
     loop {
         match reader.read(&mut buffer) {

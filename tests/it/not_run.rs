@@ -680,3 +680,114 @@ fn doctor_finds_what_keeps_hooks_from_starting() {
     let ran = project.run(&["doctor"]);
     assert!(ran.code == 1 && ran.stdout.contains("gone.sh"), "{ran:?}");
 }
+
+/// A project with a trusted guard for `task.completed`; and the hash that was reviewed.
+fn guarded() -> (TestProject, String) {
+    let project = TestProject::trusted(
+        "- {name: guard, events: [{type: task.completed}], fail_mode: stop, command: echo ran >> ran}\n",
+    );
+    let hash = project.ok(&["trust", "--print-hash"]).stdout.trim().to_owned();
+    (project, hash)
+}
+
+/// That the guard is missed by an emit, on standard error and in the result.
+#[track_caller]
+fn is_missed(command: std::process::Command, what: &str) {
+    let mut command = command;
+    let output = command.args(["emit", "task.completed", "--json"]).output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let document: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{what}: {out} {err}"));
+    assert_eq!(document["outcome"], "not_run", "{what}: {document}");
+    assert!(err.contains("the guard `guard` did not run"), "{what}: {err}");
+}
+
+/// What one command learned of a configuration is kept for the next: never that nothing is missing.
+#[test]
+fn a_guard_is_missed_whatever_ran_before() {
+    let runs: [&[&str]; 11] = [
+        &["emit", "task.completed", "--strict", "--trust-hash", "HASH"],
+        &["emit", "plan.created", "--trust-hash", "HASH"],
+        &["emit", "task.completed"],
+        &["emit", "task.completed", "--dry-run"],
+        &["list"],
+        &["explain", "task.completed"],
+        &["test", "guard"],
+        &["doctor"],
+        &["trust", "--print-hash"],
+        &["graph"],
+        &["run", "--event-type", "task.completed", "--payload", "{}", "--trust-hash", "HASH"],
+    ];
+    for before in runs {
+        for (from, to) in [("task.completed", "task.archived"), ("name: guard", "name: other"), ("stop", "continue")] {
+            let (project, hash) = guarded();
+            let text = project.read(".knockon/hooks.yaml");
+            project.config(text.replace(from, to));
+            let other = project.ok(&["trust", "--print-hash"]).stdout.trim().to_owned();
+            for given in [&hash, &other] {
+                let before: Vec<&str> = before.iter().map(|word| if *word == "HASH" { given } else { *word }).collect();
+                for _ in 0..2 {
+                    project.run(&before);
+                }
+                is_missed(project.command(&[]), &format!("{before:?} {to}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_guard_is_missed_where_a_variable_names_another_configuration() {
+    let (project, _) = guarded();
+    let other = project.file("other.yaml", "version: \"1.0\"\nhooks: []\n");
+    for named in ["other.yaml", other.to_str().unwrap()] {
+        let mut command = project.command(&[]);
+        command.env("KNOCKON_CONFIG", named);
+        is_missed(command, named);
+    }
+    // The user's own word, and the project's own configuration.
+    assert_eq!(project.ok(&["emit", "task.completed", "--config", "other.yaml"]).stderr, "");
+    let mut command = project.command(&["emit", "task.completed"]);
+    let output = command.env("KNOCKON_CONFIG", ".knockon/hooks.yaml").output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert!(project.exists("ran"));
+}
+
+#[test]
+fn a_guard_is_missed_in_a_folder_that_was_deleted() {
+    let (project, _) = guarded();
+    let gone = project.root().join("gone");
+    for variable in [None, Some("/"), Some(gone.to_str().unwrap())] {
+        for (arguments, code) in [(&["emit", "task.completed"][..], 0), (&["emit", "task.completed", "--strict"], 3)] {
+            fs::create_dir(&gone).unwrap();
+            let line = "rmdir \"$1\" && shift && if [ -n \"$SET\" ]; then PWD=$SET; export PWD; else unset PWD; fi; exec \"$KNOCKON_BINARY\" \"$@\"";
+            let mut command = project.program("/bin/sh", &["-c", line, "sh", gone.to_str().unwrap()]);
+            let output =
+                command.args(arguments).current_dir(&gone).env("SET", variable.unwrap_or("")).output().unwrap();
+            let err = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{variable:?} {arguments:?}: {err}");
+            assert!(
+                err.contains("the guard `guard` did not run: the working folder was deleted"),
+                "{variable:?}: {err}"
+            );
+        }
+    }
+}
+
+/// Commands that only show say so, too.
+#[test]
+fn what_only_shows_names_a_guard_that_is_gone() {
+    let (project, _) = guarded();
+    fs::remove_file(project.hooks_folder().join("hooks.yaml")).unwrap();
+    let ran = project.ok(&["emit", "task.completed", "--dry-run"]);
+    assert!(ran.stdout.contains("guard would not run: ") && !ran.stdout.contains("no hook matches"), "{ran:?}");
+    let document = project.json(&["emit", "task.completed", "--dry-run", "--json"]);
+    assert_eq!((&document["all_successful"], &document["guards"][0]["hook_name"]), (&json!(false), &json!("guard")));
+    let ran = project.ok(&["explain", "task.completed"]);
+    assert!(
+        ran.stdout.contains("! guard  does not run: ") && ran.stdout.contains("does not exist any more"),
+        "{ran:?}"
+    );
+    let document = project.json(&["explain", "task.completed", "--json"]);
+    assert_eq!(document["guards"][0]["hook_name"], "guard");
+    let other = project.ok(&["emit", "plan.created", "--dry-run"]);
+    assert!(other.stdout.contains("no hook matches"), "{other:?}");
+}

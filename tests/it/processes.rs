@@ -418,3 +418,31 @@ fn without_proc_the_record_says_what_may_be_left() {
     assert_eq!(record["survivors"], json!(true), "{record}");
     wait_until("the end of what was left", || marked(&mark).is_empty());
 }
+
+/// What no supervisor outlives: it shares knockon's memory, so that the system may end both at once. In `guard` the hook's
+/// namespace ends with it, and everything in that.
+#[test]
+fn nothing_of_a_guard_hook_survives_the_end_of_knockon_and_its_supervisor() {
+    if !knockon::sys::abilities().contains(&("processes", true)) {
+        return eprintln!("SKIPPED: no PID namespace can be made here");
+    }
+    let project = TestProject::new();
+    let mark = format!("MARK=both-{}", std::process::id());
+    let (name, value) = mark.split_once('=').unwrap();
+    project.script("hide.sh", &format!("{HIDING}\nsleep 300\n"));
+    project.hooks(&format!(
+        "- {{name: h, events: [{{type: a.b}}], sandbox: guard, script: hide.sh, env: {{{name}: {value}}}}}\n"
+    ));
+    project.trust();
+    let mut child = project.command(&["emit", "a.b"]).stdout(Stdio::null()).spawn().unwrap();
+    wait_until("the hook", || project.exists("up") && marked(&mark).len() > 2);
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let supervisor = fs::read_to_string(children).unwrap().trim().to_owned();
+    // Stopped first, so that neither can do anything about the end of the other.
+    for signal in ["-STOP", "-KILL"] {
+        let both = [signal, supervisor.as_str(), &child.id().to_string()].map(str::to_owned);
+        assert!(project.program("kill", &both.each_ref().map(String::as_str)).status().unwrap().success());
+    }
+    child.wait().unwrap();
+    wait_until("the end of all", || marked(&mark).is_empty());
+}
