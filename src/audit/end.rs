@@ -212,7 +212,7 @@ pub(super) fn last_point<'s>(segments: impl Iterator<Item = &'s Segment>) -> io:
 
 /// Where the last whole line of `file` ends, and the line itself.
 fn last_line(file: &File, size: u64) -> io::Result<(u64, Option<Vec<u8>>)> {
-    let mut window: u64 = 8 * 1024;
+    let mut window: u64 = 4 * 1024;
     loop {
         let from = size.saturating_sub(window);
         let mut bytes = vec![0; usize::try_from(size - from).unwrap_or(0)];

@@ -35,7 +35,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "2",
-        "bad usage, bad input, or a hooks.yaml with errors (`validate`, `list`, `test`, `trust`; `emit --strict`, `run --strict`)",
+        "bad usage, bad input, or a hooks.yaml with errors (`validate`, `list`, `test`; `emit --strict`, `run --strict`; every command but `emit` and `run`, when none of it can be read)",
     ),
     (
         "3",

@@ -100,7 +100,7 @@ impl super::Command for List {
             let line = format!("{} disabled ({})", count(disabled.len(), "hook"), disabled.join(", "));
             terminal.line(&one_line(&line));
         }
-        Ok(Exit::Fine)
+        Ok(if loaded.invalid.is_empty() { Exit::Fine } else { Exit::Usage })
     }
 }
 

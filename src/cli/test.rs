@@ -189,6 +189,8 @@ fn run_fixtures(
         terminal.note(&format!("hooks were not run, {}: review with `knockon trust`", one_line(&verdict.to_string())));
     }
     Ok(match (failed, blocked) {
+        // A hook that is off for an error has no tests that could fail.
+        (0, None) if hook.is_none() && !emitter.loaded().invalid.is_empty() => Exit::Usage,
         (0, None) => Exit::Fine,
         (0, Some(_)) => Exit::Untrusted,
         _ => Exit::Stopped,

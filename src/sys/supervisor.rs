@@ -65,7 +65,8 @@ impl Supervisor {
     pub(super) unsafe fn new(first: Option<(*mut Orders, [BorrowedFd<'_>; 3])>, isolated: bool) -> io::Result<Self> {
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let stacks = Stacks::new()?;
-        let isolation = isolation().filter(|_| isolated).unwrap_or(0);
+        // Finding that out takes a process of its own.
+        let isolation = if isolated { isolation() } else { None }.unwrap_or(0);
         let shared = Box::into_raw(Box::new(Shared {
             control: theirs.as_raw_fd(),
             first: first.map(|(_, descriptors)| descriptors.map(|descriptor| descriptor.as_raw_fd())),

@@ -220,3 +220,19 @@ fn the_doctor_names_an_event_type_that_is_nearly_a_known_one() {
     assert!(said.contains("`task.complete` is no known event type"), "{said}");
     assert!(said.contains("did you mean `task.completed`?") && !said.contains("my.thing"), "{said}");
 }
+
+/// A hook that is off for an error is never green in CI.
+#[test]
+fn what_checks_hooks_fails_when_one_has_an_error() {
+    let project = TestProject::new();
+    project.hooks(
+        "- {name: bad, events: [{type: task.completed}], comand: 'true'}\n\
+         - {name: good, events: [{type: task.completed}], command: 'true'}\n",
+    );
+    for arguments in [&["validate"][..], &["list"], &["test"]] {
+        let ran = project.run(arguments);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(ran.code == 2 && said.contains("did you mean `command`?"), "{arguments:?}: {ran:?}");
+    }
+    assert!(project.run(&["list"]).stdout.contains("good"), "what is right is shown all the same");
+}
