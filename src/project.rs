@@ -278,10 +278,10 @@ impl Project {
         Ok(Project { root: root.to_owned(), layout, has_second, start: start.to_owned(), refused: None, deleted: None })
     }
 
-    /// The same project as if it had no folder of ours.
+    /// The same project as if it had the folder of this layout.
     #[must_use]
-    pub fn without_folder(&self) -> Self {
-        Project { layout: Layout::Bare, ..self.clone() }
+    pub fn with_folder(&self, layout: Layout) -> Self {
+        Project { layout, ..self.clone() }
     }
 
     /// Whether one of the files is there that may be its configuration, whatever it is.
@@ -293,6 +293,16 @@ impl Project {
     /// Why nothing may be written here: this very folder has hooks that are not this user's.
     pub fn refused_here(&self) -> Option<&Refused> {
         self.refused().filter(|refused| refused.root == self.root)
+    }
+
+    /// The folders upward from here as the caller's shell names them (`PWD`), where a link leads here by another way: a folder that was
+    /// exchanged for a link lies in no project any more.
+    pub fn named_ancestors(&self) -> Vec<PathBuf> {
+        let named = std::env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+        let leads_here =
+            |path: &PathBuf| *path != self.start && path.canonicalize().is_ok_and(|real| real == self.start);
+        let named = named.filter(leads_here);
+        named.iter().flat_map(|path| path.ancestors().skip(1).map(Path::to_owned)).collect()
     }
 
     /// The folder of hooks that was refused on the way to this project.

@@ -14,7 +14,7 @@ use super::seal::{Head, Seal, Seals};
 use super::side::Side;
 use crate::config::{AuditSettings, Diagnostic, Durability, UserSettings};
 use crate::project::{Project, UserFolders, UserKey};
-use crate::sys::{self, LockError, OpenFault};
+use crate::sys::{self, LockError, OpenFault, Owner};
 use crate::time::Timestamp;
 use std::ffi::OsStr;
 use std::fmt;
@@ -332,7 +332,10 @@ impl AuditLog {
             Err(OpenFault::Missing) => (folder.append(OsStr::new(CURRENT)).map_err(opened)?, true),
             found => (found.map_err(opened)?, false),
         };
-        let identity = file.owner().identity;
+        let Owner { identity, names, .. } = file.owner();
+        if names > 1 {
+            return Err(opened(OpenFault::Wrong("a file with another name elsewhere (a hard link)")));
+        }
         let file = file.into_file();
         Ok(Open { folder, file, identity, end: None, signed: None, is_held: false, lease: 0, dirty: false, fresh })
     }

@@ -20,7 +20,7 @@ pub(super) struct Elsewhere {
 impl AuditLog {
     /// The log of the same project in the user's state folder, where that is another one.
     pub(super) fn in_state_folder(&self) -> Option<AuditLog> {
-        let bare = || AuditLog::with_key(&self.project.without_folder(), &self.user, self.key.clone());
+        let bare = || AuditLog::with_key(&self.project.with_folder(Layout::Bare), &self.user, self.key.clone());
         (self.project.layout() != Layout::Bare).then(bare).filter(|log| log.place.is_some())
     }
 
@@ -96,6 +96,20 @@ impl AuditLog {
         let at = if last(&elsewhere) > last(&segments) { 0 } else { segments.len() };
         segments.splice(at..at, elsewhere);
         Ok(segments)
+    }
+
+    /// The logs that the project had, or would have, with another folder of ours, and that were sealed: what becomes of them shows
+    /// here as well.
+    pub(super) fn of_other_layouts(&self) -> Vec<AuditLog> {
+        let own = self.project.layout();
+        let others = [Layout::Flowspec, Layout::Knockon, Layout::Bare].into_iter().filter(|layout| *layout != own);
+        let logs =
+            others.map(|layout| AuditLog::with_key(&self.project.with_folder(layout), &self.user, self.key.clone()));
+        let is_sealed = |log: &AuditLog| {
+            let seals = log.seal.as_ref().and_then(|seal| seal.read().ok().flatten());
+            seals.is_some_and(|seals| !seals.heads.is_empty())
+        };
+        logs.filter(|log| log.place.is_some() && is_sealed(log)).collect()
     }
 
     /// Where further records of the project are, if there are some.

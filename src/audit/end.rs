@@ -1,6 +1,6 @@
 //! The end of the log: the last whole line, what it hashes to, and the write that adds the next.
 
-use super::lines::{LONGEST, each_line, each_line_backward, find_point, first_link, whole_end};
+use super::lines::{LONGEST, each_line, each_line_backward, find_point, first_link, whole_end_within};
 use super::link::{Line, Link, Point, hash};
 use super::mac::Signer;
 use super::place::{CURRENT, FOREIGN, Place, Segment};
@@ -227,7 +227,8 @@ fn last_line(file: &File, size: u64) -> io::Result<(u64, Option<Vec<u8>>)> {
             return Ok((0, None));
         }
         if window >= LONGEST as u64 {
-            return match whole_end(file, size)? {
+            // Much more than what a writer that died leaves; a repository may bring a file of any size.
+            return match whole_end_within(file, size, 10 * LONGEST as u64)? {
                 // Nothing but what nobody acknowledged, however much of it, behind whole lines.
                 end if end > 0 && end <= from => last_line(file, end),
                 _ => Err(io::Error::new(
@@ -236,6 +237,6 @@ fn last_line(file: &File, size: u64) -> io::Result<(u64, Option<Vec<u8>>)> {
                 )),
             };
         }
-        window *= 8;
+        window = (window * 8).min(LONGEST as u64);
     }
 }

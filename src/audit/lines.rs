@@ -21,9 +21,14 @@ fn too_long() -> io::Error {
 
 /// Where the last whole line of a file ends: what is before that does not change any more.
 pub(super) fn whole_end(file: &File, size: u64) -> io::Result<u64> {
+    whole_end_within(file, size, size)
+}
+
+/// The same among the last `most` bytes; 0 when no line ends there.
+pub(super) fn whole_end_within(file: &File, size: u64, most: u64) -> io::Result<u64> {
     let mut end = size;
     let mut block = vec![0; BLOCK];
-    while end > 0 {
+    while end > size.saturating_sub(most) {
         let start = end.saturating_sub(BLOCK as u64);
         let part = &mut block[..usize::try_from(end - start).unwrap_or(0)];
         // A writer may take a torn end away at this moment.

@@ -124,6 +124,29 @@ impl AuditLog {
     /// # Errors
     /// The log or its seal cannot be read.
     pub fn verify(&self, kept: &[SealLine]) -> Result<Verified, AuditError> {
+        let mut found = self.verify_own(kept)?;
+        for other in self.of_other_layouts() {
+            // A project that changed its folder left that log behind; one that somebody gave another folder lost it.
+            match other.verify_own(&[]) {
+                Ok(theirs) => {
+                    let path = other.path().display().to_string();
+                    let at = |text: String| format!("{path}: {text}");
+                    found.notes.extend(theirs.notes.into_iter().map(at));
+                    let fault = |fault: Fault| match fault.place {
+                        Some(_) => fault,
+                        None => Fault { problem: at(fault.problem), ..fault },
+                    };
+                    found.faults.extend(theirs.faults.into_iter().map(fault));
+                }
+                Err(error) => {
+                    found.faults.push(Fault { place: None, seq: None, event_id: None, problem: error.to_string() });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn verify_own(&self, kept: &[SealLine]) -> Result<Verified, AuditError> {
         let mut found = Verified::default();
         // The seal first: what is sealed from now on is in the log already.
         let before = self.sealed(&mut found)?;
@@ -353,7 +376,17 @@ impl AuditLog {
     /// # Errors
     /// The log or its seal cannot be read or written.
     pub fn accept(&self) -> Result<Verified, AuditError> {
-        let found = self.verify(&[])?;
+        let mut found = self.accept_own()?;
+        for other in self.of_other_layouts() {
+            let theirs = other.accept_own()?;
+            found.faults.extend(theirs.faults);
+            found.is_broken |= theirs.is_broken;
+        }
+        Ok(found)
+    }
+
+    fn accept_own(&self) -> Result<Verified, AuditError> {
+        let found = self.verify_own(&[])?;
         if found.is_broken {
             return Ok(found);
         }

@@ -6,7 +6,7 @@ use crate::text::one_line;
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 /// Files of knockon's own, by name.
@@ -79,10 +79,17 @@ pub(super) fn open(path: &Path, append: bool) -> io::Result<File> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let mut how = OpenOptions::new();
-    how.create(true).append(append).write(true).truncate(!append).custom_flags(flags as i32);
+    how.create(true).append(append).write(true).custom_flags(flags as i32);
     let file = how.open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("it is no plain file")),
+    let of = file.metadata()?;
+    if !of.is_file() {
+        return Err(io::Error::other("it is no plain file"));
     }
+    if of.nlink() > 1 {
+        return Err(io::Error::other("it has another name elsewhere (a hard link), which would be written over, too"));
+    }
+    if !append {
+        file.set_len(0)?;
+    }
+    Ok(file)
 }

@@ -3,7 +3,7 @@
 
 use super::Emitter;
 use super::opening::Plan;
-use crate::config::{ConfigFile, Diagnostic, GuardMode, Origin, UserSettings};
+use crate::config::{ConfigFile, Diagnostic, GuardMode, Origin, Severity, UserSettings};
 use crate::event::Event;
 use crate::matcher::Rule;
 use crate::project::{Layout, Project};
@@ -51,7 +51,11 @@ pub(super) fn remembered(
     let records = match (&explicit, file) {
         (Some(path), _) => store.find(project, path).ok().flatten().into_iter().collect(),
         // With nothing here, the project may have been one of the folders above.
-        (None, None) => store.of_projects(project.start().ancestors(), Layout::CONFIG_FILES),
+        (None, None) => {
+            let named = project.named_ancestors();
+            let roots = project.start().ancestors().chain(named.iter().map(PathBuf::as_path));
+            store.of_projects(roots, Layout::CONFIG_FILES)
+        }
         (None, Some(_)) => {
             // What lies between was a project of its own, if it was trusted as one.
             store.of_projects(project.below_root().chain([project.root()]), Layout::CONFIG_FILES)
@@ -259,7 +263,9 @@ impl Emitter {
 
     /// Whether the user's settings make a missing guard stop the caller.
     pub(super) fn enforces_guards(&self) -> bool {
-        UserSettings::load(&self.user).0.guards == GuardMode::Enforce
+        let (settings, problems) = UserSettings::load(&self.user);
+        // Settings that cannot be read may have said so.
+        settings.guards == GuardMode::Enforce || problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 }
 

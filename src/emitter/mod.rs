@@ -237,7 +237,9 @@ impl Emitter {
         let Prepared { mut report, made } = prepared;
         match made {
             Ok(event) => {
-                let part = self.part(&event);
+                // What is compared with what was reviewed has to be what is matched: one reading for both.
+                let is_compared = self.options.strict || self.options.trust_hash.is_some();
+                let part = if is_compared { None } else { self.part(&event) };
                 let plan = part.as_ref().unwrap_or_else(|| self.whole());
                 let matches = plan.matcher.matches(&event);
                 self.send(&mut report, event, plan, &matches, course);

@@ -107,7 +107,8 @@ impl Emitter {
     fn was_trusted(&self) -> bool {
         let roots = self.project.start().ancestors();
         let others = self.project.in_other_worktrees();
-        let roots = roots.chain(others.iter().map(|other| other.as_path()));
+        let named = self.project.named_ancestors();
+        let roots = roots.chain(others.iter().chain(&named).map(|other| other.as_path()));
         self.options.commit.is_none() && !self.store.of_projects(roots, Layout::CONFIG_FILES).is_empty()
     }
 

@@ -14,6 +14,9 @@ use std::path::Path;
 /// The most globs that the choices of one glob may multiply to.
 const MAX_CHOICES: usize = 64;
 
+/// The most folders of one glob: what comes before trust must not cost an emit more than it can pay.
+const MAX_SEGMENTS: usize = 64;
+
 /// The globs of one event matcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileGlobs {
@@ -137,6 +140,9 @@ impl PathGlob {
         // A folder stands for everything in it, as in .gitignore.
         if text.ends_with('/') {
             segments.push(Segment::Any);
+        }
+        if segments.len() > MAX_SEGMENTS {
+            return Err(InvalidGlob { at: 0, problem: "a glob over paths has at most 64 folders" });
         }
         Ok(PathGlob { segments })
     }

@@ -27,6 +27,10 @@ const PASSED_ON: [&str; 12] = [
     "XDG_RUNTIME_DIR",
 ];
 
+/// Python (3.11 and later) looks for modules in the folder of its script first, where nothing is reviewed: a `json.py` beside a
+/// trusted script would run in place of the module that it imports. A hook that has modules there says `env: {PYTHONSAFEPATH: ''}`.
+const SAFE_PATH: (&[u8], &[u8]) = (b"PYTHONSAFEPATH", b"1");
+
 /// `PATH` for a caller that has none.
 const FALLBACK_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -128,6 +132,7 @@ pub(super) fn environment(
         hook.env_from.iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
     let mut variables: Vec<(&[u8], &[u8])> =
         caller.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    variables.push(SAFE_PATH);
     variables.extend(temporary.map(|folder| (&b"TMPDIR"[..], folder.as_os_str().as_bytes())));
     variables.extend(passed.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     variables.extend(hook.env.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));

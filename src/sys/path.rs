@@ -297,6 +297,8 @@ pub struct Owner {
     pub identity: (u64, u64),
     /// Size in bytes.
     pub size: u64,
+    /// How many names it has (hard links).
+    pub names: u64,
     /// When its content, its owner or its mode was last changed (`st_ctim` of POSIX): seconds since 1970, and
     /// nanoseconds. Nobody but the system can set it.
     pub changed: (i64, u32),
@@ -310,6 +312,7 @@ impl Owner {
             mode: stat.st_mode & 0o7777,
             identity: (stat.st_dev, stat.st_ino),
             size: u64::try_from(stat.st_size).unwrap_or(0),
+            names: stat.st_nlink as _,
             changed: (stat.st_ctime, stat.st_ctime_nsec as u32),
         }
     }

@@ -286,3 +286,54 @@ fn the_key_is_this_users_alone_and_made_once() {
         "{found}"
     );
 }
+
+/// Another folder of ours gives the project another log: what becomes of the one before is seen all the same.
+#[test]
+fn a_log_that_is_left_behind_is_still_checked() {
+    let emptied = project();
+    for _ in 0..3 {
+        emptied.ok(&["emit", "spec.created"]);
+    }
+    fs::create_dir_all(emptied.root().join(".flowspec/hooks")).unwrap();
+    fs::copy(emptied.hooks_folder().join("hooks.yaml"), emptied.root().join(".flowspec/hooks/hooks.yaml")).unwrap();
+    let (code, found) = verify(&emptied);
+    assert_eq!(code, 0, "nothing is missing yet: {found}");
+    fs::write(emptied.root().join(".knockon/audit.log"), "").unwrap();
+    let (code, found) = verify(&emptied);
+    assert!(code == 1 && found["faults"][0]["problem"].as_str().unwrap().contains("audit.log"), "{found}");
+    emptied.ok(&["audit", "seal", "--accept"]);
+    assert_eq!(verify(&emptied).0, 0);
+    // All of it removed with its folder: a reset, and told.
+    let removed = project();
+    removed.ok(&["emit", "spec.created"]);
+    fs::remove_dir_all(removed.hooks_folder()).unwrap();
+    for _ in 0..2 {
+        let (code, found) = verify(&removed);
+        assert!(code == 0 && notes(&found).contains("the log was reset"), "{found}");
+        removed.ok(&["emit", "spec.created"]);
+    }
+}
+
+#[test]
+fn a_log_with_another_name_elsewhere_is_not_written() {
+    let project = project();
+    project.ok(&["emit", "spec.created"]);
+    let other = project.root().join("other");
+    fs::write(&other, "# mine\n").unwrap();
+    fs::remove_file(log(&project)).unwrap();
+    fs::hard_link(&other, log(&project)).unwrap();
+    let ran = project.ok(&["emit", "spec.created"]);
+    assert!(ran.stderr.contains("hard link") && ran.stderr.contains("records go to"), "{ran:?}");
+    assert_eq!(fs::read_to_string(&other).unwrap(), "# mine\n");
+}
+
+/// A repository brings a file of any size as its log.
+#[test]
+fn a_huge_log_without_lines_costs_an_emit_little() {
+    let project = project();
+    fs::File::create(log(&project)).unwrap().set_len(20_000_000_000).unwrap();
+    let began = std::time::Instant::now();
+    let ran = project.ok(&["emit", "spec.created"]);
+    assert!(ran.stderr.contains("its last line is longer than any record"), "{ran:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+}

@@ -791,3 +791,65 @@ fn what_only_shows_names_a_guard_that_is_gone() {
     let other = project.ok(&["emit", "plan.created", "--dry-run"]);
     assert!(other.stdout.contains("no hook matches"), "{other:?}");
 }
+
+/// What is compared with what was reviewed is what is matched, however quickly the file is exchanged.
+#[test]
+fn a_configuration_that_is_exchanged_all_the_time_is_never_green_without_its_guard() {
+    let (project, hash) = guarded();
+    let path = project.hooks_folder().join("hooks.yaml");
+    let good = fs::read_to_string(&path).unwrap();
+    let bad = good.replace("task.completed", "task.archived");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let other = project.root().join("other");
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for text in [&bad, &good] {
+                    fs::write(&other, text).unwrap();
+                    fs::rename(&other, &path).unwrap();
+                }
+            }
+        });
+        for number in 0..150 {
+            let _ = fs::remove_file(project.root().join("ran"));
+            let ran = project.run(&["emit", "task.completed", "-q", "--strict", "--trust-hash", &hash]);
+            let is_silent = ran.code == 0 && !project.exists("ran");
+            if is_silent {
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            assert!(!is_silent, "{number}: {ran:?}");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+/// The working folder was exchanged for a link: it lies in no project any more, and its name still says where it was.
+#[test]
+fn a_guard_is_missed_in_a_folder_that_became_a_link() {
+    let (project, _) = guarded();
+    let outside = project.root().parent().unwrap().join("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, project.root().join("src")).unwrap();
+    let run = |arguments: &[&str]| {
+        let line = "cd src && exec \"$KNOCKON_BINARY\" \"$@\"";
+        let output = project.program("/bin/sh", &[&["-c", line, "sh"], arguments].concat()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, err) = run(&["emit", "task.completed"]);
+    assert!(code == 0 && err.contains("the guard `guard` did not run"), "{err}");
+    let (code, err) = run(&["emit", "task.completed", "--strict"]);
+    assert_eq!(code, 3, "{err}");
+}
+
+#[test]
+fn settings_that_cannot_be_read_enforce_guards() {
+    let (project, _) = guarded();
+    let folder = project.home().join(".config/knockon");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("settings.yaml"), "guards: [").unwrap();
+    project.ok(&["emit", "task.completed"]);
+    let text = project.read(".knockon/hooks.yaml");
+    project.config(text.replace("task.completed", "task.archived"));
+    let ran = project.run(&["emit", "task.completed"]);
+    assert!(ran.code == 1 && ran.stderr.contains("the guard `guard` did not run"), "{ran:?}");
+}

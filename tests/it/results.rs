@@ -359,3 +359,16 @@ fn github_takes_no_output_of_a_hook_for_a_workflow_command() {
     let ran = project.run(&["emit", "a.b", "--report", "github", "--project-root", "gone"]);
     assert!(ran.stdout.starts_with("::error "), "{ran:?}");
 }
+
+#[test]
+fn a_report_is_not_written_over_a_file_with_another_name() {
+    let project = trusted("- {name: h, events: [{type: '*'}], command: 'true'}\n");
+    let other = project.file("other", "mine\n");
+    for (number, report) in ["junit", "sarif", "summary"].iter().enumerate() {
+        let name = format!("out{number}");
+        std::fs::hard_link(&other, project.root().join(&name)).unwrap();
+        let ran = project.run(&["emit", "a.b", "--report", &format!("{report}={name}")]);
+        assert!(ran.code == 74 && ran.stderr.contains("hard link"), "{report}: {ran:?}");
+    }
+    assert_eq!(project.read("other"), "mine\n");
+}

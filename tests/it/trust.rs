@@ -576,3 +576,31 @@ fn a_hash_stands_for_content_at_one_place_of_a_repository() {
     std::fs::rename(project.root().join(".git"), project.root().join("other/.git")).unwrap();
     assert_eq!(emit_in("other", &hash).0, Some(1), "at the top of a repository again");
 }
+
+/// Python looks for modules beside its script: what a repository puts there is not reviewed.
+#[test]
+fn a_module_beside_a_trusted_python_script_does_not_run() {
+    let recent = "import sys; sys.exit(sys.version_info < (3, 11))";
+    let version = std::process::Command::new("python3").args(["-c", recent]).status();
+    if !version.is_ok_and(|status| status.success()) {
+        return eprintln!("SKIPPED: Python before 3.11 has no PYTHONSAFEPATH");
+    }
+    for (name, first) in [("g.py", ""), ("g", "#!/usr/bin/env python3\n")] {
+        let project = TestProject::new();
+        let text = format!("{first}import json, sys\nprint(json.dumps(1))\nsys.exit(1)\n");
+        crate::support::write(&project.hooks_folder().join(name), text, if first.is_empty() { 0o644 } else { 0o755 });
+        project.hooks(&format!("- {{name: guard, events: [{{type: a.b}}], fail_mode: stop, script: {name}}}\n"));
+        project.trust();
+        let shadow = "import os\nopen('evil', 'w').close()\nos._exit(0)\n";
+        std::fs::write(project.hooks_folder().join("json.py"), shadow).unwrap();
+        let ran = project.run(&["emit", "a.b", "--strict"]);
+        assert!(ran.code == 1 && !project.exists("evil") && !project.exists(".knockon/evil"), "{name}: {ran:?}");
+        // Who has modules there says so, where it is reviewed.
+        project.hooks(&format!(
+            "- {{name: guard, events: [{{type: a.b}}], fail_mode: stop, script: {name}, env: {{PYTHONSAFEPATH: ''}}}}\n"
+        ));
+        project.trust();
+        let ran = project.run(&["emit", "a.b", "--strict", "-v"]);
+        assert_eq!(ran.code, 0, "{name}: the module beside it is used: {ran:?}");
+    }
+}
