@@ -43,6 +43,7 @@ fn a_script_receives_the_event_on_its_standard_input_and_in_its_environment() {
         "MINE",
         "PATH",
         "PWD",
+        "PYTHONSAFEPATH",
         "TRACEPARENT",
         "USER",
     ];
