@@ -183,6 +183,9 @@ pub(super) fn point_in_time(text: &str) -> Result<Timestamp, String> {
 /// The hook with this name, or an error that names the nearest.
 pub(super) fn find_hook(loaded: &Loaded, name: &str) -> Result<usize, CliError> {
     loaded.find(name).ok_or_else(|| {
+        if let Some(invalid) = loaded.invalid.iter().find(|invalid| invalid.name == name) {
+            return CliError::usage(format!("the hook `{name}` does not run: {}", one_line(&invalid.problem)));
+        }
         let names: Vec<&str> = loaded.hooks.iter().map(|hook| hook.hook.name.as_str()).collect();
         let error = CliError::usage(format!("there is no hook `{name}`"));
         match nearest(name, names.iter().copied()) {

@@ -42,11 +42,13 @@ impl Rule {
                 let span = glob.span.inside(&glob.name, invalid.at);
                 problems.push(Diagnostic::error(file.path_of(span), Some(span), "bad-glob", invalid.to_string()));
             });
+        // Without them it would be for any file: better for none.
+        let files = files.ok();
         let nested = file.inherited.as_ref();
         Some(Rule {
             kind: kind.ok().filter(|_| impossible.is_none())?,
             filter: filter?,
-            files: files.ok().filter(|_| !matcher.files.is_empty()).map(|files| match nested {
+            files: Some(files?).filter(|_| !matcher.files.is_empty()).map(|files| match nested {
                 Some(nested) => files.for_nested(&nested.below),
                 None => files,
             }),

@@ -156,13 +156,18 @@ impl TrustStore {
     ) -> Result<(), StoreError> {
         let config = file.path.as_path();
         let folder = self.private_folder()?;
+        // A guard with an error protects nothing: it stays remembered as it was, so that it is missed until it is corrected.
+        let is_invalid = |guard: &TrustedGuard| loaded.invalid.iter().any(|invalid| invalid.name == guard.name);
+        let before = self.find(project, config).ok().flatten().map(|record| record.guards).unwrap_or_default();
+        let mut guards = guards_of(loaded, file);
+        guards.extend(before.into_iter().filter(is_invalid));
         let record = Trusted {
             project: project.root_text(),
             config: config.to_string_lossy().into_owned(),
             hash: manifest.hash(),
             trusted_at: now.to_string(),
             files: manifest.entries().to_vec(),
-            guards: guards_of(loaded, file),
+            guards,
         };
         let texts = manifest.texts(file);
         let name = record_name(project.root(), config);

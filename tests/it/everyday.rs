@@ -235,4 +235,6 @@ fn what_checks_hooks_fails_when_one_has_an_error() {
         assert!(ran.code == 2 && said.contains("did you mean `command`?"), "{arguments:?}: {ran:?}");
     }
     assert!(project.run(&["list"]).stdout.contains("good"), "what is right is shown all the same");
+    let ran = project.run(&["test", "bad", "task.completed"]);
+    assert!(ran.code == 2 && ran.stderr.contains("the hook `bad` does not run: "), "{ran:?}");
 }

@@ -853,3 +853,46 @@ fn settings_that_cannot_be_read_enforce_guards() {
     let ran = project.run(&["emit", "task.completed"]);
     assert!(ran.code == 1 && ran.stderr.contains("the guard `guard` did not run"), "{ran:?}");
 }
+
+/// Trusting a guard with an error does not make it forgotten.
+#[test]
+fn a_guard_that_was_trusted_with_an_error_is_still_missed() {
+    let (project, _) = guarded();
+    let folder = project.home().join(".config/knockon");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("settings.yaml"), "version: \"1.0\"\nguards: enforce\n").unwrap();
+    let good = project.read(".knockon/hooks.yaml");
+    project.config(good.replace("fail_mode: stop", "fail_mode: stop, timeot: 1"));
+    project.trust();
+    for _ in 0..2 {
+        let ran = project.run(&["emit", "task.completed"]);
+        assert!(ran.code == 1 && ran.stderr.contains("the guard `guard` did not run"), "{ran:?}");
+    }
+    project.config(&good);
+    project.trust();
+    assert_eq!(project.ok(&["emit", "task.completed"]).stderr, "");
+}
+
+/// A glob with an error matches no files, and not any.
+#[test]
+fn a_hook_whose_files_have_an_error_does_not_run() {
+    for glob in ["/abs/**/*.rs", "[a", "{a,b", ""] {
+        for files in [format!("[{}]", json!(glob)), format!("['src/*.rs', {}]", json!(glob))] {
+            let project = TestProject::new();
+            project.hooks(&format!(
+                "- {{name: h, events: [{{type: task.completed, files: {files}}}], command: echo ran >> ran}}\n"
+            ));
+            project.trust();
+            for arguments in [&["emit", "task.completed", "-f", "README.md"][..], &["emit", "task.completed"]] {
+                let ran = project.run(arguments);
+                assert!(!project.exists("ran"), "{files}: {ran:?}");
+                assert!(
+                    ran.stderr.contains("1 hook (`h`) did not run: its configuration has an error"),
+                    "{files}: {ran:?}"
+                );
+            }
+            assert_eq!(project.run(&["emit", "task.completed", "--strict"]).code, 2, "{files}");
+            assert!(project.run(&["list"]).stdout.contains("err h"), "{files}");
+        }
+    }
+}

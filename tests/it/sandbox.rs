@@ -92,7 +92,7 @@ fn guard_leaves_the_project_and_takes_the_keys_and_the_network() {
     assert_eq!(allowed(&result), wanted, "{result}");
     assert_eq!(
         (&record["sandbox"], &record["enforced"]),
-        (&json!("guard"), &json!(["files", "metadata", "network", "signals"])),
+        (&json!("guard"), &json!(["files", "metadata", "network", "signals", "abstract sockets", "processes"])),
         "{record}"
     );
     assert_eq!(record["unenforced"], Value::Null);
@@ -124,7 +124,7 @@ fn declared_rights_are_given_and_shown_when_trust_is_asked_for() {
         assert!(allowed.contains(&what.to_owned()), "{what}: {result}");
     }
     assert!(!allowed.contains(&"hooks".to_owned()) && !allowed.contains(&"cloud".to_owned()), "{result}");
-    assert_eq!(record["enforced"], json!(["files", "metadata", "signals"]));
+    assert_eq!(record["enforced"], json!(["files", "metadata", "signals", "abstract sockets", "processes"]));
     project.ok(&["untrust"]);
     let shown = project.run(&["trust"]);
     assert!(
