@@ -335,5 +335,6 @@ fn a_huge_log_without_lines_costs_an_emit_little() {
     let began = std::time::Instant::now();
     let ran = project.ok(&["emit", "spec.created"]);
     assert!(ran.stderr.contains("its last line is longer than any record"), "{ran:?}");
-    assert!(began.elapsed() < std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+    // All of it takes minutes in a debug build.
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }
