@@ -172,7 +172,7 @@ mod configuration {
     fn from_the_cache(bencher: Bencher<'_, '_>, hooks: usize) {
         let ground = Ground::idle(hooks);
         drop(ground.open());
-        let (cache, event) = (ConfigCache::of(&ground.user, UserKey::of(&ground.user)), super::event());
+        let (cache, event) = (ConfigCache::of(&ground.user, UserKey::of(&ground.user), None), super::event());
         bencher.bench(|| {
             let found = config::find(&ground.project, &ground.user, None).found;
             cache.find(found).expect("it was kept").part(&event).expect("it was kept whole")

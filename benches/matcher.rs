@@ -285,7 +285,7 @@ fn time_cached(folder: &Path, size: usize) -> Duration {
     let project = Project::at(folder).expect("the folder is there");
     let user =
         UserFolders { cache: Some(folder.join("cache")), state: Some(folder.join("state")), ..UserFolders::default() };
-    let cache = ConfigCache::of(&user, UserKey::of(&user));
+    let cache = ConfigCache::of(&user, UserKey::of(&user), None);
     let config::Located { found, problems, .. } = config::find(&project, &user, None);
     let loaded = config::read(&found, problems);
     let compiled = Matcher::compile(&loaded).0;

@@ -44,7 +44,11 @@ type Key = [u8; KEY_BYTES];
 pub struct ConfigCache {
     folder: Option<PathBuf>,
     key: UserKey,
+    decisions: Decisions,
 }
+
+/// When the user last decided what is trusted: what was kept before says nothing about the guards of what was trusted since.
+pub type Decisions = Option<(i64, u32)>;
 
 /// A configuration that was understood before, and whose files have not changed since.
 #[derive(Debug)]
@@ -95,8 +99,8 @@ struct Stored {
 
 impl ConfigCache {
     /// The cache of a user with this key.
-    pub fn of(user: &UserFolders, key: UserKey) -> Self {
-        ConfigCache { folder: user.cache.clone(), key }
+    pub fn of(user: &UserFolders, key: UserKey, decisions: Decisions) -> Self {
+        ConfigCache { folder: user.cache.clone(), key, decisions }
     }
 
     /// The configuration that `found` are the files of, when it was kept and nothing has changed since.
@@ -109,7 +113,7 @@ impl ConfigCache {
             let front: Front = decode(stored.index().get(stored.front()?)?)?;
             let open = |(found, names): (&Found, &Vec<String>)| Layers::open(found, names.clone());
             let layers: Vec<Layers> = found.iter().zip(&front.layers).map(open).collect::<Option<_>>()?;
-            let same = stored.index().get(16..48)? == content_hash(&found, &layers).as_bytes();
+            let same = stored.index().get(16..48)? == content_hash(&found, &layers, self.decisions).as_bytes();
             (same && layers.len() == found.len()).then_some((layers, stored, front))
         };
         match known() {
@@ -126,7 +130,8 @@ impl ConfigCache {
             (sound && !loaded.hooks.is_empty()).then_some(())?;
             let as_read = |(found, file): (&Found, &ConfigFile)| Layers::of(found, file);
             let layers: Vec<Layers> = found.iter().zip(&loaded.files).map(as_read).collect::<Option<_>>()?;
-            let bytes = written(found, &layers, loaded, matcher, problems, self.key.read_or_make().ok()?)?;
+            let content = content_hash(found, &layers, self.decisions);
+            let bytes = written(content, &layers, loaded, matcher, problems, self.key.read_or_make().ok()?)?;
             let folder = self.folder.as_deref()?;
             sys::make_private_folder(folder).ok()?;
             sys::is_private_folder(folder).ok().filter(|private| *private)?;
@@ -293,9 +298,11 @@ impl Stored {
 }
 
 /// Covers everything that decides what a configuration means.
-fn content_hash(found: &[Found], layers: &[Layers]) -> blake3::Hash {
+fn content_hash(found: &[Found], layers: &[Layers], decisions: Decisions) -> blake3::Hash {
     let mut hash = blake3::Hasher::new();
     hash.update(FORMAT).update(env!("CARGO_PKG_VERSION").as_bytes());
+    let (seconds, nanoseconds) = decisions.unwrap_or_default();
+    hash.update(&seconds.to_le_bytes()).update(&nanoseconds.to_le_bytes());
     let mut field = |bytes: &[u8]| {
         hash.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
     };
@@ -328,7 +335,7 @@ fn seal_of_hook(key: &Key, content: &[u8], number: u32, start: u64, bytes: &[u8]
 
 /// The whole file: header, front, and the sections that the front names.
 fn written(
-    found: &[Found],
+    content: blake3::Hash,
     layers: &[Layers],
     loaded: &Loaded,
     matcher: &Matcher,
@@ -363,7 +370,7 @@ fn written(
     let start = (HEADER + front(u64::MAX / 2)?.0.len()) as u64;
     let (front, index_end) = front(start)?;
     let mut bytes = Vec::from(FORMAT);
-    bytes.extend(content_hash(found, layers).as_bytes());
+    bytes.extend(content.as_bytes());
     bytes.extend([0; 32]);
     bytes.extend(index_end.to_le_bytes());
     bytes.extend(u32::try_from(front.len()).ok()?.to_le_bytes());
@@ -441,7 +448,7 @@ hooks:
         let (matcher, _) = Matcher::compile(&loaded);
         let layers: Vec<Layers> =
             found.iter().zip(&loaded.files).map(|(found, file)| Layers::of(found, file).unwrap()).collect();
-        let bytes = written(&found, &layers, &loaded, &matcher, &[], &[7; 32]).unwrap();
+        let bytes = written(content_hash(&found, &layers, None), &layers, &loaded, &matcher, &[], &[7; 32]).unwrap();
         (folder, found, loaded, bytes)
     }
 

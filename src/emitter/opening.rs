@@ -61,8 +61,8 @@ impl Emitter {
         let named = commit.or_else(|| Some((options.config.as_deref()?, Origin::Project)));
         let config::Located { found, problems, ignored } = config::find(&project, user, named);
         let key = UserKey::of(user);
-        let cache = ConfigCache::of(user, key.clone());
         let store = TrustStore::of(user);
+        let cache = ConfigCache::of(user, key.clone(), store.last_decided());
         let (mut kept, whole, mut remembered) = (None, OnceLock::new(), Vec::new());
         let changed = |plan: &Plan| match &commit {
             None => guards::remembered(&project, plan, &store, options.config.as_deref()),

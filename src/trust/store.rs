@@ -193,6 +193,12 @@ impl TrustStore {
         Ok(gone)
     }
 
+    /// When something was last trusted or forgotten: the change time of the store's folder (`st_ctim` of POSIX), in seconds since
+    /// 1970 and nanoseconds.
+    pub fn last_decided(&self) -> Option<(i64, u32)> {
+        sys::owner(self.folder.as_ref()?).ok().map(|owner| owner.changed)
+    }
+
     /// The texts that were trusted, by path, for a review.
     pub fn texts(&self, project: &Project, config: &Path) -> BTreeMap<String, String> {
         let read = || {

@@ -896,3 +896,17 @@ fn a_hook_whose_files_have_an_error_does_not_run() {
         }
     }
 }
+
+/// What was understood of a configuration before another one was trusted says nothing about the guards of that one.
+#[test]
+fn a_guard_is_missed_when_an_older_configuration_comes_back() {
+    const OLD: &str = "- {name: first, events: [{type: plan.created}], fail_mode: stop, command: 'true'}\n";
+    const NEW: &str = "- {name: guard, events: [{type: task.completed}], fail_mode: stop, command: 'true'}\n";
+    let project = TestProject::trusted(OLD);
+    project.ok(&["emit", "plan.created"]);
+    let old = project.read(".knockon/hooks.yaml");
+    project.hooks(&format!("{OLD}{NEW}"));
+    project.trust();
+    project.config(old);
+    is_missed(project.command(&[]), "the older one");
+}
