@@ -3,7 +3,7 @@
 use super::mac::{Author, KeyId};
 use std::collections::BTreeSet;
 
-/// The most keys and gaps that are told apart; beyond, they are counted only.
+/// The most keys and places that are listed; further ones are only counted.
 const MOST: usize = 1000;
 
 /// Who wrote the records of a log.
@@ -98,7 +98,7 @@ impl Authors {
             0 => "",
             _ => "; some are signed with the key of another user or installation",
         };
-        Some(format!("not written by you, as far as can be told: {places}{keys}"))
+        Some(format!("not written by you, as far as knockon can tell: {places}{keys}"))
     }
 
     /// What to tell where this user's key is not.

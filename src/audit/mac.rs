@@ -1,6 +1,6 @@
 //! Who wrote a record: a keyed hash at the end of its line, `…,"mac":"<key>:<hash>"}`.
 //!
-//! The key lies with what the user trusted. Whoever can write to the log and not there can add lines, and link them, but
+//! The key lies with what the user trusted. Someone who can write to the log and not there can add lines, and link them, but
 //! not say that this user's knockon wrote them.
 
 use super::link::{Hash, hash, hex};
@@ -112,7 +112,7 @@ pub(super) fn judge(line: &[u8], signer: Option<&Signer>) -> (Hash, Author) {
     (hasher.update(tail).finalize(), if is_own { Author::Own } else { Author::Forged })
 }
 
-/// The record as it lay beside the log, of a line that somebody without its key put into the log.
+/// The record as it lay beside the log, of a line that someone without its key put into the log.
 fn merged_record(line: &[u8]) -> Option<Vec<u8>> {
     const MARK: &[u8] = b"\"merged\":\"";
     let at = memchr::memmem::find(&line[..line.len().min(200)], MARK)? + MARK.len();

@@ -98,7 +98,7 @@ pub(super) struct Seals {
     /// How often the whole log was gone.
     #[serde(default)]
     pub(super) resets: Vec<Reset>,
-    /// The last record when the user took the log as it was: up to there, records of others are not told again.
+    /// The last record when the user took the log as it was: up to there, records of others are no longer named.
     #[serde(default)]
     pub(super) accepted: u64,
     /// When old files were last looked for, in milliseconds since 1970.
@@ -304,7 +304,8 @@ impl Seal {
     }
 }
 
-/// Tells whether all of a text was written. Against nothing else: nobody but the user writes there, and an emit pays for it twice.
+/// A checksum against a write that was cut short, and against nothing else: only the user can write there, and an emit computes it
+/// twice.
 fn sum(text: &[u8]) -> String {
     let mix = |sum: u64, part: &[u8]| {
         let mut word = [0; 8];
@@ -319,7 +320,9 @@ fn parse(bytes: &[u8]) -> Option<Seals> {
     let (said, text) = bytes.split_at_checked(SUM)?;
     // What is behind the first line is left of a longer one.
     let text = text.strip_prefix(b" ")?.split(|byte| *byte == b'\n').next()?;
-    (sum(text).as_bytes() == said).then(|| serde_json::from_slice(text).ok()).flatten()
+    // Before, it was the beginning of the text's BLAKE3.
+    let is_whole = sum(text).as_bytes() == said || blake3::hash(text).to_hex().as_bytes()[..SUM] == *said;
+    is_whole.then(|| serde_json::from_slice(text).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -389,6 +392,8 @@ mod tests {
         assert_eq!(parse(bytes.as_bytes()).unwrap().heads, [head(1, 2)]);
         assert_eq!(parse(format!("{bytes}left of a longer one\n").as_bytes()).unwrap().heads, [head(1, 2)]);
         assert_eq!(parse(bytes.replace("\"seq\":1", "\"seq\":2").as_bytes()), None);
+        let before = format!("{} {text}\n", &blake3::hash(text.as_bytes()).to_hex()[..SUM]);
+        assert_eq!(parse(before.as_bytes()).unwrap().heads, [head(1, 2)], "a seal of an earlier version");
         assert_eq!(parse(b""), None);
         assert_eq!(parse(b"0123456789abcdef"), None);
     }

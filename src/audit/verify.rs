@@ -28,7 +28,7 @@ pub struct Verified {
     pub sealed: Option<Head>,
     /// Whether records are not linked to each other, or cannot be read: no seal can mend that.
     pub is_broken: bool,
-    /// How many of them this user wrote; nothing where that cannot be told for want of a key.
+    /// How many of them this user wrote; nothing where the key is missing that could tell.
     pub own: Option<u64>,
     /// Which of them others wrote, or say nothing of it: the first and the last number of each row. Empty without a key.
     pub others: Vec<(u64, u64)>,
@@ -125,8 +125,11 @@ impl AuditLog {
     /// The log or its seal cannot be read.
     pub fn verify(&self, kept: &[SealLine]) -> Result<Verified, AuditError> {
         let mut found = self.verify_own(kept)?;
+        found.notes.extend(self.elsewhere().map(|path| {
+            format!("further records are in {}: they were written while the log could not be", path.display())
+        }));
         for other in self.of_other_layouts() {
-            // A project that changed its folder left that log behind; one that somebody gave another folder lost it.
+            // A project that changed its folder left that log behind; one that was given another folder lost it.
             match other.verify_own(&[]) {
                 Ok(theirs) => {
                     let path = other.path().display().to_string();
@@ -182,9 +185,6 @@ impl AuditLog {
         found.unnumbered = whole.authors.lines;
         let who = if signer.is_some() { whole.authors.note() } else { whole.authors.note_without_key() };
         found.notes.extend(who);
-        found.notes.extend(self.elsewhere().map(|path| {
-            format!("further records are in {}: they were written while the log could not be", path.display())
-        }));
         let oldest = segments.last();
         if !found.is_broken && whole.lead.is_none() {
             let base = after.as_ref().and_then(Seals::base_point);

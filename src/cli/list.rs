@@ -45,6 +45,7 @@ impl super::Command for List {
             terminal.note(&one_line(&format!("{root} lies in the project {outer}, whose hooks do not run here")));
         }
         let loaded = emitter.loaded();
+        let exit = if loaded.invalid.is_empty() { Exit::Fine } else { Exit::Usage };
         // One whose matcher has an error is among the invalid ones.
         let is_invalid = |hook: &&LoadedHook| {
             loaded.invalid.iter().any(|invalid| invalid.file == hook.file && invalid.name == hook.hook.name.as_str())
@@ -60,7 +61,7 @@ impl super::Command for List {
             });
             let invalid = loaded.invalid.iter().map(|hook| json!({ "hook_name": hook.name, "problem": hook.problem }));
             terminal.json(&json!({ "hooks": hooks.collect::<Vec<_>>(), "invalid": invalid.collect::<Vec<_>>() }));
-            return Ok(Exit::Fine);
+            return Ok(exit);
         }
         if loaded.hooks.is_empty() && loaded.invalid.is_empty() {
             return tell_no_hooks(emitter.project(), terminal).map(|()| Exit::Fine);
@@ -100,7 +101,7 @@ impl super::Command for List {
             let line = format!("{} disabled ({})", count(disabled.len(), "hook"), disabled.join(", "));
             terminal.line(&one_line(&line));
         }
-        Ok(if loaded.invalid.is_empty() { Exit::Fine } else { Exit::Usage })
+        Ok(exit)
     }
 }
 

@@ -64,6 +64,11 @@ impl ProjectOptions {
         self.config.clone().or_else(variable)
     }
 
+    /// Whether a variable names the configuration.
+    fn is_of_environment(&self) -> bool {
+        self.config.is_none() && self.config().is_some()
+    }
+
     /// Whether one of both was named.
     pub(super) fn is_named(&self) -> bool {
         self.project_root.is_some() || self.config().is_some()
@@ -111,9 +116,7 @@ impl ProjectOptions {
         };
         let options = EmitterOptions {
             config: if trust.config_from_ref.is_some() { None } else { self.config() },
-            config_of_environment: self.config.is_none()
-                && trust.config_from_ref.is_none()
-                && trust.trust_hash.is_none(),
+            config_of_environment: self.is_of_environment() && trust.config_from_ref.is_none(),
             commit,
             trust_hash: trust.hash()?,
             strict,
@@ -140,7 +143,12 @@ impl ProjectOptions {
     /// Opens the emitter for commands that only look.
     pub(super) fn reader(&self) -> Result<Emitter, CliError> {
         let user = UserFolders::of_this_process();
-        let options = EmitterOptions { config: self.config(), reviews: true, ..EmitterOptions::default() };
+        let options = EmitterOptions {
+            config: self.config(),
+            config_of_environment: self.is_of_environment(),
+            reviews: true,
+            ..EmitterOptions::default()
+        };
         Ok(Emitter::open(self.project(&user)?, &user, options))
     }
 }

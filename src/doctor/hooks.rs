@@ -31,7 +31,7 @@ pub(super) fn hooks(emitter: &Emitter, findings: &mut Findings) {
     for problem in found.iter().filter(|problem| problem.severity == Severity::Error).take(MOST_PROBLEMS) {
         findings.error("hooks", one_line(&problem.to_string()), "`knockon validate` shows the place");
     }
-    // A type that nobody declared may be one of the user's own; one that is nearly a known one is a slip.
+    // An undeclared type may be one of the user's own; one that is nearly a known type is a typing error.
     let unknown = registry::unknown_types(emitter.loaded());
     for problem in unknown.iter().take(MOST_PROBLEMS) {
         let help = problem.help.clone().filter(|help| help.starts_with("did you mean"));

@@ -1,8 +1,8 @@
 //! Guards that did not run: hooks with `fail_mode: stop` that the user trusted, whose content became invalid, changed or
 //! absent since. The trust store remembers them; nothing in a project can make it forget.
 
-use super::Emitter;
 use super::opening::Plan;
+use super::{Emitter, EmitterOptions};
 use crate::config::{ConfigFile, Diagnostic, GuardMode, Origin, Severity, UserSettings};
 use crate::event::Event;
 use crate::matcher::Rule;
@@ -103,8 +103,10 @@ pub(super) fn remembered(
     gone
 }
 
-/// The guards of the project's own configuration, in whose place a variable names the one at `explicit`.
-pub(super) fn set_aside(project: &Project, store: &TrustStore, explicit: &Path) -> Vec<Remembered> {
+/// The guards of the project's own configuration, in whose place a variable names another one.
+pub(super) fn set_aside(project: &Project, store: &TrustStore, options: &EmitterOptions) -> Vec<Remembered> {
+    let explicit = options.config.as_deref().filter(|_| options.config_of_environment && options.trust_hash.is_none());
+    let Some(explicit) = explicit else { return Vec::new() };
     let named = explicit.canonicalize().unwrap_or_else(|_| explicit.to_owned());
     let records = store.of_projects([project.root()].into_iter(), Layout::CONFIG_FILES).into_iter();
     let others = records.filter(|record| !record.guards.is_empty() && Path::new(&record.config) != named);
@@ -231,7 +233,7 @@ impl Emitter {
         missing.collect()
     }
 
-    /// The guards that `event` should run and that would be missing: not those of hooks that match it, which are told by themselves.
+    /// The guards that `event` should run and that would be missing: not those of hooks that match it, which are reported by themselves.
     pub fn guards_missed_by(&self, event: &Event) -> Vec<MissingGuard> {
         let matched = self.matches(event);
         let loaded = &self.whole().loaded;
@@ -245,10 +247,12 @@ impl Emitter {
 
     /// The remembered guards of `plan`: none where something else than the trust store says what may run.
     fn remember(&self, plan: &Plan) -> Vec<Remembered> {
-        match (&self.options.trust_hash, &self.options.commit) {
-            (None, None) => remembered(&self.project, plan, &self.store, self.options.config.as_deref()),
-            _ => Vec::new(),
+        if self.options.trust_hash.is_some() || self.options.commit.is_some() {
+            return Vec::new();
         }
+        let mut all = remembered(&self.project, plan, &self.store, self.options.config.as_deref());
+        all.extend(set_aside(&self.project, &self.store, &self.options));
+        all
     }
 
     /// The guards that the trust store remembers here and whose content is not what was trusted: names, and why.

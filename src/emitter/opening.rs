@@ -98,9 +98,7 @@ impl Emitter {
                 }
             }
         }
-        if let Some(named) = options.config.as_deref().filter(|_| options.config_of_environment) {
-            remembered.extend(guards::set_aside(&project, &store, named));
-        }
+        remembered.extend(guards::set_aside(&project, &store, &options));
         Emitter {
             audit: AuditLog::with_key(&project, user, key),
             rows: Rows::default(),

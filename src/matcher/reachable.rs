@@ -41,7 +41,7 @@ pub fn why_impossible(glob: &str) -> Option<(String, Option<String>)> {
     None
 }
 
-/// A name of words that are told apart by capital letters, as other tools write types, as one of ours: `WPStatusChanged` is
+/// A type in camel case, as other tools write it, as one of ours: `WPStatusChanged` is
 /// `wp.status_changed`.
 fn dotted(name: &str) -> Option<String> {
     let letters: Vec<char> = name.chars().collect();

@@ -1,4 +1,4 @@
-//! The user's secret key: a keyed hash by it says that this user's knockon wrote something, and not whoever else may write
+//! The user's secret key: a keyed hash by it says that this user's knockon wrote something, and not someone else who may write
 //! to the file that it is in.
 
 use super::UserFolders;
@@ -60,6 +60,10 @@ impl UserKey {
         getrandom::fill(&mut key).map_err(|error| error.to_string())?;
         sys::make_private_folder(path.parent().unwrap_or(path)).map_err(failed)?;
         if !sys::create_whole(path, &key).map_err(failed)? && self.read().is_none() {
+            // One that others can read stays for its user to decide about: without it, older records are those of someone else.
+            if let Some(why) = sys::not_private(sys::owner(path).map_err(failed)?) {
+                return Err(format!("{} {why}; run `chmod 600` on it, or remove it to get a new key", path.display()));
+            }
             // What lies there is no key.
             sys::replace_private(path, &key).map_err(failed)?;
         }

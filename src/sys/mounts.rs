@@ -51,7 +51,7 @@ struct Mount {
 enum Source {
     Made(&'static CStr),
     There(CString),
-    /// The same, when no link is part of its path: somebody may put one there after it was looked at.
+    /// The same, when no link is part of its path: one may be put there after it was looked at.
     Real(CString),
 }
 
@@ -180,7 +180,7 @@ fn works_with(flags: c_int) -> bool {
 }
 
 extern "C" fn try_to_mount(trial: *mut c_void) -> c_int {
-    // SAFETY: whoever made this process passes a trial that lives as long.
+    // SAFETY: the caller of clone passes a trial that lives as long.
     unsafe {
         let Trial { mounts, in_user_namespace } = &*trial.cast::<Trial>();
         let ready = if *in_user_namespace { stay_who_you_are(&mounts.identity) } else { 0 };

@@ -64,7 +64,10 @@ impl StandardStream {
             let mut polled = [PollFd::from_borrowed_fd(self.fd(), PollFlags::OUT)];
             match poll(&mut polled, Some(&LOOK_EVERY)) {
                 Ok(0) if signal::asked_to_end().is_some_and(|asked| asked.elapsed() >= READER_WAIT) => {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody read it after a signal to end"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the reader stopped reading, and a signal asked to end",
+                    ));
                 }
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => match rustix::io::write(self.fd(), piece) {

@@ -74,7 +74,7 @@ fn what_this_user_wrote_is_told_from_what_was_put_behind_it() {
         assert_eq!((code, &found["valid"], &found["written_by_you"]), (0, &json!(true), &json!(own)), "{found}");
         assert_eq!(found["not_written_by_you"], json!([[4, 4]]), "{found}");
         assert_eq!(found["sealed_seq"], sealed, "{found}");
-        assert!(notes(&found).contains("not written by you, as far as can be told: record 4"), "{found}");
+        assert!(notes(&found).contains("not written by you, as far as knockon can tell: record 4"), "{found}");
     };
     check(3, 3);
     // The next emit goes on from it, and makes it no truer.
@@ -85,7 +85,7 @@ fn what_this_user_wrote_is_told_from_what_was_put_behind_it() {
     // The line to keep elsewhere is of this user's last record.
     add(&log(&project), &forge(&project));
     assert!(project.ok(&["audit", "seal", "--print"]).stdout.contains(" seq=5 "));
-    // Once the user took the log as it is, the same is not told again.
+    // Once the user took the log as it is, the same is not named again.
     project.ok(&["audit", "seal", "--accept"]);
     let (code, found) = verify(&project);
     assert_eq!((code, &found["not_written_by_you"]), (0, &json!([])), "{found}");
@@ -276,13 +276,20 @@ fn the_key_is_this_users_alone_and_made_once() {
     assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
     let (code, found) = verify(&project);
     assert_eq!((code, &found["written_by_you"]), (0, &json!(8)), "{found}");
+    // One that others can read is not replaced: that would make this user's records those of someone else.
+    let before = fs::read(&key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = project.ok(&["emit", "spec.created"]);
+    assert!(ran.stderr.contains("secret.key can be read by others; run `chmod 600`"), "{ran:?}");
+    assert_eq!(fs::read(&key).unwrap(), before);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     // A damaged one is replaced, and what was signed with the old one is not this user's any more.
     fs::write(&key, "short").unwrap();
     project.ok(&["emit", "spec.created"]);
     let (code, found) = verify(&project);
     assert_eq!(
         (code, &found["written_by_you"], &found["not_written_by_you"]),
-        (0, &json!(1), &json!([[1, 8]])),
+        (0, &json!(1), &json!([[1, 9]])),
         "{found}"
     );
 }
@@ -303,7 +310,7 @@ fn a_log_that_is_left_behind_is_still_checked() {
     assert!(code == 1 && found["faults"][0]["problem"].as_str().unwrap().contains("audit.log"), "{found}");
     emptied.ok(&["audit", "seal", "--accept"]);
     assert_eq!(verify(&emptied).0, 0);
-    // All of it removed with its folder: a reset, and told.
+    // All of it removed with its folder: a reset, and noted.
     let removed = project();
     removed.ok(&["emit", "spec.created"]);
     fs::remove_dir_all(removed.hooks_folder()).unwrap();

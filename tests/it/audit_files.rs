@@ -100,7 +100,7 @@ fn age(project: &TestProject, days: u32) {
         for line in fs::read_to_string(&path).unwrap().lines() {
             let mut record: Value = serde_json::from_str(line).unwrap();
             record["prev"] = before.into();
-            // What is written anew is nobody's.
+            // A line that is written anew has no author.
             record.as_object_mut().unwrap().remove("mac");
             record["timestamp"] = format!("2026-01-{:02}T00:00:00.000Z", 31 - days).into();
             let line = record.to_string();

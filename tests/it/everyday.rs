@@ -229,7 +229,7 @@ fn what_checks_hooks_fails_when_one_has_an_error() {
         "- {name: bad, events: [{type: task.completed}], comand: 'true'}\n\
          - {name: good, events: [{type: task.completed}], command: 'true'}\n",
     );
-    for arguments in [&["validate"][..], &["list"], &["test"]] {
+    for arguments in [&["validate"][..], &["list"], &["list", "--json"], &["test"]] {
         let ran = project.run(arguments);
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(ran.code == 2 && said.contains("did you mean `command`?"), "{arguments:?}: {ran:?}");

@@ -742,6 +742,10 @@ fn a_guard_is_missed_where_a_variable_names_another_configuration() {
         let mut command = project.command(&[]);
         command.env("KNOCKON_CONFIG", named);
         is_missed(command, named);
+        let mut doctor = project.command(&["doctor"]);
+        let output = doctor.env("KNOCKON_CONFIG", named).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains("KNOCKON_CONFIG names"), "{said}");
     }
     // The user's own word, and the project's own configuration.
     assert_eq!(project.ok(&["emit", "task.completed", "--config", "other.yaml"]).stderr, "");
